@@ -1,0 +1,125 @@
+//! Which file is where.
+
+use std::path::{Path, PathBuf};
+
+/// The folders of one user, or of the system service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    config: PathBuf,
+    state: PathBuf,
+    runtime: PathBuf,
+}
+
+/// There is neither `IROSH_HOME` nor a home directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no home directory\nset HOME, or IROSH_HOME to a folder for irosh's files")]
+pub struct NoHome;
+
+impl Paths {
+    /// The calling user's folders: all in `IROSH_HOME` when that is set, else
+    /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`NoHome`] when the environment names no home directory.
+    pub fn of_user() -> Result<Self, NoHome> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(home) = set("IROSH_HOME") {
+            return Ok(Self::under(&home));
+        }
+        let home = set("HOME").ok_or(NoHome);
+        let absolute = |name| set(name).filter(|path| path.is_absolute());
+        let config = match absolute("XDG_CONFIG_HOME") {
+            Some(config) => config,
+            None => home.clone()?.join(".config"),
+        };
+        let runtime = match absolute("XDG_RUNTIME_DIR") {
+            Some(runtime) => runtime.join("irosh"),
+            None => home?.join(".cache/irosh/run"),
+        };
+        let config = config.join("irosh");
+        Ok(Self { state: config.clone(), config, runtime })
+    }
+
+    /// The folders of the system service: `/etc/irosh`, `/var/lib/irosh` and `/run/irosh`.
+    ///
+    /// A service manager's `CONFIGURATION_DIRECTORY`, `STATE_DIRECTORY` and `RUNTIME_DIRECTORY`
+    /// take their place where they are set (systemd.exec(5)).
+    #[must_use]
+    pub fn of_system() -> Self {
+        let or = |name, default: &str| {
+            std::env::var_os(name).map_or_else(|| PathBuf::from(default), PathBuf::from)
+        };
+        Self {
+            config: or("CONFIGURATION_DIRECTORY", "/etc/irosh"),
+            state: or("STATE_DIRECTORY", "/var/lib/irosh"),
+            runtime: or("RUNTIME_DIRECTORY", "/run/irosh"),
+        }
+    }
+
+    /// Everything under one folder, as `IROSH_HOME` does.
+    #[must_use]
+    pub fn under(home: &Path) -> Self {
+        Self { config: home.to_owned(), state: home.to_owned(), runtime: home.join("run") }
+    }
+
+    /// The client's settings.
+    #[must_use]
+    pub fn client_settings(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
+    /// The key that says who a client is.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.config.join("identity")
+    }
+
+    /// The aliases of hosts.
+    #[must_use]
+    pub fn aliases(&self) -> PathBuf {
+        self.config.join("hosts.toml")
+    }
+
+    /// The host's settings.
+    #[must_use]
+    pub fn host_settings(&self) -> PathBuf {
+        self.config.join("host.toml")
+    }
+
+    /// The key that is the host's endpoint id.
+    #[must_use]
+    pub fn host_key(&self) -> PathBuf {
+        self.state.join("host_key")
+    }
+
+    /// The UDP ports that the host used last, so that a ticket outlives a restart.
+    #[must_use]
+    pub fn host_ports(&self) -> PathBuf {
+        self.state.join("host_ports")
+    }
+
+    /// The identities that may come in.
+    #[must_use]
+    pub fn authorized_peers(&self) -> PathBuf {
+        self.config.join("authorized_peers")
+    }
+
+    /// The invites that are open, hashed.
+    #[must_use]
+    pub fn invites(&self) -> PathBuf {
+        self.state.join("invites.toml")
+    }
+
+    /// The socket on which a running host answers the other commands.
+    #[must_use]
+    pub fn host_socket(&self) -> PathBuf {
+        self.runtime.join("host.sock")
+    }
+
+    /// The SSH host keys that hosts announced, a file an endpoint id.
+    #[must_use]
+    pub fn announced_keys(&self) -> PathBuf {
+        self.runtime.join("host_keys")
+    }
+}

@@ -1,0 +1,145 @@
+//! Why something is refused or closed.
+
+use std::fmt;
+
+/// Why a host refuses a peer or a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum RefusalCode {
+    /// The identity is not admitted and showed no invite.
+    NotAdmitted = 1,
+    /// The invite is unknown or wrong.
+    InviteUnknown = 2,
+    /// The invite's time is over.
+    InviteExpired = 3,
+    /// The invite has been used as often as it may.
+    InviteUsed = 4,
+    /// The identity's proof does not hold.
+    BadProof = 5,
+    /// The host has no room now; trying again later may help.
+    Busy = 6,
+    /// This identity has as many sessions or connections as it may.
+    TooMany = 7,
+    /// The SSH server behind the host could not be reached.
+    Backend = 8,
+    /// The host is stopping.
+    GoingAway = 9,
+    /// A session cannot be resumed.
+    CannotResume = 10,
+    /// The peer speaks a revision of the protocol that the host does not.
+    Version = 11,
+    /// The admission of this identity has ended.
+    Expired = 12,
+    /// Something failed on the host.
+    Internal = 13,
+}
+
+impl RefusalCode {
+    const ALL: [Self; 13] = [
+        Self::NotAdmitted,
+        Self::InviteUnknown,
+        Self::InviteExpired,
+        Self::InviteUsed,
+        Self::BadProof,
+        Self::Busy,
+        Self::TooMany,
+        Self::Backend,
+        Self::GoingAway,
+        Self::CannotResume,
+        Self::Version,
+        Self::Expired,
+        Self::Internal,
+    ];
+
+    /// The code of this number; an unknown number is [`Self::Internal`], whose sentence still says
+    /// what happened.
+    pub(super) fn from_number(number: u32) -> Self {
+        Self::ALL.into_iter().find(|code| *code as u32 == number).unwrap_or(Self::Internal)
+    }
+}
+
+/// A refusal: a code for programs and a sentence for the person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Refusal {
+    /// Why.
+    pub code: RefusalCode,
+    /// What a person can do about it; one line, or two with the next step on the second.
+    pub sentence: String,
+}
+
+impl Refusal {
+    /// The longest sentence in bytes.
+    pub const MAX_SENTENCE: usize = 1024;
+
+    /// A refusal with a sentence, which is cut to [`Self::MAX_SENTENCE`].
+    #[must_use]
+    pub fn new(code: RefusalCode, sentence: impl Into<String>) -> Self {
+        let mut sentence: String = sentence.into();
+        sentence.truncate(sentence.floor_char_boundary(Self::MAX_SENTENCE));
+        sentence.retain(|c| !c.is_control() || c == '\n');
+        Self { code, sentence }
+    }
+}
+
+/// Application error codes with which a QUIC connection or stream of `irosh/1` is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CloseCode {
+    /// All sessions have ended.
+    Done = 0,
+    /// The peer sent what the protocol does not allow.
+    Protocol = 1,
+    /// The peer let a deadline pass.
+    Deadline = 2,
+    /// The peer was refused; a `Refused` frame says why.
+    Refused = 3,
+    /// The host is stopping.
+    GoingAway = 4,
+    /// The peer is no longer admitted.
+    Revoked = 5,
+    /// The reader of this direction is gone.
+    ReaderGone = 6,
+    /// The client was told to stop, or its ssh vanished.
+    Interrupted = 7,
+}
+
+impl CloseCode {
+    const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Protocol,
+        Self::Deadline,
+        Self::Refused,
+        Self::GoingAway,
+        Self::Revoked,
+        Self::ReaderGone,
+        Self::Interrupted,
+    ];
+
+    /// The code of a number that a peer sent.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u64 == number)
+    }
+}
+
+impl From<CloseCode> for iroh::endpoint::VarInt {
+    fn from(code: CloseCode) -> Self {
+        (code as u32).into()
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "all sessions have ended",
+            Self::Protocol => "the other side broke the protocol",
+            Self::Deadline => "the other side took too long",
+            Self::Refused => "the host refused us",
+            Self::GoingAway => "the host is stopping",
+            Self::Revoked => "the host has revoked this identity",
+            Self::ReaderGone => "nobody reads there any more",
+            Self::Interrupted => "the client was stopped",
+        })
+    }
+}

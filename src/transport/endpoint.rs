@@ -1,0 +1,196 @@
+//! The one place that builds endpoints.
+
+use std::{sync::Arc, time::Duration};
+
+use iroh::{
+    Endpoint, SecretKey,
+    address_lookup::{DnsAddressLookup, PkarrPublisher, PkarrResolver},
+    dns::{DnsResolver, FallbackMode, NameserverConfig},
+    endpoint::{
+        BindError, Builder, Connection, PortmapperConfig, QuicTransportConfig,
+        QuicTransportConfigBuilder, VarInt,
+    },
+};
+use noq_proto::congestion::Bbr3Config;
+
+use super::{
+    crypto,
+    settings::{Bind, NameService, Network},
+};
+
+/// The protocol's name in the TLS handshake.
+pub const ALPN: &[u8] = b"irosh/1";
+
+/// Bytes of one stream that may be on their way or unread.
+///
+/// Not more than 2 MiB: noq-proto 1.4 takes 2,048 unread packets of one stream for gaps and ends
+/// the connection with "too many gaps in stream buffer" (quinn issue 2809), which a window of 4 MiB
+/// reaches. OpenSSH's own channel window is 2 MiB too, so more would seldom be used.
+pub const STREAM_WINDOW: u32 = 2 << 20;
+
+/// Bytes of one connection that may be on their way or unread, all streams together.
+///
+/// Far more than a stream's, so that sessions whose reader stands still cannot take the credit of
+/// the others. What bounds memory is the number of sessions times [`STREAM_WINDOW`].
+const CONNECTION_WINDOW: u32 = 1 << 30;
+
+/// Bytes written that the peer has not acknowledged, all streams together.
+///
+/// Several streams' windows, so that one session that fills its own leaves room for others.
+const SEND_WINDOW: u64 = 32 << 20;
+
+/// What a stranger may have on its way before it is admitted: its `Hello`, a few leg headers, and
+/// the first bytes of ssh on each.
+const STRANGER_WINDOW: u32 = 64 << 10;
+
+/// Streams that a stranger may open before it is admitted: control and its first sessions.
+const STRANGER_STREAMS: u32 = 8;
+
+/// An endpoint could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BindFailed {
+    /// The address to bind is taken or not ours.
+    #[error("cannot bind {addr}: {reason}\nchoose another with --bind or IROSH_BIND")]
+    Address {
+        /// What was asked for.
+        addr: Bind,
+        /// What the system said.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("cannot open a network socket: {0}")]
+    Other(String),
+}
+
+/// Binds an endpoint that dials, under a key of its own that nobody has seen before.
+///
+/// A relay server serves one live connection an endpoint id, so two processes that shared a key
+/// would cut each other off; who the client is, its identity says.
+///
+/// # Errors
+///
+/// [`BindFailed`] when no socket could be opened.
+pub async fn bind_client(network: &Network) -> Result<Endpoint, BindFailed> {
+    let quic = quic().receive_window(CONNECTION_WINDOW.into()).max_concurrent_bidi_streams(VarInt::from_u32(0));
+    let builder = builder(network, quic)
+        .crypto_provider(crypto::client_provider())
+        // A mapping takes longer to get than an ssh session needs to start.
+        .portmapper_config(PortmapperConfig::Disabled);
+    bind(resolvers(builder, network), network).await
+}
+
+/// Binds an endpoint that accepts connections to the key's endpoint id.
+///
+/// Each connection starts with what a stranger is allowed; [`admit`] lifts that.
+///
+/// # Errors
+///
+/// [`BindFailed`] when an address is taken or no socket could be opened.
+pub async fn bind_host(network: &Network, key: SecretKey) -> Result<Endpoint, BindFailed> {
+    let quic = quic()
+        .receive_window(STRANGER_WINDOW.into())
+        .max_concurrent_bidi_streams(STRANGER_STREAMS.into());
+    let builder = builder(network, quic)
+        .crypto_provider(crypto::host_provider())
+        .secret_key(key)
+        .alpns(vec![ALPN.to_vec()]);
+    bind(publisher(builder, network), network).await
+}
+
+/// Lifts a connection from what a stranger is allowed to what a peer with `sessions` sessions is.
+pub fn admit(connection: &Connection, sessions: u32) {
+    connection.set_receive_window(CONNECTION_WINDOW.into());
+    // One stream is the control stream.
+    connection.set_max_concurrent_bi_streams(sessions.saturating_add(1).into());
+}
+
+/// Closes an endpoint without waiting for a peer that does not answer.
+///
+/// iroh waits up to 3 s on a bad path for its close to be acknowledged; who types `exit` should
+/// not.
+pub async fn close_quickly(endpoint: &Endpoint) {
+    let _ = tokio::time::timeout(Duration::from_millis(250), endpoint.close()).await;
+}
+
+fn quic() -> QuicTransportConfigBuilder {
+    QuicTransportConfig::builder()
+        // At 100 Mbit/s, 50 ms and 1 % of loss, Cubic moves 3 Mbit/s and BBRv3 moves 52.
+        .congestion_controller_factory(Arc::new(Bbr3Config::default()))
+        .stream_receive_window(STREAM_WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+}
+
+fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Builder {
+    let mut builder = Endpoint::builder(iroh::endpoint::presets::Empty)
+        .relay_mode(network.relay.mode())
+        .transport_config(quic.build());
+    // The default falls back to public resolvers. Who names a service of their own, or wants none,
+    // has not asked to tell others what they look up.
+    let own = || DnsResolver::builder().with_fallback_mode(FallbackMode::Never);
+    match &network.dns {
+        NameService::Default => {}
+        NameService::None | NameService::Custom { nameserver: None, .. } => {
+            builder = builder.dns_resolver(own().with_system_defaults().build());
+        }
+        NameService::Custom { nameserver: Some(server), .. } => {
+            let server = NameserverConfig::udp(server.ip()).with_port(server.port());
+            builder = builder.dns_resolver(own().add_nameserver_config(server).build());
+        }
+    }
+    builder
+}
+
+/// A client looks names up and publishes nothing: its key is nobody's business.
+fn resolvers(builder: Builder, network: &Network) -> Builder {
+    match &network.dns {
+        NameService::None => builder,
+        NameService::Default => builder
+            .address_lookup(PkarrResolver::n0_dns())
+            .address_lookup(DnsAddressLookup::n0_dns()),
+        NameService::Custom { pkarr, origin, .. } => builder
+            .address_lookup(PkarrResolver::builder(pkarr.clone()))
+            .address_lookup(DnsAddressLookup::builder(origin.clone())),
+    }
+}
+
+/// A host publishes where it is and looks nobody up.
+fn publisher(builder: Builder, network: &Network) -> Builder {
+    match &network.dns {
+        NameService::None => builder,
+        NameService::Default => builder.address_lookup(PkarrPublisher::n0_dns()),
+        NameService::Custom { pkarr, .. } => {
+            builder.address_lookup(PkarrPublisher::builder(pkarr.clone()))
+        }
+    }
+}
+
+async fn bind(mut builder: Builder, network: &Network) -> Result<Endpoint, BindFailed> {
+    if !network.bind.0.is_empty() {
+        builder = builder.clear_ip_transports();
+        for addr in &network.bind.0 {
+            builder = builder.bind_addr(*addr).map_err(|error| address_failed(network, &error))?;
+        }
+    }
+    match builder.bind().await {
+        Ok(endpoint) => Ok(endpoint),
+        Err(error @ BindError::Sockets { .. }) if !network.bind.0.is_empty() => {
+            Err(address_failed(network, &error))
+        }
+        Err(error) => Err(BindFailed::Other(root_cause(&error))),
+    }
+}
+
+fn address_failed(network: &Network, error: &(dyn std::error::Error + 'static)) -> BindFailed {
+    BindFailed::Address { addr: network.bind.clone(), reason: root_cause(error) }
+}
+
+/// The last error of a chain, which says what the system said.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,215 @@
+//! Key files: ordinary OpenSSH ed25519 private keys.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use iroh::SecretKey;
+use russh::keys::ssh_key::{
+    self, LineEnding, PrivateKey,
+    private::{Ed25519Keypair, KeypairData},
+    public::Ed25519PublicKey,
+};
+
+use crate::files::{PrivateFileError, create_private_file, read_private_file};
+
+/// A key and the file it came from.
+#[derive(Clone)]
+pub struct KeyFile {
+    path: PathBuf,
+    secret: SecretKey,
+}
+
+/// A key file could not be used. Each message says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Missing, open to others, or unreadable.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
+    /// Nothing in it.
+    #[error("{0} is empty\nremove it and a new key is made, or put back the old one from a backup")]
+    Empty(PathBuf),
+    /// Not an OpenSSH private key.
+    #[error("{0} is not an OpenSSH private key\nmake one with: ssh-keygen -t ed25519 -N '' -f FILE")]
+    NotAKey(PathBuf),
+    /// Under a passphrase, which a background process cannot ask for.
+    #[error("{0} has a passphrase\nremove it with: ssh-keygen -p -N '' -f FILE")]
+    Encrypted(PathBuf),
+    /// Another kind of key.
+    #[error("{path} is a key of type {kind}, and only ed25519 will do\nmake one with: ssh-keygen -t ed25519 -N '' -f FILE", path = .path.display())]
+    NotEd25519 {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        kind: String,
+    },
+    /// A new key could not be kept.
+    #[error("cannot write a new key to {path}: {source}", path = .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl KeyFile {
+    /// Reads a key.
+    ///
+    /// # Errors
+    ///
+    /// Any [`KeyError`] but [`KeyError::Write`].
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = read_private_file(path)?;
+        if text.trim_ascii().is_empty() {
+            return Err(KeyError::Empty(path.to_owned()));
+        }
+        let key = PrivateKey::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
+        match key.key_data() {
+            KeypairData::Ed25519(pair) => Ok(Self {
+                path: path.to_owned(),
+                secret: SecretKey::from_bytes(&pair.private.to_bytes()),
+            }),
+            KeypairData::Encrypted(_) => Err(KeyError::Encrypted(path.to_owned())),
+            _ => Err(KeyError::NotEd25519 {
+                path: path.to_owned(),
+                kind: key.algorithm().to_string(),
+            }),
+        }
+    }
+
+    /// Reads a key, or makes one where there is none.
+    ///
+    /// Several processes may do so at once: all end up with the same key.
+    ///
+    /// # Errors
+    ///
+    /// Any [`KeyError`].
+    pub fn load_or_create(path: &Path, comment: &str) -> Result<Self, KeyError> {
+        match Self::load(path) {
+            Err(KeyError::File(PrivateFileError::Missing(_))) => {}
+            other => return other,
+        }
+        let write = |source| KeyError::Write { path: path.to_owned(), source };
+        let text = new_key(comment).map_err(|error| write(io::Error::other(error)))?;
+        match create_private_file(path, text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(write(error)),
+            _ => Self::load(path),
+        }
+    }
+
+    /// Where the key was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// The public half, as OpenSSH writes it.
+    #[must_use]
+    pub fn public(&self) -> ssh_key::PublicKey {
+        openssh_public(self.secret.public().as_bytes())
+    }
+}
+
+impl std::fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// An OpenSSH public key from the 32 bytes of an ed25519 key (RFC 8709 section 4).
+pub(crate) fn openssh_public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
+    ssh_key::public::KeyData::Ed25519(Ed25519PublicKey(*bytes)).into()
+}
+
+fn new_key(comment: &str) -> Result<String, ssh_key::Error> {
+    let seed = SecretKey::generate().to_bytes();
+    let pair = Ed25519Keypair::from_seed(&seed);
+    let key = PrivateKey::new(KeypairData::Ed25519(pair), comment)?;
+    Ok(key.to_openssh(LineEnding::LF)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    fn put(path: &Path, text: &str) {
+        fs::write(path, text).expect("write");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    }
+
+    #[test]
+    fn a_new_key_is_kept_and_read_again() {
+        let folder = folder();
+        let path = folder.path().join("identity");
+        let made = KeyFile::load_or_create(&path, "me@here").expect("made");
+        let read = KeyFile::load(&path).expect("read");
+        assert_eq!(made.secret().to_bytes(), read.secret().to_bytes());
+        let mode = fs::metadata(&path).expect("stat").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn many_at_once_make_one_key() {
+        let folder = folder();
+        let path = folder.path().join("identity");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| KeyFile::load_or_create(&path, "x").expect("a key")))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(keys.iter().all(|key| key.secret().to_bytes() == keys[0].secret().to_bytes()));
+    }
+
+    #[test]
+    fn bad_key_files_are_told_apart() {
+        let folder = folder();
+        let path = folder.path().join("key");
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::File(PrivateFileError::Missing(_)))));
+        put(&path, " \n");
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::Empty(_))));
+        put(&path, "not a key");
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::NotAKey(_))));
+        put(&path, &new_key("x").expect("a key"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::File(PrivateFileError::Open { .. }))));
+    }
+
+    #[test]
+    fn ssh_keygen_agrees_about_keys() {
+        let folder = folder();
+        let path = folder.path().join("key");
+        let generate = |arguments: &[&str]| {
+            let _ = fs::remove_file(&path);
+            let status = std::process::Command::new("ssh-keygen")
+                .args(["-q", "-f"])
+                .arg(&path)
+                .args(arguments)
+                .status()
+                .expect("ssh-keygen");
+            assert!(status.success());
+        };
+        generate(&["-t", "ed25519", "-N", ""]);
+        let ours = KeyFile::load(&path).expect("read").public();
+        let theirs = fs::read_to_string(path.with_extension("pub")).expect("read");
+        assert_eq!(ours.key_data(), ssh_key::PublicKey::from_openssh(&theirs).expect("parse").key_data());
+        generate(&["-t", "ed25519", "-N", "secret"]);
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::Encrypted(_))));
+        generate(&["-t", "ecdsa", "-N", ""]);
+        assert!(matches!(KeyFile::load(&path), Err(KeyError::NotEd25519 { .. })));
+    }
+}

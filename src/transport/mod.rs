@@ -1,0 +1,16 @@
+//! Endpoints, keys and names: everything between a word that a user typed and a QUIC connection.
+
+mod crypto;
+mod endpoint;
+mod identity;
+mod settings;
+mod target;
+mod ticket;
+
+pub use endpoint::{
+    ALPN, BindFailed, STREAM_WINDOW, admit, bind_client, bind_host, close_quickly,
+};
+pub use identity::{KeyError, KeyFile};
+pub use settings::{Bind, NameService, Network, Relay, SettingError};
+pub use target::{Target, TargetError};
+pub use ticket::{Invite, InviteSecret};

@@ -3,5 +3,8 @@
 mod atomic;
 mod paths;
 
-pub use atomic::{Lock, LockError, PrivateFileError, create_private_dir, create_private_file, read_private_file, update_file, write_file};
+pub use atomic::{
+    Lock, LockError, PrivateFileError, create_private_dir, create_private_file, read_private_file,
+    update_file, write_file,
+};
 pub use paths::{NoHome, Paths};

@@ -1,5 +1,32 @@
 //! Plain OpenSSH to a machine that has no address, over peer-to-peer QUIC.
+//!
+//! ```text
+//! ssh --pipe--> irosh-proxy --QUIC stream--> irosh host --TCP, unix socket or socketpair--> sshd
+//! ```
+//!
+//! A client names a *target* ([`transport::Target`]): an alias, an endpoint id, a ticket or an
+//! invite. [`proxy`] dials it, proves its identity and opens a *session* on a QUIC stream, the
+//! session's *leg*. [`host`] accepts the connection, decides who may come in, and connects the
+//! session to its *backend*. In both, one loop moves the bytes: [`session::relay`]. What the two
+//! say to each other before ssh's bytes is [`protocol`], without any I/O.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`transport`] | endpoints, keys, targets, tickets and invites |
+//! | [`protocol`] | the frames of `irosh/1` |
+//! | [`session`] | the copy loop and its two kinds of ends |
+//! | [`proxy`] | the client side, as `irosh-proxy` runs it |
+//! | [`host`] | the host side, as `irosh host` runs it |
+//! | [`names`] | aliases and ssh_config |
+//! | [`files`] | where files are and how they are written |
+
 pub mod files;
+pub mod host;
+pub mod log;
+pub mod names;
 pub mod protocol;
+pub mod proxy;
 pub mod session;
+pub mod settings;
+pub mod signals;
 pub mod transport;

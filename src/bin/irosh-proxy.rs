@@ -1,1 +1,95 @@
-fn main(){}
+//! The bridge that ssh runs: `ProxyCommand irosh-proxy %h`.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+use irosh::{
+    files::Paths,
+    host::load_settings,
+    names::Aliases,
+    proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, save_host_keys},
+    settings::{ClientSettings, NetworkChoice},
+    signals::interrupted,
+    transport::{Bind, KeyFile, NameService, Network, Relay, Target, close_quickly},
+};
+
+/// Carry ssh's bytes to a host that has no address.
+///
+/// ssh runs this; put `ProxyCommand irosh-proxy %h` into ssh_config, or run `irosh ssh-config install`.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Print known_hosts lines for the host (`KnownHostsCommand irosh-proxy --known-hosts %h`)
+    #[arg(long)]
+    known_hosts: bool,
+    /// Relay servers: default, none or URLs with commas between them
+    #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
+    relay: Option<Relay>,
+    /// Name service: default, none or PKARR-URL,ORIGIN[,NAMESERVER]
+    #[arg(long, env = "IROSH_DNS", value_name = "WHICH")]
+    dns: Option<NameService>,
+    /// Addresses to bind: ADDRESS:PORT[,ADDRESS:PORT]
+    #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
+    bind: Option<Bind>,
+    /// An alias, a ticket, an invite or an endpoint id, with or without .irosh
+    target: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    irosh::log::start("warn");
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(arguments));
+            // A thread may be waiting for a terminal or a file for ever.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            irosh::log::complain("irosh-proxy", &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { known_hosts, relay, dns, bind, target: name } = arguments;
+    let paths = Paths::of_user()?;
+    let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+    let network = NetworkChoice { relay, dns, bind }.or(file);
+    let target = Aliases::load(&paths.aliases())?.resolve(&name)?;
+    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
+    if known_hosts {
+        return print_known_hosts(&paths, network, identity, &name, &target).await;
+    }
+    Ok(bridge(&paths, network, identity.secret().clone(), &target, interrupted()?).await?)
+}
+
+/// Prints what the host announced when ssh's own proxy connected a moment ago, or else asks it now.
+async fn print_known_hosts(
+    paths: &Paths,
+    network: Network,
+    identity: KeyFile,
+    name: &str,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let id = target.addr().id;
+    let mut keys = load_host_keys(paths, id);
+    if keys.is_empty() {
+        let dialer = Dialer::bind(network, identity.secret().clone()).await?;
+        let host = dialer.dial(target).await?;
+        let welcome = host.welcome().await.map_err(anyhow::Error::from)?;
+        save_host_keys(paths, id, &welcome.host_keys)?;
+        host.close(irosh::protocol::CloseCode::Done);
+        close_quickly(dialer.endpoint()).await;
+        keys = load_host_keys(paths, id);
+    }
+    std::io::stdout().write_all(known_hosts_lines(&name.to_ascii_lowercase(), &keys).as_bytes())?;
+    Ok(())
+}

@@ -111,10 +111,10 @@ impl Paths {
         self.state.join("invites.toml")
     }
 
-    /// The socket on which a running host answers the other commands.
+    /// Where a running host notes its ticket for the other commands.
     #[must_use]
-    pub fn host_socket(&self) -> PathBuf {
-        self.runtime.join("host.sock")
+    pub fn host_note(&self) -> PathBuf {
+        self.runtime.join("host.json")
     }
 
     /// The SSH host keys that hosts announced, a file an endpoint id.

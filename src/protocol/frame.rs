@@ -344,9 +344,7 @@ impl LegHeader {
         let mut reader = Reader(frame);
         let header = match reader.byte()? {
             kind::OPEN => Self::Open(SessionId(reader.array()?)),
-            kind::RESUME => {
-                Self::Resume { session: SessionId(reader.array()?), received: reader.uint64()? }
-            }
+            kind::RESUME => Self::Resume { session: SessionId(reader.array()?), received: reader.uint64()? },
             kind => return Err(FrameError::Unexpected(kind)),
         };
         reader.end()?;

@@ -7,6 +7,7 @@ mod wire;
 
 pub use codes::{CloseCode, Refusal, RefusalCode};
 pub use frame::{
-    Acknowledged, BackendKind, Frame, FrameError, HEADER_LENGTH, Hello, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, SessionId, Welcome, frame_length,
+    Acknowledged, BackendKind, Frame, FrameError, HEADER_LENGTH, Hello, LegHeader, LegReply, Limits,
+    MAX_CONTROL_FRAME, MAX_LEG_FRAME, SessionId, Welcome, frame_length,
 };
 pub use proof::{EXPORTER_LABEL, EXPORTER_LENGTH, proof_message};

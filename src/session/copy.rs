@@ -5,9 +5,13 @@ use std::{
     future::Future,
     io,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
+use tokio::time::timeout;
+
 use super::{Batch, leg::Lost};
+use crate::protocol::CloseCode;
 
 /// Where one direction's bytes come from.
 pub trait Source: Send {
@@ -40,7 +44,11 @@ pub trait Sink: Send {
     /// Resolves when nobody will read what is written, if that can be known without writing.
     ///
     /// Cancel-safe.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    ///
+    /// # Errors
+    ///
+    /// What [`Self::write`] would fail with, but for [`io::ErrorKind::BrokenPipe`].
+    fn gone(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// One side of a session.
@@ -111,17 +119,18 @@ impl fmt::Display for Ended {
     }
 }
 
+/// How long the other direction may take to deliver what it already has, once nobody reads at the
+/// client side any more or the leg is lost. A backend that is stuck must not keep a session alive.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Moves bytes both ways until the session is over.
 ///
 /// Each direction ends on its own, and its end of file becomes a half-close on the other side. The
 /// session is over when the server side has ended and the client side has all of it: ssh keeps its
-/// end open until its proxy goes, so waiting for both ends of file would be for ever. A client side
-/// that reads no more is over when its own last byte has been delivered.
-pub async fn relay<CR, CW, SR, SW>(
-    client: Side<CR, CW>,
-    server: Side<SR, SW>,
-    counters: &Counters,
-) -> Report
+/// end open until its proxy goes, so waiting for both ends of file would be for ever. When the
+/// client side reads no more, or the leg under the session is lost, what has already arrived is
+/// still delivered, for 5 s at most.
+pub async fn relay<CR, CW, SR, SW>(client: Side<CR, CW>, server: Side<SR, SW>, counters: &Counters) -> Report
 where
     CR: Source,
     CW: Sink,
@@ -136,16 +145,24 @@ where
         // The direction that decides is looked at first.
         biased;
         end = &mut to_client => match end {
-            End::ReaderGone => after_client_left(to_server.await),
-            end => after_server(end),
-        },
-        end = &mut to_server => match lost(end) {
-            Ok(lost) => Ended::Lost(lost),
-            // The half-close has been passed on; what the server still says is delivered.
-            Err(_) => match to_client.await {
-                End::ReaderGone => Ended::ClientClosed,
-                end => after_server(end),
+            End::Lost(lost) => {
+                let _ = timeout(LINGER, to_server).await;
+                Ended::of_loss(lost)
+            }
+            End::ReaderGone => match timeout(LINGER, to_server).await {
+                Ok(End::Lost(lost)) => Ended::of_loss(lost),
+                _ => Ended::ClientClosed,
             },
+            end => Ended::of_server(end),
+        },
+        end = &mut to_server => match end {
+            End::Lost(lost) => match timeout(LINGER, to_client).await {
+                // A host that refuses a session says so there and closes the connection.
+                Ok(end @ End::SourceFailed(_)) => Ended::of_server(end),
+                _ => Ended::of_loss(lost),
+            },
+            // The half-close has been passed on; what the server still says is delivered.
+            _ => Ended::of_server(to_client.await),
         },
     };
     Report { to_server: counters.to_server(), to_client: counters.to_client(), ended }
@@ -157,6 +174,8 @@ enum End {
     Eof,
     /// Nobody reads at the sink.
     ReaderGone,
+    /// The leg at one of its ends was lost.
+    Lost(Lost),
     SourceFailed(io::Error),
     SinkFailed(io::Error),
 }
@@ -169,9 +188,9 @@ async fn pump(mut source: impl Source, mut sink: impl Sink, moved: &AtomicU64) -
             read = source.read(&mut batch) => if let Err(error) = read {
                 // What came before the error has been written; let it arrive.
                 let _ = sink.finish().await;
-                return End::SourceFailed(error);
+                return End::of_source(error);
             },
-            () = sink.gone() => return End::ReaderGone,
+            gone = sink.gone() => return gone.map_or_else(End::of_sink, |()| End::ReaderGone),
         }
         let bytes = batch.len() as u64;
         let written = match bytes {
@@ -181,39 +200,45 @@ async fn pump(mut source: impl Source, mut sink: impl Sink, moved: &AtomicU64) -
         match written {
             Ok(()) if bytes == 0 => return End::Eof,
             Ok(()) => moved.fetch_add(bytes, Ordering::Relaxed),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return End::ReaderGone,
-            Err(error) => return End::SinkFailed(error),
+            Err(error) => return End::of_sink(error),
         };
     }
 }
 
-/// Whether this direction ended because the leg under it was lost.
-fn lost(end: End) -> Result<Lost, End> {
-    match end {
-        End::SourceFailed(error) => Lost::of(error).map_err(End::SourceFailed),
-        End::SinkFailed(error) => Lost::of(error).map_err(End::SinkFailed),
-        end => Err(end),
+impl End {
+    fn of_source(error: io::Error) -> Self {
+        Lost::of(error).map_or_else(Self::SourceFailed, Self::Lost)
     }
-}
 
-fn after_server(end: End) -> Ended {
-    match lost(end) {
-        Ok(lost) => Ended::Lost(lost),
-        Err(End::Eof) => Ended::ServerClosed,
-        Err(End::ReaderGone) => Ended::ClientClosed,
-        // A reset is how TCP says that the other end closed with bytes of ours unread.
-        Err(End::SourceFailed(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-            Ended::ServerClosed
+    fn of_sink(error: io::Error) -> Self {
+        match Lost::of(error) {
+            Ok(lost) => Self::Lost(lost),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            Err(error) => Self::SinkFailed(error),
         }
-        Err(End::SourceFailed(error)) => Ended::ServerFailed(error),
-        Err(End::SinkFailed(error)) => Ended::ClientFailed(error),
     }
 }
 
-fn after_client_left(to_server: End) -> Ended {
-    match lost(to_server) {
-        Ok(lost) => Ended::Lost(lost),
-        Err(_) => Ended::ClientClosed,
+impl Ended {
+    /// A client that has all that it waited for closes its connection as done.
+    fn of_loss(lost: Lost) -> Self {
+        match lost {
+            Lost::Closed(CloseCode::Done) => Self::ClientClosed,
+            lost => Self::Lost(lost),
+        }
+    }
+
+    /// What the end of the direction from server to client means for the session.
+    fn of_server(end: End) -> Self {
+        match end {
+            End::Eof => Self::ServerClosed,
+            End::ReaderGone => Self::ClientClosed,
+            End::Lost(lost) => Self::of_loss(lost),
+            // A reset is how TCP says that the other end closed with bytes of ours unread.
+            End::SourceFailed(error) if error.kind() == io::ErrorKind::ConnectionReset => Self::ServerClosed,
+            End::SourceFailed(error) => Self::ServerFailed(error),
+            End::SinkFailed(error) => Self::ClientFailed(error),
+        }
     }
 }
 

@@ -94,14 +94,13 @@ impl<W: AsyncWrite + Unpin + Send> Sink for WriteSink<W> {
         }
     }
 
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> io::Result<()> {
         match &mut self.gone {
-            Some(gone) => {
-                gone.await;
-                // A future is not polled again after it has resolved.
-                self.gone = Some(Box::pin(std::future::ready(())));
-            }
+            Some(gone) => gone.await,
             None => std::future::pending().await,
         }
+        // A future is not polled again after it has resolved.
+        self.gone = Some(Box::pin(std::future::ready(())));
+        Ok(())
     }
 }

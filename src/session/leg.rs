@@ -3,7 +3,9 @@
 use std::{future::Future, io, pin::Pin};
 
 use bytes::Bytes;
-use iroh::endpoint::{ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use iroh::endpoint::{
+    ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, VarInt, WriteError,
+};
 
 use super::{
     Batch,
@@ -142,14 +144,13 @@ impl Sink for LegSink {
         }
     }
 
-    async fn gone(&mut self) {
-        match (&mut self.stopped).await {
-            Ok(Some(_)) => self.stopped = Box::pin(std::future::ready(Ok(Some(VarInt::from_u32(0))))),
-            // The connection is lost: reading says so, and says why.
-            _ => {
-                self.stopped = Box::pin(std::future::pending());
-                std::future::pending().await
-            }
+    async fn gone(&mut self) -> io::Result<()> {
+        let stopped = (&mut self.stopped).await;
+        self.stopped = Box::pin(std::future::ready(stopped.clone()));
+        match stopped {
+            Err(StoppedError::ConnectionLost(error)) => Err(lost(error.into())),
+            Err(error) => Err(lost(Lost::Failed(error.to_string()))),
+            Ok(_) => Ok(()),
         }
     }
 }

@@ -11,10 +11,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 /// random numbers decide the first figure, the cipher decides the second, so each comes from the
 /// library that is better at it.
 fn provider(cipher_suites: Vec<rustls::SupportedCipherSuite>) -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider {
-        cipher_suites,
-        ..ring::default_provider()
-    })
+    Arc::new(CryptoProvider { cipher_suites, ..ring::default_provider() })
 }
 
 /// The provider for an endpoint that dials.

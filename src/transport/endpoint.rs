@@ -7,8 +7,8 @@ use iroh::{
     address_lookup::{DnsAddressLookup, PkarrPublisher, PkarrResolver},
     dns::{DnsResolver, FallbackMode, NameserverConfig},
     endpoint::{
-        BindError, Builder, Connection, PortmapperConfig, QuicTransportConfig,
-        QuicTransportConfigBuilder, VarInt,
+        BindError, Builder, Connection, PortmapperConfig, QuicTransportConfig, QuicTransportConfigBuilder,
+        VarInt,
     },
 };
 use noq_proto::congestion::Bbr3Config;
@@ -71,7 +71,8 @@ pub enum BindFailed {
 ///
 /// [`BindFailed`] when no socket could be opened.
 pub async fn bind_client(network: &Network) -> Result<Endpoint, BindFailed> {
-    let quic = quic().receive_window(CONNECTION_WINDOW.into()).max_concurrent_bidi_streams(VarInt::from_u32(0));
+    let quic =
+        quic().receive_window(CONNECTION_WINDOW.into()).max_concurrent_bidi_streams(VarInt::from_u32(0));
     let builder = builder(network, quic)
         .crypto_provider(crypto::client_provider())
         // A mapping takes longer to get than an ssh session needs to start.
@@ -87,9 +88,8 @@ pub async fn bind_client(network: &Network) -> Result<Endpoint, BindFailed> {
 ///
 /// [`BindFailed`] when an address is taken or no socket could be opened.
 pub async fn bind_host(network: &Network, key: SecretKey) -> Result<Endpoint, BindFailed> {
-    let quic = quic()
-        .receive_window(STRANGER_WINDOW.into())
-        .max_concurrent_bidi_streams(STRANGER_STREAMS.into());
+    let quic =
+        quic().receive_window(STRANGER_WINDOW.into()).max_concurrent_bidi_streams(STRANGER_STREAMS.into());
     let builder = builder(network, quic)
         .crypto_provider(crypto::host_provider())
         .secret_key(key)
@@ -146,9 +146,9 @@ fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Builder {
 fn resolvers(builder: Builder, network: &Network) -> Builder {
     match &network.dns {
         NameService::None => builder,
-        NameService::Default => builder
-            .address_lookup(PkarrResolver::n0_dns())
-            .address_lookup(DnsAddressLookup::n0_dns()),
+        NameService::Default => {
+            builder.address_lookup(PkarrResolver::n0_dns()).address_lookup(DnsAddressLookup::n0_dns())
+        }
         NameService::Custom { pkarr, origin, .. } => builder
             .address_lookup(PkarrResolver::builder(pkarr.clone()))
             .address_lookup(DnsAddressLookup::builder(origin.clone())),
@@ -160,9 +160,7 @@ fn publisher(builder: Builder, network: &Network) -> Builder {
     match &network.dns {
         NameService::None => builder,
         NameService::Default => builder.address_lookup(PkarrPublisher::n0_dns()),
-        NameService::Custom { pkarr, .. } => {
-            builder.address_lookup(PkarrPublisher::builder(pkarr.clone()))
-        }
+        NameService::Custom { pkarr, .. } => builder.address_lookup(PkarrPublisher::builder(pkarr.clone())),
     }
 }
 

@@ -67,15 +67,11 @@ impl KeyFile {
         }
         let key = PrivateKey::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
         match key.key_data() {
-            KeypairData::Ed25519(pair) => Ok(Self {
-                path: path.to_owned(),
-                secret: SecretKey::from_bytes(&pair.private.to_bytes()),
-            }),
+            KeypairData::Ed25519(pair) => {
+                Ok(Self { path: path.to_owned(), secret: SecretKey::from_bytes(&pair.private.to_bytes()) })
+            }
             KeypairData::Encrypted(_) => Err(KeyError::Encrypted(path.to_owned())),
-            _ => Err(KeyError::NotEd25519 {
-                path: path.to_owned(),
-                kind: key.algorithm().to_string(),
-            }),
+            _ => Err(KeyError::NotEd25519 { path: path.to_owned(), kind: key.algorithm().to_string() }),
         }
     }
 

@@ -7,9 +7,8 @@ mod settings;
 mod target;
 mod ticket;
 
-pub use endpoint::{
-    ALPN, BindFailed, STREAM_WINDOW, admit, bind_client, bind_host, close_quickly,
-};
+pub use endpoint::{ALPN, BindFailed, STREAM_WINDOW, admit, bind_client, bind_host, close_quickly};
+pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
 pub use settings::{Bind, NameService, Network, Relay, SettingError};
 pub use target::{Target, TargetError};

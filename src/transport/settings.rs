@@ -84,11 +84,7 @@ impl Relay {
 
 /// A relay without TLS serves no QUIC address discovery, and asking for it costs 3 s.
 fn relay_config(url: RelayUrl) -> iroh::RelayConfig {
-    if url.scheme() == "http" {
-        iroh::RelayConfig::new(url, None)
-    } else {
-        iroh::RelayConfig::from(url)
-    }
+    if url.scheme() == "http" { iroh::RelayConfig::new(url, None) } else { iroh::RelayConfig::from(url) }
 }
 
 impl FromStr for Relay {

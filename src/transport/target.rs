@@ -30,7 +30,9 @@ pub enum TargetError {
         suggestion: Option<String>,
     },
     /// Begins as a ticket or an invite does, and is not one.
-    #[error("this {kind} is damaged or cut off\ncopy it again, whole: it is one word of lower-case letters and digits")]
+    #[error(
+        "this {kind} is damaged or cut off\ncopy it again, whole: it is one word of lower-case letters and digits"
+    )]
     Damaged {
         /// `ticket` or `invite`.
         kind: &'static str,
@@ -178,7 +180,8 @@ mod tests {
         let invite = Invite { addr: addr(), secret: InviteSecret([9; 16]) };
         let base32 = EndpointTicket::new(id.into()).to_string();
         for text in [id.to_string(), EndpointTicket::new(addr()).to_string(), invite.to_string(), base32] {
-            for text in [text.clone(), format!("{text}.irosh"), text.to_uppercase(), format!("{text}.IROSH.")] {
+            for text in [text.clone(), format!("{text}.irosh"), text.to_uppercase(), format!("{text}.IROSH.")]
+            {
                 let target: Target = text.parse().expect(&text);
                 assert_eq!(target.addr().id, id, "{text}");
             }

@@ -30,7 +30,7 @@ proptest! {
         down in prop::collection::vec(any::<u8>(), 0..5000),
         buffer in 1_usize..70,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let (ssh, sshd, relay) = session(buffer);
             let (mut ssh_read, mut ssh_write) = split(ssh);

@@ -1,0 +1,136 @@
+//! `irosh host`.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use irosh::{
+    files::Paths,
+    host::{Access, BackendChoice, Event, Host, HostOptions, HostSettings, Reload, Stop, load_settings},
+    settings::NetworkChoice,
+};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::NetworkArguments;
+
+#[derive(clap::Args)]
+pub(super) struct HostArguments {
+    /// Where sessions go: auto, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND
+    #[arg(long)]
+    backend: Option<BackendChoice>,
+    /// Who reaches ssh: invited (peers and invites) or open (anybody; ssh still asks who they are)
+    #[arg(long)]
+    access: Option<Access>,
+    /// The name that peers are told
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(host(paths, arguments));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
+    raise_descriptor_limit();
+    let HostArguments { backend, access, name, network, json } = arguments;
+    let settings: HostSettings = load_settings(&paths.host_settings())?;
+    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+    let backend = backend.or(settings.backend).unwrap_or_default().settle().await?;
+    let options = HostOptions {
+        paths: paths.clone(),
+        network: NetworkChoice::from(network).or(file),
+        backend,
+        access: access.or(settings.access).unwrap_or_default(),
+        name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
+        limits: settings.limits,
+        events: Box::new(move |event| tell(json, &event)),
+    };
+    let host = Host::start(options).await?;
+    let stop = host.stop();
+    let reload = host.reloader();
+    let signals = tokio::spawn(async move { watch_signals(paths, access, stop, reload).await });
+    let watchdog = tokio::spawn(watchdog());
+    host.run().await;
+    signals.abort();
+    watchdog.abort();
+    Ok(())
+}
+
+fn tell(json: bool, event: &Event) {
+    if let Event::Ready { .. } = event {
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+    }
+    if let Event::Draining { .. } = event {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    }
+    if json {
+        super::print(&serde_json::to_string(event).unwrap_or_default());
+    } else if let Event::Ready { ticket, backend, .. } = event {
+        super::print(&format!(
+            "ticket: {ticket}\nbackend: {backend}\n\n\
+             admit somebody:   irosh invite\n\
+             and there, type:  ssh -o ProxyCommand='irosh-proxy %h' {}@TICKET-OR-INVITE",
+            std::env::var("USER").unwrap_or_else(|_| "USER".to_owned()),
+        ));
+    }
+}
+
+/// SIGTERM and SIGINT drain, and end at once the second time; SIGHUP reads the settings again.
+async fn watch_signals(
+    paths: Paths,
+    access: Option<Access>,
+    stop: Stop,
+    reload: Reload,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("signals")?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                match load_settings::<HostSettings>(&paths.host_settings()) {
+                    Ok(settings) => {
+                        let access = access.or(settings.access).unwrap_or_default();
+                        Host::reload(&reload, access, settings.limits).await;
+                        tracing::info!("settings and lists read again");
+                    }
+                    Err(error) => tracing::error!("the settings stay as they were: {error}"),
+                }
+                continue;
+            }
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stop.drain.is_cancelled() {
+            stop.now.cancel();
+        }
+        stop.drain.cancel();
+    }
+}
+
+/// Tells systemd that the host still turns over, twice as often as it asks for.
+async fn watchdog() {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    loop {
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        tokio::time::sleep(interval / 2).await;
+    }
+}
+
+/// A session takes a descriptor or two, and the soft limit is made for programs that use select(2).
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

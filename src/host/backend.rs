@@ -1,0 +1,284 @@
+//! Backends: where the host takes a session.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    path::PathBuf,
+    process::Stdio,
+    str::FromStr,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    net::{TcpSocket, TcpStream, UnixStream},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{loopback, peers::Identity};
+use crate::protocol::{BackendKind, Refusal, RefusalCode};
+
+/// How long a backend may take to be connected.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a command may take to end by itself once its session is over.
+const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// Where sshd is looked for by `auto`.
+const LOCAL_SSHD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 22);
+
+/// What the user asked for: `auto` or a backend.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The local SSH server if there is one.
+    #[default]
+    Auto,
+    /// This one.
+    Fixed(Backend),
+}
+
+/// What takes a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backend {
+    /// An SSH server at a TCP address.
+    Tcp(SocketAddr),
+    /// An SSH server at a unix socket.
+    Unix(PathBuf),
+    /// A shell command that speaks SSH on a socket that is its stdin and stdout.
+    Exec(String),
+}
+
+/// A backend that could not be read, or was not found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// Not a backend.
+    #[error("`{0}` is not a backend\nuse auto, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND")]
+    Unknown(String),
+    /// `auto` found nothing.
+    #[error(
+        "no ssh server answers at 127.0.0.1:22\nstart sshd, or say where it is: --backend tcp:ADDRESS:PORT, unix:PATH or 'exec:/usr/sbin/sshd -i'"
+    )]
+    NoneFound,
+}
+
+impl BackendChoice {
+    /// Settles what `auto` stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NoneFound`] when there is no SSH server at 127.0.0.1:22.
+    pub async fn settle(&self) -> Result<Backend, BackendError> {
+        match self {
+            Self::Fixed(backend) => Ok(backend.clone()),
+            Self::Auto if answers_ssh(LOCAL_SSHD).await => Ok(Backend::Tcp(LOCAL_SSHD)),
+            Self::Auto => Err(BackendError::NoneFound),
+        }
+    }
+}
+
+/// Whether an SSH identification string comes from an address within two seconds.
+async fn answers_ssh(addr: SocketAddr) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect(addr).await?;
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).await?;
+        io::Result::Ok(greeting)
+    };
+    matches!(timeout(Duration::from_secs(2), greeting).await, Ok(Ok(greeting)) if &greeting == b"SSH-")
+}
+
+impl FromStr for BackendChoice {
+    type Err = BackendError;
+
+    fn from_str(text: &str) -> Result<Self, BackendError> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            other => other.parse().map(Self::Fixed),
+        }
+    }
+}
+
+impl FromStr for Backend {
+    type Err = BackendError;
+
+    fn from_str(text: &str) -> Result<Self, BackendError> {
+        let unknown = || BackendError::Unknown(text.to_owned());
+        match text.split_once(':').ok_or_else(unknown)? {
+            ("tcp", addr) => addr.parse().map(Self::Tcp).map_err(|_| unknown()),
+            ("unix", path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            ("exec", command) if !command.trim().is_empty() => Ok(Self::Exec(command.to_owned())),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => write!(f, "tcp:{addr}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Exec(command) => write!(f, "exec:{command}"),
+        }
+    }
+}
+
+/// A connected backend.
+pub struct BackendStream {
+    /// What the backend sends.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it is sent.
+    pub writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The command, where the backend is one.
+    pub child: Option<BackendChild>,
+}
+
+impl Backend {
+    /// What kind it is, as a host tells its peers.
+    #[must_use]
+    pub fn kind(&self) -> BackendKind {
+        match self {
+            Self::Tcp(_) => BackendKind::Tcp,
+            Self::Unix(_) => BackendKind::Unix,
+            Self::Exec(_) => BackendKind::Exec,
+        }
+    }
+
+    /// Connects it for a session of this identity, or for the host's own questions.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] whose sentence says what is wrong with the SSH server.
+    pub async fn connect(&self, identity: Option<&Identity>) -> Result<BackendStream, Refusal> {
+        let connecting = async {
+            match self {
+                Self::Tcp(addr) => connect_tcp(*addr, identity).await.map(BackendStream::of_tcp),
+                Self::Unix(path) => UnixStream::connect(path).await.map(BackendStream::of_unix),
+                Self::Exec(command) => spawn(command, identity),
+            }
+        };
+        match timeout(CONNECT_DEADLINE, connecting).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.refusal(&error)),
+            Err(_) => Err(self.refusal(&io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    fn refusal(&self, error: &io::Error) -> Refusal {
+        let what = match error.kind() {
+            io::ErrorKind::ConnectionRefused => "refused the connection".to_owned(),
+            io::ErrorKind::NotFound => "does not exist".to_owned(),
+            io::ErrorKind::TimedOut => "did not answer".to_owned(),
+            _ => format!("cannot be reached: {error}"),
+        };
+        let (server, next) = match self {
+            Self::Tcp(addr) => (format!("the host's ssh server at {addr} {what}"), "sshd is running there"),
+            Self::Unix(path) => {
+                (format!("the host's ssh server at {} {what}", path.display()), "sshd is running there")
+            }
+            // The command itself may hold what is nobody's business.
+            Self::Exec(_) => {
+                (format!("the host's ssh server command {what}"), "the host's --backend command runs")
+            }
+        };
+        Refusal::new(RefusalCode::Backend, format!("{server}\non the host, check that {next}"))
+    }
+}
+
+impl BackendStream {
+    fn of_tcp(stream: TcpStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader: Box::new(reader), writer: Box::new(writer), child: None }
+    }
+
+    fn of_unix(stream: UnixStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader: Box::new(reader), writer: Box::new(writer), child: None }
+    }
+}
+
+/// Connects from an address that is the identity's own, where the server is on loopback.
+async fn connect_tcp(addr: SocketAddr, identity: Option<&Identity>) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = identity.and_then(|identity| loopback::source_for(addr, identity)) {
+        socket.bind(SocketAddr::new(source.into(), 0))?;
+    }
+    let stream = socket.connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A running command; it is hung up on when its session is over.
+pub struct BackendChild(Option<Child>);
+
+/// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does.
+fn spawn(command: &str, identity: Option<&Identity>) -> io::Result<BackendStream> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let theirs: OwnedFd = theirs.into();
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(format!("exec {command}"))
+        .stdin(Stdio::from(theirs.try_clone()?))
+        .stdout(Stdio::from(theirs))
+        .process_group(0);
+    if let Some(identity) = identity {
+        shell.env("IROSH_PEER", identity.fingerprint());
+    }
+    let child = shell.spawn()?;
+    // The command line holds the other copies of its end of the socketpair.
+    drop(shell);
+    let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
+    Ok(BackendStream { child: Some(BackendChild(Some(child))), ..stream })
+}
+
+impl Drop for BackendChild {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else {
+            return;
+        };
+        tokio::spawn(async move {
+            if timeout(EXIT_GRACE, child.wait()).await.is_ok() {
+                return;
+            }
+            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+                let group = nix::unistd::Pid::from_raw(pid);
+                let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGHUP);
+            }
+            if timeout(EXIT_GRACE, child.wait()).await.is_err() {
+                let _ = child.kill().await;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_are_read_and_printed() {
+        for text in ["tcp:127.0.0.1:22", "tcp:[::1]:2222", "unix:/run/sshd.sock", "exec:/usr/sbin/sshd -i"] {
+            assert_eq!(text.parse::<Backend>().expect(text).to_string(), text);
+        }
+        assert_eq!("auto".parse(), Ok(BackendChoice::Auto));
+        for text in ["", "tcp", "tcp:localhost", "unix:relative", "exec:", "http://x"] {
+            let error = text.parse::<BackendChoice>().expect_err(text).to_string();
+            assert!(error.contains("tcp:ADDRESS:PORT"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_backend_is_a_sentence() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("addr");
+        let refusal = Backend::Tcp(free).connect(None).await.err().expect("refused");
+        assert!(
+            refusal.sentence.starts_with(&format!("the host's ssh server at {free} refused the connection")),
+            "{refusal}"
+        );
+        let missing = Backend::Unix("/nonexistent/sock".into()).connect(None).await.err().expect("refused");
+        assert!(missing.sentence.contains("/nonexistent/sock does not exist"), "{missing}");
+    }
+}

@@ -1,0 +1,385 @@
+//! One connection to a host, from its first packet to its last session.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt};
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use super::{
+    admission::{Admission, Admitted},
+    backend::{Backend, BackendStream},
+    event::Event,
+    peers::Identity,
+    run::{Pending, Shared, Source},
+    settings::LimitSettings,
+};
+use crate::{
+    protocol::{
+        CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, Limits,
+        MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
+    },
+    session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
+    transport,
+};
+
+/// How long a `Welcome` waits for the SSH server's host keys, once.
+const HOST_KEYS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a refusal may take to arrive.
+const REFUSAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Seconds of penalty for a peer that breaks the protocol or proves nothing.
+const PENALTY_PROTOCOL: u64 = 15;
+
+/// Seconds of penalty for a peer that is not admitted: a few tries are a person's.
+const PENALTY_REFUSED: u64 = 5;
+
+/// Serves a connection until it closes.
+pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, pending: Pending) {
+    let address = match incoming.remote_addr() {
+        IncomingAddr::Ip(addr) => Some(addr.ip()),
+        _ => None,
+    };
+    let limits = shared.limits.read().await.clone();
+    let Ok(accepting) = incoming.accept() else {
+        return;
+    };
+    let connection = match timeout(limits.grace(), accepting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!("handshake failed: {error}"),
+        Err(_) => return tracing::debug!("handshake timed out"),
+    };
+    let from = from(&connection);
+    let span = tracing::info_span!("connection", %from);
+    let guest = async {
+        match timeout(limits.grace(), greet(&shared, &connection, &limits)).await {
+            Ok(Ok(guest)) => Some(guest),
+            Ok(Err(turned_away)) => {
+                turned_away.tell(&shared, &connection, address, &from).await;
+                None
+            }
+            Err(_) => {
+                tracing::info!("closed: it did not say who it is within {} s", limits.grace().as_secs());
+                penalize(&shared, address, None, PENALTY_REFUSED);
+                connection.close(CloseCode::Deadline.into(), b"no Hello in time");
+                None
+            }
+        }
+    };
+    let guest = guest.instrument(span.clone()).await;
+    drop(pending);
+    if let Some(guest) = guest {
+        guest.host(shared, connection, limits).instrument(span).await;
+    }
+}
+
+/// A connection whose peer may come in.
+struct Guest {
+    admitted: Admitted,
+    control: (SendStream, RecvStream),
+    backend: Backend,
+    _place: super::registry::ConnectionPlace,
+}
+
+/// Why a connection does not get in.
+enum TurnedAway {
+    Refused { refusal: Refusal, identity: Option<Identity>, control: SendStream, penalty: u64 },
+    Protocol(String),
+    Lost,
+}
+
+impl From<FrameReadError> for TurnedAway {
+    fn from(error: FrameReadError) -> Self {
+        match error {
+            FrameReadError::Lost(_) => Self::Lost,
+            error => Self::Protocol(error.to_string()),
+        }
+    }
+}
+
+/// Reads the peer's `Hello` and answers it.
+async fn greet(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    limits: &LimitSettings,
+) -> Result<Guest, TurnedAway> {
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::Lost)?;
+    let frame = read_frame(&mut recv, MAX_CONTROL_FRAME).await?;
+    let hello = match Frame::decode(&frame) {
+        Ok(Frame::Hello(hello)) => hello,
+        Ok(other) => return Err(TurnedAway::Protocol(other.unexpected().to_string())),
+        Err(error) => return Err(TurnedAway::Protocol(error.to_string())),
+    };
+    let mut exported = [0; EXPORTER_LENGTH];
+    if connection.export_keying_material(&mut exported, EXPORTER_LABEL, &hello.identity).is_err() {
+        return Err(TurnedAway::Protocol("no keying material".to_owned()));
+    }
+    let identity = match Admission::prove(&hello, &exported) {
+        Ok(identity) => identity,
+        Err(refusal) => {
+            return Err(TurnedAway::Refused {
+                refusal,
+                identity: None,
+                control: send,
+                penalty: PENALTY_PROTOCOL,
+            });
+        }
+    };
+    let entered = enter(shared, connection, identity, hello, limits).await;
+    let (admitted, backend, place) = match entered {
+        Ok(entered) => entered,
+        Err(refusal) => {
+            let penalty = if refusal.code == RefusalCode::TooMany { 0 } else { PENALTY_REFUSED };
+            return Err(TurnedAway::Refused { refusal, identity: Some(identity), control: send, penalty });
+        }
+    };
+    transport::admit(connection, limits.max_sessions);
+    let host_keys = if backend == shared.backend {
+        timeout(HOST_KEYS_WAIT, shared.host_keys()).await.unwrap_or_default()
+    } else {
+        &[]
+    };
+    let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
+    let welcome = Welcome::new(&shared.name, backend.kind(), host_keys.to_vec(), allowed);
+    send.write_all(&Frame::Welcome(welcome).encode()).await.map_err(|_| TurnedAway::Lost)?;
+    Ok(Guest { admitted, control: (send, recv), backend, _place: place })
+}
+
+/// Decides about an identity that has been proved.
+async fn enter(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    identity: Identity,
+    hello: Hello,
+    limits: &LimitSettings,
+) -> Result<(Admitted, Backend, super::registry::ConnectionPlace), Refusal> {
+    if let Some(left) = shared.turned_away(&Source::Identity(identity)) {
+        let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
+        return Err(Refusal::new(RefusalCode::Busy, sentence));
+    }
+    let place = shared.registry.enter(identity, connection, limits)?;
+    let deciding = shared.clone();
+    let admitted =
+        tokio::task::spawn_blocking(move || deciding.admission.admit(identity, hello.invite.as_ref()))
+            .await
+            .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
+    let backend = match &admitted.peer.options.backend {
+        None => shared.backend.clone(),
+        Some(own) => own.parse().map_err(|error| {
+            tracing::error!(peer = %identity, "backend= in authorized_peers: {error}");
+            Refusal::new(
+                RefusalCode::Backend,
+                "the backend that the host has for you cannot be used\nits log says why",
+            )
+        })?,
+    };
+    if let Some(invite) = &admitted.invite {
+        tracing::info!(peer = %identity, invite, "admitted by an invite");
+        shared.event(Event::Admitted { peer: identity.fingerprint(), invite: invite.clone() });
+    }
+    Ok((admitted, backend, place))
+}
+
+impl TurnedAway {
+    async fn tell(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        address: Option<std::net::IpAddr>,
+        from: &str,
+    ) {
+        match self {
+            Self::Refused { refusal, identity, mut control, penalty } => {
+                let peer = identity.map(|identity| identity.fingerprint());
+                let reason = refusal.sentence.lines().next().unwrap_or_default().to_owned();
+                tracing::info!(peer = peer.as_deref().unwrap_or("unproved"), "refused: {reason}");
+                penalize(shared, address, identity, penalty);
+                shared.event(Event::Refused { peer, from: from.to_owned(), reason });
+                let _ = control.write_all(&Frame::Refused(refusal).encode()).await;
+                let _ = control.finish();
+                let _ = timeout(REFUSAL_WAIT, control.stopped()).await;
+                connection.close(CloseCode::Refused.into(), b"refused");
+            }
+            Self::Protocol(error) => {
+                tracing::info!("closed: not our protocol: {error}");
+                penalize(shared, address, None, PENALTY_PROTOCOL);
+                connection.close(CloseCode::Protocol.into(), error.as_bytes());
+            }
+            Self::Lost => tracing::debug!("the peer left before it said who it is"),
+        }
+    }
+}
+
+/// Loopback is where the administrator of this machine tries things out: it is never turned away.
+fn penalize(shared: &Shared, address: Option<std::net::IpAddr>, identity: Option<Identity>, seconds: u64) {
+    if seconds == 0 {
+        return;
+    }
+    if let Some(address) = address.filter(|address| !address.is_loopback()) {
+        shared.penalize(Source::Address(address), seconds);
+    }
+    if let Some(identity) = identity {
+        shared.penalize(Source::Identity(identity), seconds);
+    }
+}
+
+impl Guest {
+    /// Takes sessions until the connection closes.
+    async fn host(self, shared: Arc<Shared>, connection: Connection, limits: LimitSettings) {
+        let Self { admitted, control: (mut send, mut recv), backend, _place } = self;
+        let admitted = Arc::new(admitted);
+        let mut going = false;
+        loop {
+            tokio::select! {
+                leg = connection.accept_bi() => match leg {
+                    Ok((send, recv)) => {
+                        let leg = Leg { shared: shared.clone(), admitted: admitted.clone(), backend: backend.clone(), from: from(&connection) };
+                        tokio::spawn(leg.serve(send, recv, limits.clone()).in_current_span());
+                    }
+                    Err(error) => {
+                        tracing::debug!("connection closed: {error}");
+                        return;
+                    }
+                },
+                frame = read_frame(&mut recv, MAX_CONTROL_FRAME) => {
+                    let error = match frame.map(|frame| Frame::decode(&frame)) {
+                        // Nothing is kept for resuming yet, so there is nothing to let go of.
+                        Ok(Ok(Frame::Acknowledged(_))) => continue,
+                        Ok(Ok(Frame::GoAway(_))) => continue,
+                        Ok(Ok(other)) => other.unexpected().to_string(),
+                        Ok(Err(error)) => error.to_string(),
+                        Err(FrameReadError::Lost(lost)) => {
+                            tracing::debug!("connection closed: {lost}");
+                            return;
+                        }
+                        Err(error) => error.to_string(),
+                    };
+                    tracing::info!("closed: not our protocol: {error}");
+                    connection.close(CloseCode::Protocol.into(), error.as_bytes());
+                    return;
+                }
+                () = shared.stop.drain.cancelled(), if !going => {
+                    going = true;
+                    let _ = send.write_all(&Frame::GoAway(going_away()).encode()).await;
+                }
+            }
+        }
+    }
+}
+
+fn going_away() -> Refusal {
+    Refusal::new(
+        RefusalCode::GoingAway,
+        "the host is stopping and takes no new sessions\ntry again when it is back",
+    )
+}
+
+/// What a leg's task needs of its connection.
+struct Leg {
+    shared: Arc<Shared>,
+    admitted: Arc<Admitted>,
+    backend: Backend,
+    from: String,
+}
+
+impl Leg {
+    /// Reads a leg's header and carries its session.
+    async fn serve(self, mut send: SendStream, mut recv: RecvStream, limits: LimitSettings) {
+        let header = match timeout(limits.grace(), read_frame(&mut recv, MAX_LEG_FRAME)).await {
+            Ok(Ok(frame)) => LegHeader::decode(&frame).map_err(FrameReadError::from),
+            Ok(Err(error)) => Err(error),
+            Err(_) => return reset(&mut send, &mut recv, CloseCode::Deadline),
+        };
+        let session = match header {
+            Ok(LegHeader::Open(session)) => session,
+            Ok(LegHeader::Resume { .. }) => {
+                let sentence = "this host keeps no lost sessions\nconnect again";
+                return refuse(send, Refusal::new(RefusalCode::CannotResume, sentence)).await;
+            }
+            Err(error) => {
+                tracing::debug!("a leg without a header: {error}");
+                return reset(&mut send, &mut recv, CloseCode::Protocol);
+            }
+        };
+        let opened = async {
+            if self.shared.stop.drain.is_cancelled() {
+                return Err(going_away());
+            }
+            let place = self.shared.registry.start(self.admitted.peer.identity, &limits)?;
+            let stream = self.backend.connect(Some(&self.admitted.peer.identity)).await?;
+            Ok((place, stream))
+        };
+        let (place, stream) = match opened.await {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                tracing::warn!(peer = %self.admitted.peer.identity, "session refused: {}", refusal.sentence.lines().next().unwrap_or_default());
+                return refuse(send, refusal).await;
+            }
+        };
+        if send.write_all(&LegReply::Opened.encode()).await.is_err() {
+            return;
+        }
+        self.carry(session, stream, send, recv).await;
+        drop(place);
+    }
+
+    /// Moves the session's bytes until it is over.
+    async fn carry(&self, session: SessionId, stream: BackendStream, send: SendStream, recv: RecvStream) {
+        let started = Instant::now();
+        let peer = &self.admitted.peer;
+        let fingerprint = peer.identity.fingerprint();
+        let backend = self.backend.kind();
+        tracing::info!(%session, name = peer.name, peer = fingerprint, backend = %self.backend, "session started");
+        self.shared.event(Event::SessionStarted {
+            session: session.to_string(),
+            name: peer.name.clone(),
+            peer: fingerprint.clone(),
+            from: self.from.clone(),
+            backend,
+        });
+        let client = Side { source: LegSource::new(recv), sink: LegSink::new(send) };
+        let BackendStream { reader, writer, child } = stream;
+        let server = Side { source: ReadSource::new(reader), sink: WriteSink::new(writer) };
+        let report = relay(client, server, &Counters::default()).await;
+        drop(child);
+        let seconds = started.elapsed().as_secs_f64();
+        let (received, sent, reason) = (report.to_server, report.to_client, report.ended.to_string());
+        tracing::info!(%session, name = peer.name, peer = fingerprint, received, sent, seconds, "session ended: {reason}");
+        self.shared.event(Event::SessionEnded {
+            session: session.to_string(),
+            peer: fingerprint,
+            received,
+            sent,
+            seconds,
+            reason,
+        });
+    }
+}
+
+async fn refuse(mut send: SendStream, refusal: Refusal) {
+    let _ = send.write_all(&LegReply::Refused(refusal).encode()).await;
+    let _ = send.finish();
+    let _ = timeout(REFUSAL_WAIT, send.stopped()).await;
+}
+
+fn reset(send: &mut SendStream, recv: &mut RecvStream, code: CloseCode) {
+    let code: VarInt = code.into();
+    let _ = send.reset(code);
+    let _ = recv.stop(code);
+}
+
+/// Where a peer is: its direct address, or the relay between.
+fn from(connection: &Connection) -> String {
+    let paths = connection.paths();
+    let selected = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next());
+    match selected.map(|path| path.remote_addr().clone()) {
+        Some(iroh::TransportAddr::Ip(addr)) => addr.to_string(),
+        Some(iroh::TransportAddr::Relay(url)) => format!("relay {url}"),
+        Some(other) => format!("{other:?}"),
+        None => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,71 @@
+//! What a host tells the program that runs it.
+
+use serde::Serialize;
+
+use crate::protocol::BackendKind;
+
+/// Something that happened, as `irosh host --json` prints it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The host accepts connections.
+    Ready {
+        /// Its endpoint id, 64 hex digits.
+        endpoint_id: String,
+        /// Its ticket.
+        ticket: String,
+        /// Its backend, as `--backend` takes it.
+        backend: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// An invite was used up for a new identity.
+    Admitted {
+        /// The identity's fingerprint.
+        peer: String,
+        /// The invite's short name.
+        invite: String,
+    },
+    /// A peer was turned away.
+    Refused {
+        /// The identity's fingerprint, if it was proved.
+        peer: Option<String>,
+        /// The direct address, or the relay.
+        from: String,
+        /// Why.
+        reason: String,
+    },
+    /// A session has begun.
+    SessionStarted {
+        /// The session's short name.
+        session: String,
+        /// The identity's name in `authorized_peers`.
+        name: String,
+        /// The identity's fingerprint.
+        peer: String,
+        /// The direct address, or the relay.
+        from: String,
+        /// What takes it.
+        backend: BackendKind,
+    },
+    /// A session has ended.
+    SessionEnded {
+        /// The session's short name.
+        session: String,
+        /// The identity's fingerprint.
+        peer: String,
+        /// Bytes from the peer to the backend.
+        received: u64,
+        /// Bytes from the backend to the peer.
+        sent: u64,
+        /// How long it lasted.
+        seconds: f64,
+        /// Why it ended.
+        reason: String,
+    },
+    /// No new sessions are taken; the host ends when the last one has, or after its drain time.
+    Draining {
+        /// Sessions that still run.
+        sessions: usize,
+    },
+}

@@ -1,0 +1,120 @@
+//! Which SSH host keys the server behind the host has, so that no client needs to ask.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use russh::{
+    Preferred,
+    client::{self, Handler},
+    keys::{Algorithm, EcdsaCurve, PublicKey, PublicKeyOrCertificate, ssh_key},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::backend::{Backend, BackendStream};
+
+/// How long the server may take to show one key.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where OpenSSH's packages keep a machine's host keys.
+const OPENSSH_FOLDER: &str = "/etc/ssh";
+
+/// Asks an SSH server for its host keys, as `ssh-keyscan` does: a key exchange for each type of
+/// key, ended before authentication.
+///
+/// Key types that cannot be asked for here (RSA) are taken from the files in `/etc/ssh`, if one
+/// there is a key that the server has shown.
+///
+/// Returns key blobs (RFC 4253 section 6.6), none when the server cannot be asked.
+pub(super) async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
+    let mut keys = BTreeSet::new();
+    for algorithm in [Algorithm::Ed25519, Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }] {
+        match tokio::time::timeout(DEADLINE, ask(backend, algorithm.clone())).await {
+            Ok(Some(key)) => keys.extend(key.to_bytes()),
+            Ok(None) => tracing::debug!(%algorithm, "the ssh server shows no key of this type"),
+            Err(_) => break,
+        }
+    }
+    let on_disk = openssh_keys(Path::new(OPENSSH_FOLDER));
+    if !keys.is_disjoint(&on_disk) {
+        keys.extend(on_disk);
+    }
+    keys.into_iter().collect()
+}
+
+async fn ask(backend: &Backend, algorithm: Algorithm) -> Option<PublicKey> {
+    let stream = backend.connect(None).await.ok()?;
+    let config = client::Config {
+        preferred: Preferred { key: vec![algorithm].into(), ..Preferred::DEFAULT },
+        ..client::Config::default()
+    };
+    let shown = Shown::default();
+    // The handler refuses every key, so this ends with the first one.
+    let _ = client::connect_stream(Arc::new(config), stream, shown.clone()).await;
+    let key = shown.0.lock().ok()?.take();
+    key
+}
+
+/// Keeps the key that the server shows and ends the connection.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Option<PublicKey>>>);
+
+impl Handler for Shown {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        if let (PublicKeyOrCertificate::PublicKey { key, .. }, Ok(mut shown)) = (key, self.0.lock()) {
+            *shown = Some(key.clone());
+        }
+        Ok(false)
+    }
+}
+
+fn openssh_keys(folder: &Path) -> BTreeSet<Vec<u8>> {
+    let Ok(files) = std::fs::read_dir(folder) else {
+        return BTreeSet::new();
+    };
+    files
+        .flatten()
+        .filter(|file| {
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("ssh_host_") && name.ends_with("_key.pub")
+        })
+        .filter_map(|file| std::fs::read_to_string(file.path()).ok())
+        .filter_map(|text| ssh_key::PublicKey::from_openssh(&text).ok()?.to_bytes().ok())
+        .collect()
+}
+
+impl AsyncRead for BackendStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.reader).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for BackendStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,26 @@
+//! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
+
+mod admission;
+mod backend;
+mod connection;
+mod event;
+mod host_keys;
+mod invites;
+mod limits;
+mod loopback;
+mod peers;
+mod presence;
+mod registry;
+mod run;
+mod settings;
+
+pub use admission::{Admission, Admitted};
+pub use backend::{Backend, BackendChoice, BackendError};
+pub use event::Event;
+pub use invites::{OpenInvite, Terms, issue};
+pub use limits::{MaxStartups, Penalties};
+pub use loopback::address_of;
+pub use peers::{AuthorizedPeers, BadLine, EditError, Identity, Peer, PeerOptions, allow, revoke};
+pub use presence::{Presence, PresenceError};
+pub use run::{Host, HostError, HostOptions, Reload, Stop};
+pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};

@@ -1,0 +1,102 @@
+//! How other commands on the machine know of a running host.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use iroh::{EndpointAddr, EndpointId};
+use iroh_tickets::endpoint::EndpointTicket;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{Lock, LockError, Paths, create_private_dir, write_file};
+
+/// A host's hold on its key, and the note that says where it can be reached.
+#[derive(Debug)]
+pub struct Presence {
+    _lock: Lock,
+    note: PathBuf,
+}
+
+/// A host could not take its place.
+#[derive(Debug, thiserror::Error)]
+pub enum PresenceError {
+    /// Two hosts on one key would take each other's connections.
+    #[error(
+        "another host is running on the key {0}\nstop it first, or set IROSH_HOME for a second host with a key of its own"
+    )]
+    KeyInUse(PathBuf),
+    /// The lock or the note could not be made.
+    #[error("cannot note that the host is running: {0}")]
+    Io(#[from] io::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    ticket: String,
+}
+
+impl Presence {
+    /// Takes the key, for as long as the process lives.
+    ///
+    /// # Errors
+    ///
+    /// [`PresenceError::KeyInUse`] when another process has it.
+    pub fn claim(paths: &Paths) -> Result<Self, PresenceError> {
+        let key = paths.host_key();
+        let lock = match Lock::try_new(&key.with_extension("lock")) {
+            Err(LockError::Held(_)) => return Err(PresenceError::KeyInUse(key)),
+            other => other.map_err(io::Error::other)?,
+        };
+        let note = paths.host_note();
+        if let Some(folder) = note.parent() {
+            create_private_dir(folder)?;
+        }
+        Ok(Self { _lock: lock, note })
+    }
+
+    /// Notes where the host is now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn announce(&self, addr: &EndpointAddr) -> io::Result<()> {
+        let note = Note { ticket: EndpointTicket::new(addr.clone()).to_string() };
+        write_file(&self.note, serde_json::to_string(&note)?.as_bytes(), 0o644)
+    }
+
+    /// Where a running host is, or `None` when none runs.
+    #[must_use]
+    pub fn of_running(paths: &Paths) -> Option<EndpointAddr> {
+        let running =
+            matches!(Lock::try_new(&paths.host_key().with_extension("lock")), Err(LockError::Held(_)));
+        if !running {
+            return None;
+        }
+        let note: Note = serde_json::from_str(&std::fs::read_to_string(paths.host_note()).ok()?).ok()?;
+        EndpointTicket::from_str(&note.ticket).ok().map(Into::into)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.note);
+    }
+}
+
+/// The ports that the host of this key had last, so that its old tickets still lead to it.
+pub(super) fn last_ports(path: &Path, id: EndpointId) -> Vec<u16> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut words = text.split_ascii_whitespace();
+    match words.next() {
+        Some(owner) if owner == id.to_string() => words.filter_map(|port| port.parse().ok()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Keeps the ports for [`last_ports`].
+pub(super) fn keep_ports(path: &Path, id: EndpointId, ports: &[u16]) -> io::Result<()> {
+    let ports: String = ports.iter().map(|port| format!(" {port}")).collect();
+    write_file(path, format!("{id}{ports}\n").as_bytes(), 0o600)
+}

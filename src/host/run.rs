@@ -1,0 +1,355 @@
+//! A running host.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use iroh::{
+    Endpoint, EndpointAddr, Watcher,
+    endpoint::{Incoming, IncomingAddr},
+};
+use iroh_tickets::endpoint::EndpointTicket;
+use tokio::sync::{OnceCell, RwLock, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    admission::Admission,
+    backend::Backend,
+    connection,
+    event::Event,
+    host_keys,
+    limits::Penalties,
+    peers::Identity,
+    presence::{Presence, PresenceError, keep_ports, last_ports},
+    registry::Registry,
+    settings::{Access, LimitSettings},
+};
+use crate::{
+    files::Paths,
+    protocol::CloseCode,
+    transport::{BindFailed, KeyError, KeyFile, Network, Relay, bind_host, close_quickly},
+};
+
+/// How long the first ticket waits for a relay before it is printed without one.
+const RELAY_WAIT: Duration = Duration::from_secs(3);
+
+/// How often the list of peers is looked at for changes.
+const PEERS_CHECK: Duration = Duration::from_secs(1);
+
+/// What a host is started with.
+pub struct HostOptions {
+    /// Where its files are.
+    pub paths: Paths,
+    /// How it reaches the network.
+    pub network: Network,
+    /// What takes its sessions.
+    pub backend: Backend,
+    /// Who reaches SSH.
+    pub access: Access,
+    /// The name that peers are told.
+    pub name: String,
+    /// What it allows.
+    pub limits: LimitSettings,
+    /// Is told what happens. Must not block.
+    pub events: Box<dyn Fn(Event) + Send + Sync>,
+}
+
+/// A host could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Its key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Its place on the machine.
+    #[error(transparent)]
+    Presence(#[from] PresenceError),
+    /// Its network socket.
+    #[error(transparent)]
+    Bind(#[from] BindFailed),
+}
+
+/// How a host is told to stop; clones stop the same host.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Take no new sessions, and end when the last one has or the drain time is over.
+    pub drain: CancellationToken,
+    /// End now.
+    pub now: CancellationToken,
+}
+
+/// A host that has its socket and its key.
+pub struct Host {
+    endpoint: Endpoint,
+    presence: Presence,
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of a host have in common.
+pub(super) struct Shared {
+    pub(super) admission: Admission,
+    pub(super) backend: Backend,
+    pub(super) name: String,
+    pub(super) limits: RwLock<LimitSettings>,
+    pub(super) registry: Registry,
+    pub(super) stop: Stop,
+    pub(super) penalties: Mutex<Penalties<Source>>,
+    host_keys: OnceCell<Vec<Vec<u8>>>,
+    relays: bool,
+    events: Box<dyn Fn(Event) + Send + Sync>,
+    /// Connections that have not yet been admitted or refused.
+    pending: AtomicU32,
+    /// Changes when connections should look again at whether they may stay.
+    tasks: TaskTracker,
+    addr: watch::Sender<Option<EndpointAddr>>,
+}
+
+/// Who is held responsible for failures.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    Identity(Identity),
+    Address(std::net::IpAddr),
+}
+
+impl Host {
+    /// Reads or makes the key, takes its place, and binds.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`], each with what to do.
+    pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+        let HostOptions { paths, network, backend, access, name, limits, events } = options;
+        let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
+        let presence = Presence::claim(&paths)?;
+        let endpoint = bind_again(&paths, &network, &key).await?;
+        let shared = Shared {
+            admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
+            backend,
+            name,
+            limits: RwLock::new(limits),
+            registry: Registry::default(),
+            stop: Stop::default(),
+            penalties: Mutex::default(),
+            host_keys: OnceCell::new(),
+            relays: network.relay != Relay::None,
+            events,
+            pending: AtomicU32::new(0),
+            tasks: TaskTracker::new(),
+            addr: watch::Sender::new(None),
+        };
+        Ok(Self { endpoint, presence, shared: Arc::new(shared) })
+    }
+
+    /// How to stop it.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        self.shared.stop.clone()
+    }
+
+    /// Takes new settings into use; sessions that run go on.
+    pub async fn reload(shared: &Reload, access: Access, limits: LimitSettings) {
+        shared.0.admission.set_access(access);
+        *shared.0.limits.write().await = limits;
+        shared.0.check_peers();
+    }
+
+    /// A handle for [`Self::reload`].
+    #[must_use]
+    pub fn reloader(&self) -> Reload {
+        Reload(self.shared.clone())
+    }
+
+    /// Accepts connections until told to stop.
+    pub async fn run(self) {
+        let Self { endpoint, presence, shared } = self;
+        let stop = shared.stop.clone();
+        let scan = shared.clone();
+        shared.tasks.spawn(async move { _ = scan.host_keys().await });
+        let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
+        let mut check = tokio::time::interval(PEERS_CHECK);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.now.cancelled() => break,
+                () = stop.drain.cancelled() => break,
+                _ = check.tick() => shared.check_peers(),
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => shared.clone().take(incoming).await,
+                    None => break,
+                },
+            }
+        }
+        shared.drain().await;
+        shared.registry.close_all(CloseCode::GoingAway);
+        announcing.abort();
+        let _ = announcing.await;
+        shared.tasks.close();
+        close_quickly(&endpoint).await;
+    }
+}
+
+/// A running host, for changing its settings.
+#[derive(Clone)]
+pub struct Reload(Arc<Shared>);
+
+impl Shared {
+    pub(super) fn event(&self, event: Event) {
+        (self.events)(event);
+    }
+
+    /// The SSH host keys of the backend, asked for once it answers.
+    pub(super) async fn host_keys(&self) -> &[Vec<u8>] {
+        let scan = async {
+            match host_keys::scan(&self.backend).await {
+                keys if keys.is_empty() => Err(()),
+                keys => Ok(keys),
+            }
+        };
+        self.host_keys.get_or_try_init(|| scan).await.map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn penalize(&self, source: Source, seconds: u64) {
+        let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
+        penalties.punish(source, Duration::from_secs(seconds), Instant::now());
+    }
+
+    pub(super) fn turned_away(&self, source: &Source) -> Option<Duration> {
+        let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
+        penalties.turned_away(source, Instant::now())
+    }
+
+    fn check_peers(&self) {
+        for identity in self.registry.close_unless(|identity| self.admission.still_admitted(identity)) {
+            tracing::info!(peer = %identity, "connection closed: no longer admitted");
+        }
+    }
+
+    /// Takes a connection in before anything is spent on it, or turns it away.
+    async fn take(self: Arc<Self>, incoming: Incoming) {
+        let pending = self.pending.load(Ordering::Relaxed);
+        let startups = self.limits.read().await.max_startups;
+        let source = match incoming.remote_addr() {
+            IncomingAddr::Ip(addr) => Some(Source::Address(addr.ip())),
+            _ => None,
+        };
+        if startups.drops(pending, dice()) || source.is_some_and(|source| self.turned_away(&source).is_some())
+        {
+            incoming.refuse();
+            return;
+        }
+        // Past the point where connections are dropped, an address has to prove that it is one.
+        if pending >= startups.start / 2
+            && !incoming.remote_addr_validated()
+            && self.relays_or_direct(&incoming)
+        {
+            let _ = incoming.retry();
+            return;
+        }
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let pending = Pending(self.clone());
+        self.tasks.clone().spawn(connection::serve(self, incoming, pending));
+    }
+
+    /// Only a direct address can be forged, so only one can be asked to prove itself.
+    fn relays_or_direct(&self, incoming: &Incoming) -> bool {
+        !self.relays || matches!(incoming.remote_addr(), IncomingAddr::Ip(_))
+    }
+
+    /// Waits for sessions to end, for as long as a stop allows.
+    async fn drain(&self) {
+        let sessions = self.registry.sessions();
+        if self.stop.now.is_cancelled() || sessions == 0 {
+            return;
+        }
+        tracing::info!(sessions, "draining");
+        self.event(Event::Draining { sessions });
+        let drain = self.limits.read().await.drain();
+        tokio::select! {
+            () = self.registry.empty() => {}
+            () = self.stop.now.cancelled() => {}
+            () = tokio::time::sleep(drain) => {}
+        }
+    }
+}
+
+/// A connection that is neither admitted nor refused yet; counts for as long as it lives.
+pub(super) struct Pending(Arc<Shared>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A number from 0 to 99 that a stranger cannot foresee.
+fn dice() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    (RandomState::new().hash_one(0) % 100) as u32
+}
+
+/// Binds the ports of last time where they are free, so that old tickets still lead here.
+async fn bind_again(paths: &Paths, network: &Network, key: &KeyFile) -> Result<Endpoint, BindFailed> {
+    let id = key.secret().public();
+    let ports = last_ports(&paths.host_ports(), id);
+    let mut again = network.clone();
+    if again.bind.0.is_empty() {
+        let any = |port: u16| [SocketAddr::from(([0; 4], port)), SocketAddr::from(([0_u16; 8], port))];
+        let v4 = ports.first().copied().unwrap_or_default();
+        again.bind.0 = vec![any(v4)[0], any(ports.get(1).copied().unwrap_or_default())[1]];
+    } else {
+        for (addr, port) in again.bind.0.iter_mut().zip(&ports) {
+            if addr.port() == 0 {
+                addr.set_port(*port);
+            }
+        }
+    }
+    let endpoint = match bind_host(&again, key.secret().clone()).await {
+        Ok(endpoint) => endpoint,
+        // The ports are taken, or there is no IPv6.
+        Err(_) => bind_host(network, key.secret().clone()).await?,
+    };
+    let ports: Vec<u16> = endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
+    if let Err(error) = keep_ports(&paths.host_ports(), id, &ports) {
+        tracing::warn!("cannot keep the ports for the next start: {error}");
+    }
+    Ok(endpoint)
+}
+
+/// Says that the host is ready, and notes its address whenever that changes.
+async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
+    let mut addrs = endpoint.watch_addr();
+    let deadline = tokio::time::sleep(if shared.relays { RELAY_WAIT } else { Duration::from_millis(500) });
+    tokio::pin!(deadline);
+    let complete = |addr: &EndpointAddr| {
+        if shared.relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
+    };
+    while !complete(&addrs.get()) {
+        tokio::select! {
+            changed = addrs.updated() => if changed.is_err() { break },
+            () = &mut deadline => break,
+        }
+    }
+    let addr = addrs.get();
+    note(&presence, &addr, &shared);
+    shared.event(Event::Ready {
+        endpoint_id: addr.id.to_string(),
+        ticket: EndpointTicket::new(addr).to_string(),
+        backend: shared.backend.to_string(),
+        pid: std::process::id(),
+    });
+    while let Ok(addr) = addrs.updated().await {
+        note(&presence, &addr, &shared);
+    }
+}
+
+fn note(presence: &Presence, addr: &EndpointAddr, shared: &Shared) {
+    shared.addr.send_replace(Some(addr.clone()));
+    if let Err(error) = presence.announce(addr) {
+        tracing::warn!("cannot note the host's ticket for other commands: {error}");
+    }
+}

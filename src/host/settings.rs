@@ -1,0 +1,168 @@
+//! `host.toml`.
+
+use std::{path::Path, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{backend::BackendChoice, limits::MaxStartups};
+use crate::transport::{Bind, NameService, Relay};
+
+/// Who reaches SSH.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Identities in `authorized_peers`, and those that present a live invite.
+    #[default]
+    Invited,
+    /// Any identity; SSH's own authentication still stands.
+    Open,
+}
+
+impl std::str::FromStr for Access {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "invited" => Ok(Self::Invited),
+            "open" => Ok(Self::Open),
+            other => Err(format!("`{other}` is not an access: use invited or open")),
+        }
+    }
+}
+
+/// A host's settings file; every key is optional, and an unknown one is an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostSettings {
+    /// Relay servers.
+    pub relay: Option<Relay>,
+    /// Name service.
+    pub dns: Option<NameService>,
+    /// Addresses to bind.
+    pub bind: Option<Bind>,
+    /// Where sessions go.
+    #[serde(default, deserialize_with = "backend")]
+    pub backend: Option<BackendChoice>,
+    /// Who reaches SSH.
+    pub access: Option<Access>,
+    /// The name that peers are told; the machine's when absent.
+    pub name: Option<String>,
+    /// What the host allows: the table `[limits]`.
+    #[serde(default)]
+    pub limits: LimitSettings,
+}
+
+/// The table `[limits]` of a settings file, with sshd's names where sshd has the like.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitSettings {
+    /// Connections on their way in, with early drop.
+    pub max_startups: MaxStartups,
+    /// Seconds for a connection to say who it is, and for a leg to say what it wants.
+    pub login_grace_time: u64,
+    /// Connections of one identity at once.
+    pub max_connections: u32,
+    /// Sessions on one connection at once.
+    pub max_sessions: u32,
+    /// Sessions of one identity at once.
+    pub max_sessions_per_peer: u32,
+    /// Seconds for sessions to end after SIGTERM.
+    pub drain_time: u64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            max_startups: MaxStartups::default(),
+            login_grace_time: 10,
+            max_connections: 2048,
+            max_sessions: 64,
+            max_sessions_per_peer: 2048,
+            drain_time: 10,
+        }
+    }
+}
+
+impl LimitSettings {
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from_secs(self.login_grace_time.max(1))
+    }
+
+    pub(super) fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_time)
+    }
+}
+
+/// A settings file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// It could not be read.
+    #[error("cannot read {0}: {1}")]
+    Io(std::path::PathBuf, std::io::Error),
+    /// It is not right; the message names line and key.
+    #[error("{0}: {1}")]
+    Wrong(std::path::PathBuf, String),
+}
+
+/// Reads a settings file of any kind; one that is not there has no settings in it.
+///
+/// # Errors
+///
+/// [`SettingsError`] with the file's name, and the line and key that are wrong.
+pub fn load_settings<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text)
+            .map_err(|error| SettingsError::Wrong(path.to_owned(), error.to_string().trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(SettingsError::Io(path.to_owned(), error)),
+    }
+}
+
+fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BackendChoice>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<HostSettings, SettingsError> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("write");
+        load_settings(file.path())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let settings = load(
+            "relay = \"none\"\ndns = \"none\"\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
+             access = \"open\"\nname = \"box\"\n[limits]\nmax-startups = \"1:2:3\"\nlogin-grace-time = 5\nmax-connections = 6\n\
+             max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
+        )
+        .expect("settings");
+        assert_eq!(settings.relay, Some(Relay::None));
+        assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
+        assert_eq!(settings.limits.drain_time, 9);
+    }
+
+    #[test]
+    fn a_missing_file_has_no_settings() {
+        let settings: HostSettings = load_settings(Path::new("/nonexistent/host.toml")).expect("none");
+        assert_eq!(settings, HostSettings::default());
+    }
+
+    #[test]
+    fn wrong_settings_name_the_key() {
+        for (text, part) in [
+            ("relya = 1", "relya"),
+            ("access = \"all\"", "access"),
+            ("backend = \"x\"", "tcp:ADDRESS:PORT"),
+            ("[limits]\nmax-foo = 1", "max-foo"),
+            ("[limits]\nmax-startups = \"1\"", "START:RATE:FULL"),
+        ] {
+            let error = load(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

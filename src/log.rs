@@ -1,0 +1,43 @@
+//! What programs say on stderr. stdout is for results, and for ssh's bytes.
+
+use std::io::{IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+
+/// Sends log lines to stderr, at `level` and above unless `IROSH_LOG` says otherwise
+/// (`IROSH_LOG=debug`, or any filter of the tracing crate).
+pub fn start(level: &str) {
+    // iroh's own warnings are about its inner life; the programs say what a person needs.
+    let default = format!("error,irosh={level}");
+    let filter = std::env::var("IROSH_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = EnvFilter::new(filter.unwrap_or(default));
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // The journal has the time already.
+    if journal { lines.without_time().init() } else { lines.init() }
+}
+
+/// Prints an error as `program: message`, with what to do next on the lines after it.
+pub fn complain(program: &str, error: &dyn std::fmt::Display) {
+    let message = error.to_string().trim_end().replace('\n', &format!("\n{program}: "));
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{program}: {message}");
+}
+
+/// `user@machine`: the comment of a new key.
+#[must_use]
+pub fn who() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let machine = machine_name();
+    if user.is_empty() { machine } else { format!("{user}@{machine}") }
+}
+
+/// The machine's name.
+#[must_use]
+pub fn machine_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,172 @@
+//! `hosts.toml`: short names for targets.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    files::{LockError, update_file},
+    transport::{Target, TargetError},
+};
+
+/// The aliases of one user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aliases {
+    /// Ticket or endpoint id by name.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, String>,
+}
+
+/// The aliases could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AliasError {
+    /// Reading or writing failed.
+    #[error("cannot use the list of hosts: {0}")]
+    Io(#[from] io::Error),
+    /// Another process holds the file.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The file is not right.
+    #[error("{path} is damaged: {reason}\nmend it with an editor, or remove it and add the hosts again", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Line and key.
+        reason: String,
+    },
+    /// A name that ssh would not take, or that is something else already.
+    #[error("`{0}` cannot be a name\nuse letters, digits, `-`, `_` and `.`, not beginning with `-`")]
+    BadName(String),
+    /// The name is a target of its own.
+    #[error("`{0}` is a ticket, an invite or an endpoint id, and cannot be a name")]
+    NameIsTarget(String),
+    /// What the name should stand for is not a target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+impl Aliases {
+    /// Reads the file; one that is not there has no aliases.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError::Io`] or [`AliasError::Damaged`].
+    pub fn load(path: &Path) -> Result<Self, AliasError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a target with these aliases.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`] with the nearest alias, if one is near.
+    pub fn resolve(&self, text: &str) -> Result<Target, TargetError> {
+        Target::resolve(text, &self.hosts)
+    }
+
+    /// Gives a target a name, or an existing name another target; returns the old one.
+    ///
+    /// Of an invite only the ticket is kept, since its secret is used up by the first connection.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError`]; nothing is changed then.
+    pub fn add(path: &Path, name: &str, target: &str) -> Result<Option<String>, AliasError> {
+        let name = check_name(name)?;
+        update_file(path, 0o600, |text| {
+            let mut aliases = Self::parse(path, text)?;
+            let target: Target = match aliases.hosts.get(&Target::bare_name(target)) {
+                Some(other) => other.parse()?,
+                None => target.parse()?,
+            };
+            let ticket = iroh_tickets::endpoint::EndpointTicket::new(target.addr().clone()).to_string();
+            let old = aliases.hosts.insert(name, ticket);
+            Ok((Some(aliases.render()?), old))
+        })
+    }
+
+    /// Forgets a name; returns what it stood for.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError`]; nothing is changed then.
+    pub fn remove(path: &Path, name: &str) -> Result<Option<String>, AliasError> {
+        let name = Target::bare_name(name);
+        update_file(path, 0o600, |text| {
+            let mut aliases = Self::parse(path, text)?;
+            let old = aliases.hosts.remove(&name);
+            let text = old.is_some().then(|| aliases.render()).transpose()?;
+            Ok((text, old))
+        })
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, AliasError> {
+        toml::from_str(text).map_err(|error| AliasError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string().trim().to_owned(),
+        })
+    }
+
+    fn render(&self) -> Result<String, AliasError> {
+        toml::to_string(self).map_err(|error| io::Error::other(error).into())
+    }
+}
+
+/// A name that ssh takes for a host and that is no target by itself, in lower case as ssh passes it.
+fn check_name(name: &str) -> Result<String, AliasError> {
+    let bare = Target::bare_name(name);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if bare.is_empty() || bare.len() > 64 || bare.starts_with(['-', '.']) || !bare.bytes().all(fits) {
+        return Err(AliasError::BadName(name.to_owned()));
+    }
+    match bare.parse::<Target>() {
+        Err(TargetError::Unknown { .. }) => Ok(bare),
+        _ => Err(AliasError::NameIsTarget(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> String {
+        iroh::SecretKey::from_bytes(&[3; 32]).public().to_string()
+    }
+
+    #[test]
+    fn names_are_added_replaced_and_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        assert_eq!(Aliases::add(&path, "Box.irosh", &id()).expect("added"), None);
+        let aliases = Aliases::load(&path).expect("read");
+        assert_eq!(aliases.resolve("BOX").expect("found").addr().id.to_string(), id());
+        assert!(Aliases::add(&path, "other", "box").expect("an alias of an alias").is_none());
+        assert!(Aliases::add(&path, "box", &id()).expect("replaced").is_some());
+        assert!(Aliases::remove(&path, "box").expect("removed").is_some());
+        assert!(Aliases::remove(&path, "box").expect("not there").is_none());
+    }
+
+    #[test]
+    fn names_that_ssh_would_not_take_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        for name in ["", "-box", "a b", "$(x)", "a;b", &id()] {
+            assert!(Aliases::add(&path, name, &id()).is_err(), "{name}");
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        std::fs::write(&path, "hosts = 3").expect("write");
+        assert!(matches!(Aliases::add(&path, "box", &id()), Err(AliasError::Damaged { .. })));
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "hosts = 3");
+    }
+}

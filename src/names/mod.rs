@@ -1,0 +1,6 @@
+//! Names: aliases for targets, and the lines of ssh_config that make `ssh NAME` work.
+
+mod aliases;
+pub mod ssh_config;
+
+pub use aliases::{AliasError, Aliases};

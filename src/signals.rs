@@ -1,0 +1,37 @@
+//! Signals that end a program.
+
+use std::{future::Future, io};
+
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Resolves at SIGHUP, SIGTERM or SIGINT.
+///
+/// A signal that was ignored when the program started stays ignored, as for every program: sftp
+/// runs ssh, and with it us, with SIGINT ignored, so that Ctrl-C ends a transfer and not the
+/// connection; `nohup` does so with SIGHUP.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
+    let ignored = ignored_signals();
+    let mut signals = Vec::new();
+    for wanted in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+        if ignored & (1 << (wanted as u64 - 1)) == 0 {
+            signals.push(signal(SignalKind::from_raw(wanted as i32))?);
+        }
+    }
+    Ok(std::future::poll_fn(move |cx| {
+        let caught = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+        if caught { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    }))
+}
+
+/// The signals that this process ignores, a bit each from SIGHUP's on.
+fn ignored_signals() -> u64 {
+    // proc(5): `SigIgn` in hex. Where there is no such file, nothing counts as ignored.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}

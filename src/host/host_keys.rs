@@ -56,8 +56,7 @@ async fn ask(backend: &Backend, algorithm: Algorithm) -> Option<PublicKey> {
     let shown = Shown::default();
     // The handler refuses every key, so this ends with the first one.
     let _ = client::connect_stream(Arc::new(config), stream, shown.clone()).await;
-    let key = shown.0.lock().ok()?.take();
-    key
+    shown.0.lock().ok()?.take()
 }
 
 /// Keeps the key that the server shows and ends the connection.

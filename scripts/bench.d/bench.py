@@ -1,0 +1,291 @@
+"""The measurements behind scripts/bench: see there."""
+
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+PAIRS = int(os.environ.get("PAIRS", "5"))
+MIB = int(os.environ.get("MIB", "512"))
+CIPHER = "aes128-gcm@openssh.com"
+
+
+def cpu_of(pid):
+    """CPU seconds that a process has used, or None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return None
+
+
+class Place:
+    """An sshd, an irosh host before it, and the ways to reach both."""
+
+    def __init__(self, binaries, server=(), client=(), address="127.0.0.1"):
+        self.binaries, self.server, self.client, self.address = binaries, list(server), list(client), address
+        self.folder = tempfile.mkdtemp(prefix="irosh-bench-")
+        self.processes = []
+        self.environment = dict(os.environ, IROSH_RELAY="none", IROSH_DNS="none", IROSH_BIND=f"{address}:0")
+        self.start_sshd()
+        self.host, self.ticket = self.start_host()
+        self.ways = {"direct": [], "irosh": self.proxy(f"{binaries}/irosh-proxy %h")}
+        self.names = {"direct": address, "irosh": self.ticket}
+        if shutil.which("dumbpipe"):
+            self.start_dumbpipe()
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def start(self, command, prefix, **options):
+        process = subprocess.Popen([*prefix, *command], **options)
+        self.processes.append(process)
+        return process
+
+    def start_sshd(self):
+        for key in ("host", "you"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.path(key)], check=True)
+        if os.getuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)
+        self.port = self.free_port()
+        with open(self.path("sshd_config"), "w") as config:
+            config.write(
+                f"ListenAddress {self.address}:{self.port}\nHostKey {self.path('host')}\n"
+                f"AuthorizedKeysFile {self.path('you.pub')}\nStrictModes no\nUsePAM no\nPidFile none\n"
+                "MaxStartups 1000\nUseDNS no\n"
+            )
+        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+        self.start([sshd, "-D", "-f", self.path("sshd_config")], self.server, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        probe = [*self.client, "ssh-keyscan", "-p", str(self.port), self.address]
+        while not subprocess.run(probe, capture_output=True).stdout:
+            if time.monotonic() > deadline:
+                sys.exit("bench: sshd did not start")
+
+    def free_port(self):
+        code = f"import socket; s=socket.socket(); s.bind(('{self.address}',0)); print(s.getsockname()[1])"
+        return int(subprocess.run([*self.server, sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+    def start_host(self):
+        command = [f"{self.binaries}/irosh", "host", "--json", "--access", "open", "--backend", f"tcp:{self.address}:{self.port}"]
+        environment = dict(self.environment, IROSH_HOME=self.path("irosh-host"))
+        log = open(self.path("host.log"), "w")
+        host = self.start(command, self.server, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        ready = json.loads(host.stdout.readline())
+        threading.Thread(target=lambda: [None for _ in host.stdout], daemon=True).start()
+        self.environment["IROSH_HOME"] = self.path("irosh-client")
+        # A prefix that enters a namespace may be a process of its own; the host says who it is.
+        return ready["pid"], ready["ticket"]
+
+    def start_dumbpipe(self):
+        command = ["dumbpipe", "listen-tcp", "--host", f"{self.address}:{self.port}", "--ipv4-addr", f"{self.address}:0"]
+        listener = self.start(command, self.server, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for line in listener.stderr:
+            words = [word for word in line.split() if word.startswith("endpoint")]
+            if words:
+                ticket = words[-1]
+                break
+        threading.Thread(target=lambda: [None for _ in listener.stderr], daemon=True).start()
+        self.ways["dumbpipe"] = self.proxy(f"dumbpipe connect {ticket}")
+        self.names["dumbpipe"] = "dumbpipe"
+
+    @staticmethod
+    def proxy(command):
+        return ["-o", f"ProxyCommand={command}"]
+
+    def ssh(self, way, *command):
+        port = ["-p", str(self.port)] if way == "direct" else []
+        options = ["-F", "none", "-i", self.path("you"), "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]
+        options += ["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-c", CIPHER]
+        return [*self.client, "ssh", *options, *port, *self.ways[way], self.names[way], *command]
+
+    def run(self, way, *command, **options):
+        subprocess.run(self.ssh(way, *command), check=True, env=self.environment, **options)
+
+    def close(self):
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def timed(act):
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def upload(place, way, count):
+    zeros = subprocess.Popen(["head", "-c", str(count), "/dev/zero"], stdout=subprocess.PIPE)
+    place.run(way, "cat > /dev/null", stdin=zeros.stdout)
+    zeros.wait()
+
+
+def download(place, way, count):
+    place.run(way, f"head -c {count} /dev/zero", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def keystrokes(place, way, count=2000):
+    """Milliseconds from a byte into `ssh host cat` to the same byte out of it."""
+    ssh = subprocess.Popen(place.ssh(way, "cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=place.environment)
+    times = []
+    for index in range(count + 50):
+        start = time.perf_counter()
+        os.write(ssh.stdin.fileno(), b"x")
+        os.read(ssh.stdout.fileno(), 1)
+        if index >= 50:
+            times.append((time.perf_counter() - start) * 1000)
+        # People pause between keys; this is enough for a connection to count as idle.
+        time.sleep(0.001)
+    ssh.stdin.close()
+    ssh.wait()
+    return statistics.median(times), statistics.quantiles(times, n=100)[98]
+
+
+def bridge_cpu(place, transfer, count):
+    """CPU seconds of proxy and host for one transfer."""
+    before = cpu_of(place.host)
+    used, done = {}, threading.Event()
+
+    def watch():
+        while not done.is_set():
+            found = subprocess.run(["pgrep", "-f", f"irosh-proxy {place.ticket}"], capture_output=True, text=True)
+            for pid in found.stdout.split():
+                used[pid] = max(used.get(pid, 0), cpu_of(pid) or 0)
+            done.wait(0.05)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    transfer(place, "irosh", count)
+    done.set()
+    watcher.join()
+    return sum(used.values()) + cpu_of(place.host) - before
+
+
+def bare_cpu(place, way, count):
+    """CPU seconds of both ends of a bare iroh stream."""
+    program = f"{place.binaries}/examples/bare-stream"
+    server = subprocess.Popen([program, "serve"], stdout=subprocess.PIPE, text=True)
+    ticket = server.stdout.readline().strip()
+    client = subprocess.run([program, way, ticket, str(count)], capture_output=True, text=True, check=True)
+    server_said = server.communicate()[0]
+    return sum(float(said.split("cpu ")[1]) for said in (client.stdout, server_said))
+
+
+def row(what, *columns):
+    print(f"{what:<34}" + "".join(f"{column:>16}" for column in columns), flush=True)
+
+
+def rounds(place, measure):
+    """The same measurement in turns over each way, so that a noisy minute hits all alike."""
+    results = {way: [] for way in place.ways}
+    for way in place.ways:
+        measure(way)
+    for _ in range(PAIRS):
+        for way in place.ways:
+            results[way].append(measure(way))
+    return results
+
+
+def median_rates(results, count):
+    return {way: count / statistics.median(seconds) for way, seconds in results.items()}
+
+
+def local(binaries):
+    place = Place(binaries)
+    try:
+        ways = list(place.ways)
+        row(f"medians of {PAIRS}, loopback", *ways, "irosh/direct")
+        cold = rounds(place, lambda way: timed(lambda: place.run(way, "true", stdin=subprocess.DEVNULL)) * 1000)
+        cold = {way: statistics.median(times) for way, times in cold.items()}
+        row("ssh host true, cold, ms", *(f"{cold[way]:.0f}" for way in ways), f"+{cold['irosh'] - cold['direct']:.0f} ms")
+        keys = rounds(place, lambda way: keystrokes(place, way))
+        for index, name in enumerate(("median", "99th percentile")):
+            at = {way: statistics.median(times[index] for times in keys[way]) for way in ways}
+            row(f"keystroke echo, {name}, ms", *(f"{at[way]:.2f}" for way in ways), f"+{at['irosh'] - at['direct']:.2f} ms")
+        for name, transfer in (("up", upload), ("down", download)):
+            seconds = rounds(place, lambda way: timed(lambda: transfer(place, way, MIB << 20)))
+            rates = median_rates(seconds, MIB)
+            row(f"bulk {name}, {MIB} MiB, MiB/s", *(f"{rates[way]:.0f}" for way in ways), f"{rates['irosh'] / rates['direct']:.2f}")
+            if "dumbpipe" in rates:
+                row(f"bulk {name}, irosh/dumbpipe", f"{rates['irosh'] / rates['dumbpipe']:.2f}")
+        row("CPU seconds a GiB", "bridge", "bare stream", "bridge/bare")
+        for name, transfer in (("up", upload), ("down", download)):
+            pairs = [(bridge_cpu(place, transfer, MIB << 20), bare_cpu(place, name, MIB << 20)) for _ in range(PAIRS)]
+            bridge, bare = (statistics.median(column) * 1024 / MIB for column in zip(*pairs))
+            row(f"  {name}", f"{bridge:.2f}", f"{bare:.2f}", f"{bridge / bare:.2f}")
+    finally:
+        place.close()
+
+
+LINKS = [
+    # name, rate in Mbit/s, one-way delay, loss, MiB a transfer
+    ("100 Mbit/s, 50 ms", 100, "25ms", "0", 40),
+    ("100 Mbit/s, 50 ms, 1% loss", 100, "25ms", "0.01", 40),
+    ("100 Mbit/s, 50 ms, 5% loss", 100, "25ms", "0.05", 40),
+    ("1 Gbit/s, 100 ms", 1000, "50ms", "0", 100),
+]
+
+
+def wan(binaries, wanted):
+    for index, (name, rate, delay, loss, mib) in enumerate(LINKS):
+        if wanted and str(index) not in wanted:
+            continue
+        lab = [f"{binaries}/examples/lab", "--rate", f"{rate}mbit", "--delay", delay, "--loss", loss, "--"]
+        inner = [sys.executable, os.path.abspath(__file__), binaries, "wan-inside", name, str(mib)]
+        status = subprocess.run([*lab, *inner]).returncode
+        if status == 77:
+            print(f"skipped: {name}: no lab is possible here")
+        elif status != 0:
+            sys.exit(f"bench: {name}: failed with status {status}")
+
+
+def tune(prefix):
+    """The kernel's BBR and windows of 64 MiB, so that direct ssh is at its best."""
+    settings = {
+        "tcp_congestion_control": "bbr",
+        "tcp_rmem": "4096 131072 67108864",
+        "tcp_wmem": "4096 131072 67108864",
+    }
+    for key, value in settings.items():
+        subprocess.run([*prefix, "sh", "-c", f"echo '{value}' > /proc/sys/net/ipv4/{key}"], check=False)
+    return subprocess.run([*prefix, "cat", "/proc/sys/net/ipv4/tcp_congestion_control"], capture_output=True, text=True).stdout.strip()
+
+
+def wan_inside(binaries, name, mib):
+    server, client = os.environ["LAB_A"].split(), os.environ["LAB_B"].split()
+    control = {tune(server), tune(client)}
+    place = Place(binaries, server, client, os.environ["LAB_ADDR_A"])
+    place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
+    try:
+        ways = list(place.ways)
+        row(f"{name} (TCP: {'/'.join(control)})", *ways, "irosh/direct")
+        for what, transfer in (("up", upload), ("down", download)):
+            seconds = rounds(place, lambda way: timed(lambda: transfer(place, way, mib << 20)))
+            rates = median_rates(seconds, mib * 8 * 1.048576)
+            row(f"  {what}, {mib} MiB, Mbit/s", *(f"{rates[way]:.1f}" for way in ways), f"{rates['irosh'] / rates['direct']:.2f}")
+    finally:
+        place.close()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case [binaries]:
+            local(binaries)
+        case [binaries, "wan", *wanted]:
+            wan(binaries, wanted)
+        case [binaries, "wan-inside", name, mib]:
+            wan_inside(binaries, name, int(mib))
+        case _:
+            sys.exit("bench: scripts/bench [wan [LINK...]]")

@@ -1,0 +1,148 @@
+//! A client: an ssh configuration, an identity, and the commands that use them.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use super::{
+    IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, subfolder, succeed,
+};
+
+/// Somebody who runs ssh. Hosts have names in its ssh configuration; most tests know one, `box`.
+pub(crate) struct Client {
+    home: PathBuf,
+    relay: String,
+    bind: String,
+    /// The public line of its identity.
+    pub(crate) identity: String,
+}
+
+impl Client {
+    /// A client with an identity of its own that may log in at `server`.
+    pub(crate) fn new(folder: &Path, name: &str, server: &Server) -> Self {
+        let home = subfolder(folder, name);
+        let identity = new_key(&home.join("identity"));
+        let client = Self { home, relay: "none".to_owned(), bind: "127.0.0.1:0".to_owned(), identity };
+        let text = format!(
+            "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
+             StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
+             UpdateHostKeys no\n",
+            login(),
+            server.user_key().display(),
+            client.home.join("known_hosts").display(),
+        );
+        fs::write(client.config(), text).expect("ssh_config");
+        client
+    }
+
+    /// Reaches hosts by this relay alone.
+    ///
+    /// It is bound to another address family than the hosts, so no direct path can be found.
+    pub(crate) fn use_relay(&mut self, url: &str) {
+        url.clone_into(&mut self.relay);
+        if std::net::UdpSocket::bind("[::1]:0").is_ok() {
+            "[::1]:0".clone_into(&mut self.bind);
+        }
+    }
+
+    /// Names an sshd that is reached without us.
+    pub(crate) fn add_direct(&self, name: &str, server: &Server, sshd: &Sshd) {
+        self.configure(&format!("Host {name}\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias {name}\n", sshd.port));
+        let known = format!("{name} {}\n", server.host_key);
+        fs::write(self.home.join("known_hosts"), known).expect("known_hosts");
+    }
+
+    /// Names a host that is reached by a ticket or an invite.
+    pub(crate) fn add_host(&self, name: &str, target: &str) {
+        succeed(&mut self.irosh(&["hosts", "add", name, target]));
+        self.add_proxied(name);
+    }
+
+    /// Has ssh reach a name, or a pattern of names, through the proxy.
+    pub(crate) fn add_proxied(&self, pattern: &str) {
+        self.configure(&format!(
+            "Host {pattern}\n  ProxyCommand {IROSH_PROXY} %h\n  KnownHostsCommand {IROSH_PROXY} --known-hosts %h\n"
+        ));
+    }
+
+    /// Adds to the ssh configuration. The first value of an option counts, so a host's own come first.
+    fn configure(&self, lines: &str) {
+        let old = fs::read_to_string(self.config()).expect("ssh_config");
+        fs::write(self.config(), format!("{lines}{old}")).expect("ssh_config");
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.join("ssh_config")
+    }
+
+    /// Any program that may run ssh or ours.
+    pub(crate) fn command(&self, words: impl AsRef<OsStr>) -> Command {
+        let mut command = program(words, &self.home);
+        command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind);
+        command
+    }
+
+    /// `irosh` at the client.
+    pub(crate) fn irosh(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(IROSH);
+        command.args(arguments);
+        command
+    }
+
+    /// `irosh-proxy` as ssh runs it.
+    pub(crate) fn proxy(&self, target: &str) -> Command {
+        let mut command = self.command(IROSH_PROXY);
+        command.arg(target);
+        command
+    }
+
+    fn configured(&self, program: &str) -> Command {
+        let mut command = self.command(program);
+        command.arg("-F").arg(self.config());
+        command
+    }
+
+    pub(crate) fn ssh(&self) -> Command {
+        self.configured("ssh")
+    }
+
+    pub(crate) fn scp(&self) -> Command {
+        let mut command = self.configured("scp");
+        command.arg("-q");
+        command
+    }
+
+    pub(crate) fn sftp(&self) -> Command {
+        self.configured("sftp")
+    }
+
+    pub(crate) fn rsync(&self) -> Command {
+        let mut command = self.command("rsync");
+        command.arg("-e").arg(format!("ssh -F {}", self.config().display()));
+        command
+    }
+
+    pub(crate) fn git(&self) -> Command {
+        let mut command = self.command("git");
+        command
+            .env("GIT_SSH_COMMAND", format!("ssh -F {}", self.config().display()))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "a").env(format!("GIT_{role}_EMAIL"), "a@example.com");
+        }
+        command
+    }
+
+    /// Runs a command on `box`.
+    pub(crate) fn exec(&self, command: &str) -> Output {
+        run(self.ssh().args(["box", command]))
+    }
+}

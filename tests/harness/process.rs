@@ -1,0 +1,237 @@
+//! Processes that are waited for under a deadline and killed when dropped.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::CommandExt,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill, killpg},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
+};
+
+/// How long anything may take that has no deadline of its own.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A process in a group of its own; the whole group is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    exited: mpsc::Receiver<()>,
+    reaped: Option<ExitStatus>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (tell, exited) = mpsc::channel();
+        let pid = pid_of(&child);
+        thread::spawn(move || {
+            // Leaves the process unreaped, so that its id stays its own until `wait`.
+            let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+            let _ = tell.send(());
+        });
+        Self { child, exited, reaped: None }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        pid_of(&self.child)
+    }
+
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("a piped stdin")
+    }
+
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("a piped stdout")
+    }
+
+    /// Sends a signal to the process, not to its group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.reaped.is_none() {
+            kill(self.pid(), signal).expect("a process of ours");
+        }
+    }
+
+    /// Waits for its end, which has to come in time.
+    pub(crate) fn wait(&mut self, within: Duration) -> ExitStatus {
+        self.try_wait(within).unwrap_or_else(|| panic!("a process still runs after {within:?}"))
+    }
+
+    /// Waits for its end for so long.
+    pub(crate) fn try_wait(&mut self, within: Duration) -> Option<ExitStatus> {
+        if self.reaped.is_none() && self.exited.recv_timeout(within).is_ok() {
+            self.reaped = Some(self.child.wait().expect("a child of ours"));
+        }
+        self.reaped
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let group = self.pid();
+        // Unreaped, the process still holds the number of its group; reaped, others may hold it.
+        if self.reaped.is_none() {
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("a process id"))
+}
+
+/// Runs a command to its end without input.
+pub(crate) fn run(command: &mut Command) -> Output {
+    feed(command, Vec::new())
+}
+
+/// Runs a command that has to succeed; returns its stdout.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, output.stderr.said());
+    output.stdout.said()
+}
+
+/// Runs a command to its end with this input.
+pub(crate) fn feed(command: &mut Command, input: Vec<u8>) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut stdin = running.stdin();
+    // A command may leave without reading all of it.
+    thread::spawn(move || _ = stdin.write_all(&input));
+    let stdout = collect(running.stdout());
+    let stderr = collect(running.child.stderr.take().expect("a piped stderr"));
+    let Some(status) = running.try_wait(DEADLINE) else {
+        panic!("still running after {DEADLINE:?}: {command:?}\n{}", {
+            drop(running);
+            stderr.recv().unwrap_or_default().said()
+        });
+    };
+    let rest = |receiver: mpsc::Receiver<Vec<u8>>| {
+        let rest = receiver.recv_timeout(Duration::from_secs(10));
+        rest.unwrap_or_else(|_| panic!("somebody holds the output of {command:?} open"))
+    };
+    Output { status, stdout: rest(stdout), stderr: rest(stderr) }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (done, bytes) = mpsc::channel();
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = from.read_to_end(&mut all);
+        let _ = done.send(all);
+    });
+    bytes
+}
+
+/// Bytes that are text, for messages and comparisons.
+pub(crate) trait Said {
+    fn said(&self) -> String;
+}
+
+impl Said for Vec<u8> {
+    fn said(&self) -> String {
+        String::from_utf8_lossy(self).into_owned()
+    }
+}
+
+/// A process in the background whose lines are collected.
+pub(crate) struct Daemon {
+    running: Running,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
+}
+
+impl Daemon {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running::start(command);
+        let stdout = Lines::of(running.stdout());
+        let stderr = Lines::of(running.child.stderr.take().expect("a piped stderr"));
+        Self { running, stdout, stderr }
+    }
+
+    pub(crate) fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.running.pid()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
+    }
+
+    pub(crate) fn wait(&mut self, within: Duration) -> ExitStatus {
+        self.running.wait(within)
+    }
+}
+
+/// Lines as they come from a process.
+#[derive(Clone)]
+pub(crate) struct Lines(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Default)]
+struct Collected {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(from: impl Read + Send + 'static) -> Self {
+        let lines = Self(Arc::default());
+        let writer = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+                writer.change(|read| read.lines.push(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            }
+            writer.change(|read| read.ended = true);
+        });
+        lines
+    }
+
+    /// Everything so far.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+    }
+
+    /// The first line, of those that came or will come in time, that the function makes something
+    /// of; `None` when the deadline or the stream's end comes first.
+    pub(crate) fn find<T>(&self, within: Duration, mut pick: impl FnMut(&str) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + within;
+        let (lock, changed) = &*self.0;
+        let mut read = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = 0;
+        loop {
+            if let Some(found) = read.lines[seen..].iter().find_map(|line| pick(line)) {
+                return Some(found);
+            }
+            seen = read.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if read.ended || left.is_zero() {
+                return None;
+            }
+            read = changed.wait_timeout(read, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for a line with these words in it.
+    pub(crate) fn wait_for(&self, words: &str) -> String {
+        let found = self.find(DEADLINE, |line| line.contains(words).then(|| line.to_owned()));
+        found.unwrap_or_else(|| panic!("no line has `{words}` in it:\n{}", self.all().join("\n")))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Collected)) {
+        change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.1.notify_all();
+    }
+}

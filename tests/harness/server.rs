@@ -1,0 +1,117 @@
+//! An OpenSSH server of the tests' own: keys, configuration, and a process that listens.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use nix::unistd::{Uid, User, geteuid};
+
+use super::{Daemon, free_port, new_key, subfolder};
+
+/// Where sshd is; it wants to be run by its full path.
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// The files of an SSH server, which runs as this user and admits one key.
+pub(crate) struct Server {
+    folder: PathBuf,
+    /// The public line of its host key.
+    pub(crate) host_key: String,
+}
+
+impl Server {
+    pub(crate) fn new(folder: &Path) -> Self {
+        if geteuid().is_root() {
+            fs::create_dir_all("/run/sshd").expect("sshd's folder");
+        }
+        let folder = subfolder(folder, "server");
+        let host_key = new_key(&folder.join("host_key"));
+        let user_key = new_key(&folder.join("user_key"));
+        fs::write(folder.join("authorized_keys"), user_key).expect("authorized_keys");
+        let server = Self { folder, host_key };
+        fs::write(server.config(), server.config_text()).expect("sshd_config");
+        server
+    }
+
+    fn config_text(&self) -> String {
+        let home = subfolder(&self.folder, "home");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let (folder, home) = (self.folder.display(), home.display());
+        format!(
+            "HostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\nPidFile none\n\
+             StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+             PermitRootLogin yes\nUseDNS no\nPrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\n\
+             X11Forwarding yes\nAcceptEnv LANG LC_*\nMaxStartups 200:30:400\nMaxSessions 50\n\
+             Subsystem sftp internal-sftp\nSetEnv HOME={home} \"PATH={path}\"\n"
+        )
+    }
+
+    /// The home of who logs in.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("sshd_config")
+    }
+
+    /// The key that may log in.
+    pub(crate) fn user_key(&self) -> PathBuf {
+        self.folder.join("user_key")
+    }
+
+    /// The command that serves one connection on its stdin and stdout.
+    pub(crate) fn command(&self) -> String {
+        format!("{SSHD} -i -e -f {}", self.config().display())
+    }
+
+    /// Gives the server another host key.
+    pub(crate) fn change_host_key(&mut self) {
+        for name in ["host_key", "host_key.pub"] {
+            fs::remove_file(self.folder.join(name)).expect("the old key");
+        }
+        self.host_key = new_key(&self.folder.join("host_key"));
+    }
+
+    /// Starts sshd on a free port.
+    pub(crate) fn listen(&self) -> Sshd {
+        for _ in 0..10 {
+            // Somebody may take the port first.
+            if let Some(sshd) = self.listen_on(free_port()) {
+                return sshd;
+            }
+        }
+        panic!("sshd does not start: {}", self.config().display());
+    }
+
+    /// Starts sshd on this port, if that is free.
+    pub(crate) fn listen_on(&self, port: u16) -> Option<Sshd> {
+        let mut command = Command::new(SSHD);
+        command.args(["-D", "-e", "-f"]).arg(self.config()).args(["-o", "ListenAddress=127.0.0.1"]);
+        let daemon = Daemon::start(command.args(["-p", &port.to_string()]));
+        let listening = format!("Server listening on 127.0.0.1 port {port}");
+        let up = |line: &str| line.starts_with(&listening).then_some(());
+        daemon.stderr.find(Duration::from_secs(10), up).map(|()| Sshd { daemon, port })
+    }
+}
+
+/// A running sshd. The processes of its connections outlive it, as they do in life.
+pub(crate) struct Sshd {
+    pub(crate) daemon: Daemon,
+    pub(crate) port: u16,
+}
+
+impl Sshd {
+    /// As a host's `--backend`.
+    pub(crate) fn backend(&self) -> String {
+        format!("tcp:127.0.0.1:{}", self.port)
+    }
+}
+
+/// Who runs the tests, and so who logs in.
+pub(crate) fn login() -> String {
+    let user = User::from_uid(Uid::effective()).expect("the list of users");
+    user.expect("a user of this id").name
+}

@@ -9,7 +9,9 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use iroh::SecretKey;
 use iroh_tickets::endpoint::EndpointTicket;
-use irosh::transport::{ALPN, Bind, NameService, Network, Relay, admit, bind_client, bind_host, close_quickly};
+use irosh::transport::{
+    ALPN, Bind, NameService, Network, Relay, admit, bind_client, bind_host, close_quickly,
+};
 
 fn network() -> anyhow::Result<Network> {
     Ok(Network { relay: Relay::None, dns: NameService::None, bind: Bind(vec!["127.0.0.1:0".parse()?]) })

@@ -75,6 +75,7 @@ pub fn create_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// What the system says; the old content is then still there.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    refuse_planted_link(path)?;
     // A symbolic link stays one: what it points to is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mode = fs::metadata(path).map_or(mode, |old| old.mode() & 0o777);
@@ -100,6 +101,7 @@ pub fn update_file<T, E: From<io::Error> + From<LockError>>(
     change: impl FnOnce(&str) -> Result<(Option<String>, T), E>,
 ) -> Result<T, E> {
     let _lock = Lock::wait(&beside(path, ".lock"), Duration::from_secs(5))?;
+    refuse_planted_link(path)?;
     let old = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => other?,
@@ -158,6 +160,7 @@ impl Lock {
         }
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
+        give_to_owner(&file, path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held(path.to_owned())),
@@ -197,8 +200,8 @@ fn write_scratch(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let scratch = beside(path, &format!(".{}-{serial}.tmp", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
-    let written = file
-        .set_permissions(fs::Permissions::from_mode(mode))
+    let written = give_to_owner(&file, path)
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| file.write_all(bytes))
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
@@ -206,6 +209,28 @@ fn write_scratch(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
         return Err(error);
     }
     Ok(scratch)
+}
+
+/// Root follows no link that a service has put among its files: it would write for the service where the
+/// service may not.
+fn refuse_planted_link(path: &Path) -> io::Result<()> {
+    let planted = nix::unistd::geteuid().is_root()
+        && fs::symlink_metadata(path).is_ok_and(|link| link.file_type().is_symlink() && link.uid() != 0);
+    if planted {
+        let message = format!("{} is a symbolic link that is not root's", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
+}
+
+/// What root writes among a service's files belongs to the service, as the old file or the folder does.
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

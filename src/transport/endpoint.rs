@@ -2,6 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{
+    congestion::PatientBbr,
+    crypto,
+    settings::{Bind, NameService, Network},
+};
 use iroh::{
     Endpoint, SecretKey,
     address_lookup::{DnsAddressLookup, PkarrPublisher, PkarrResolver},
@@ -10,12 +15,6 @@ use iroh::{
         BindError, Builder, Connection, PortmapperConfig, QuicTransportConfig, QuicTransportConfigBuilder,
         VarInt,
     },
-};
-use noq_proto::congestion::Bbr3Config;
-
-use super::{
-    crypto,
-    settings::{Bind, NameService, Network},
 };
 
 /// The protocol's name in the TLS handshake.
@@ -115,7 +114,7 @@ pub async fn close_quickly(endpoint: &Endpoint) {
 fn quic() -> QuicTransportConfigBuilder {
     QuicTransportConfig::builder()
         // At 100 Mbit/s, 50 ms and 1 % of loss, Cubic moves 3 Mbit/s and BBRv3 moves 52.
-        .congestion_controller_factory(Arc::new(Bbr3Config::default()))
+        .congestion_controller_factory(Arc::<PatientBbr>::default())
         .stream_receive_window(STREAM_WINDOW.into())
         .send_window(SEND_WINDOW)
         .max_concurrent_uni_streams(VarInt::from_u32(0))

@@ -1,5 +1,6 @@
 //! Endpoints, keys and names: everything between a word that a user typed and a QUIC connection.
 
+mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;

@@ -7,9 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use super::{
-    IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, subfolder, succeed,
-};
+use super::{IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, subfolder, succeed};
 
 /// Somebody who runs ssh. Hosts have names in its ssh configuration; most tests know one, `box`.
 pub(crate) struct Client {
@@ -50,9 +48,13 @@ impl Client {
 
     /// Names an sshd that is reached without us.
     pub(crate) fn add_direct(&self, name: &str, server: &Server, sshd: &Sshd) {
-        self.configure(&format!("Host {name}\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias {name}\n", sshd.port));
-        let known = format!("{name} {}\n", server.host_key);
-        fs::write(self.home.join("known_hosts"), known).expect("known_hosts");
+        self.configure(&format!(
+            "Host {name}\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias {name}\n",
+            sshd.port
+        ));
+        let path = self.home.join("known_hosts");
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(&path, format!("{known}{name} {}\n", server.host_key)).expect("known_hosts");
     }
 
     /// Names a host that is reached by a ticket or an invite.

@@ -99,7 +99,11 @@ impl Host {
     }
 
     /// The same, or `None` when it does not come.
-    pub(crate) fn find_event(&self, within: Duration, mut wanted: impl FnMut(&Value) -> bool) -> Option<Value> {
+    pub(crate) fn find_event(
+        &self,
+        within: Duration,
+        mut wanted: impl FnMut(&Value) -> bool,
+    ) -> Option<Value> {
         self.daemon.stdout.find(within, |line| {
             let event: Value = serde_json::from_str(line).expect("an event is JSON");
             wanted(&event).then_some(event)

@@ -27,7 +27,7 @@ use std::{
 
 pub(crate) use client::Client;
 pub(crate) use host::{Host, HostSetup};
-pub(crate) use process::{DEADLINE, Daemon, Running, Said, feed, run, succeed};
+pub(crate) use process::{DEADLINE, Daemon, Running, Said, descendants, feed, run, succeed};
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, raw_runtime};
 pub(crate) use relay::Relay;

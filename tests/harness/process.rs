@@ -20,6 +20,9 @@ use nix::{
 /// How long anything may take that has no deadline of its own.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a process that is no daemon may live.
+const LIFE: Duration = Duration::from_secs(150);
+
 /// A process in a group of its own; the whole group is killed when this is dropped.
 pub(crate) struct Running {
     child: Child,
@@ -28,16 +31,28 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts a process that is killed after [`LIFE`], so that who reads its output is not stuck.
     pub(crate) fn start(command: &mut Command) -> Self {
+        let (running, ended) = Self::spawn(command);
+        let group = running.pid();
+        thread::spawn(move || {
+            if ended.recv_timeout(LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+        });
+        running
+    }
+
+    fn spawn(command: &mut Command) -> (Self, mpsc::Receiver<()>) {
         let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (tell, exited) = mpsc::channel();
+        let ((tell, exited), (tell_too, ended)) = (mpsc::channel(), mpsc::channel());
         let pid = pid_of(&child);
         thread::spawn(move || {
             // Leaves the process unreaped, so that its id stays its own until `wait`.
             let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-            let _ = tell.send(());
+            let _ = (tell.send(()), tell_too.send(()));
         });
-        Self { child, exited, reaped: None }
+        (Self { child, exited, reaped: None }, ended)
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -75,10 +90,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let group = self.pid();
-        // Unreaped, the process still holds the number of its group; reaped, others may hold it.
+        // Others of the group may have outlived it; process ids are not used again so soon.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
         if self.reaped.is_none() {
-            let _ = killpg(group, Signal::SIGKILL);
             let _ = self.child.wait();
         }
     }
@@ -153,7 +167,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn start(command: &mut Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = Running::start(command);
+        let (mut running, _) = Running::spawn(command);
         let stdout = Lines::of(running.stdout());
         let stderr = Lines::of(running.child.stderr.take().expect("a piped stderr"));
         Self { running, stdout, stderr }
@@ -234,4 +248,33 @@ impl Lines {
         change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.1.notify_all();
     }
+}
+
+/// The processes that come from this one, without those that have ended and wait to be reaped.
+pub(crate) fn descendants(of: Pid) -> Vec<Pid> {
+    let mut found = vec![of];
+    let parents = parents();
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// Every living process with its parent.
+fn parents() -> Vec<(Pid, Pid)> {
+    let number = |text: &str| text.parse().ok().map(Pid::from_raw);
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = number(entry.file_name().to_str()?)?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name stands in brackets and may hold anything; state and parent follow it.
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+            let state = fields.next()?;
+            (state != "Z").then_some(())?;
+            Some((pid, number(fields.next()?)?))
+        })
+        .collect()
 }

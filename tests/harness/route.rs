@@ -27,7 +27,7 @@ pub(crate) struct Line {
     pub(crate) client: Client,
     pub(crate) host: Option<Host>,
     pub(crate) sshd: Option<Sshd>,
-    relay: Option<Relay>,
+    pub(crate) relay: Option<Relay>,
     pub(crate) server: Server,
     pub(crate) folder: tempfile::TempDir,
 }

@@ -29,8 +29,8 @@ impl Server {
         let folder = subfolder(folder, "server");
         let host_key = new_key(&folder.join("host_key"));
         let user_key = new_key(&folder.join("user_key"));
-        fs::write(folder.join("authorized_keys"), user_key).expect("authorized_keys");
         let server = Self { folder, host_key };
+        fs::write(server.authorized_keys(), user_key).expect("authorized_keys");
         fs::write(server.config(), server.config_text()).expect("sshd_config");
         server
     }
@@ -57,6 +57,11 @@ impl Server {
         self.folder.join("sshd_config")
     }
 
+    /// Whose keys may log in.
+    pub(crate) fn authorized_keys(&self) -> PathBuf {
+        self.folder.join("authorized_keys")
+    }
+
     /// The key that may log in.
     pub(crate) fn user_key(&self) -> PathBuf {
         self.folder.join("user_key")
@@ -65,6 +70,17 @@ impl Server {
     /// The command that serves one connection on its stdin and stdout.
     pub(crate) fn command(&self) -> String {
         format!("{SSHD} -i -e -f {}", self.config().display())
+    }
+
+    /// The commands that its sessions run, told by their environment.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let mark = format!("HOME={}", self.home().display());
+        let entries = fs::read_dir("/proc").expect("/proc").flatten();
+        let ours = entries.filter(|entry| {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        });
+        ours.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Gives the server another host key.

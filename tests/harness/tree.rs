@@ -14,8 +14,16 @@ use std::{
 /// Makes a tree of so many files with odd names, some of them empty or executable, and a link.
 pub(crate) fn odd_tree(root: &Path, files: usize) {
     let odd: [&[u8]; 10] = [
-        b"plain", b"with space ", b"new\nline", "ünïcödé-日本".as_bytes(), b"-rf", b"--delete", b"\xff\xfe-raw",
-        b"quote'\"`$HOME", b"back\\slash*?[a]", b".hidden",
+        b"plain",
+        b"with space ",
+        b"new\nline",
+        "ünïcödé-日本".as_bytes(),
+        b"-rf",
+        b"--delete",
+        b"\xff\xfe-raw",
+        b"quote'\"`$HOME",
+        b"back\\slash*?[a]",
+        b".hidden",
     ];
     for number in 0..files {
         let folder = root.join(format!("folder {}", number % 17));

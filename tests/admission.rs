@@ -1,0 +1,247 @@
+//! Who may come in: strangers, invites, peers that are revoked, and settings that change.
+
+mod harness;
+
+use std::{
+    fs,
+    io::Write,
+    process::{Output, Stdio},
+    str::FromStr,
+    time::Duration,
+};
+
+use harness::{Client, DEADLINE, HostSetup, Line, Route, Running, Said, free_port, poll, run};
+use irosh::transport::{Invite, InviteSecret, Target};
+use nix::sys::signal::Signal;
+
+/// Goes to a host by a target itself instead of a name for it.
+fn ssh_to(client: &Client, target: &str) -> Output {
+    run(client.ssh().args([target, "echo in"]))
+}
+
+fn stranger(line: &Line, name: &str) -> Client {
+    let client = line.stranger(name);
+    client.add_proxied("invite* endpoint*");
+    client
+}
+
+#[track_caller]
+fn is_in(output: &Output) {
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[track_caller]
+fn is_refused(output: &Output, words: &str) {
+    let said = output.stderr.said();
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(said.contains(words), "not `{words}`: {said}");
+    assert!(said.lines().any(|line| line.starts_with("irosh-proxy: ")), "{said}");
+}
+
+#[test]
+fn a_stranger_is_refused_and_told_what_would_help() {
+    let line = Line::new(Route::Exec);
+    let client = stranger(&line, "stranger");
+    let output = ssh_to(&client, "box");
+    is_refused(&output, "irosh-proxy: this host does not know you");
+    line.host().wait_event(|event| event["event"] == "refused");
+    // What the sentence says to run is the very line that admits them.
+    let said = output.stderr.said();
+    let key = said.split("irosh peers allow '").nth(1).and_then(|rest| rest.split('\'').next());
+    line.host().allow(key.expect("a key in the sentence"));
+    is_in(&ssh_to(&client, "box"));
+}
+
+#[test]
+fn an_invite_admits_and_afterwards_the_ticket_does() {
+    let line = Line::new(Route::Exec);
+    let client = stranger(&line, "guest");
+    is_in(&ssh_to(&client, &line.host().invite(&[])));
+    is_in(&ssh_to(&client, "box"));
+    is_in(&ssh_to(&client, &line.host().ticket()));
+    line.host().wait_event(|event| event["event"] == "admitted");
+}
+
+#[test]
+fn a_wrong_invite_is_refused() {
+    let line = Line::new(Route::Exec);
+    let addr = Target::from_str(&line.host().ticket()).expect("a ticket").addr().clone();
+    let wrong = Invite { addr, secret: InviteSecret::generate() }.to_string();
+    is_refused(&ssh_to(&stranger(&line, "guest"), &wrong), "the host does not know this invite");
+    // Who is in already is let in whatever they show.
+    line.client.add_proxied("invite*");
+    is_in(&ssh_to(&line.client, &wrong));
+}
+
+#[test]
+fn an_expired_invite_is_refused() {
+    let line = Line::new(Route::Exec);
+    let invite = line.host().invite(&["--ttl", "1s", "--uses", "100"]);
+    let mut tries = 0;
+    let output = poll("an expired invite", Duration::from_secs(20), || {
+        tries += 1;
+        // A new guest each time, since one that got in stays in.
+        let output = ssh_to(&stranger(&line, &format!("guest{tries}")), &invite);
+        (!output.status.success()).then_some(output)
+    });
+    is_refused(&output, "this invite has expired");
+}
+
+#[test]
+fn an_invite_is_used_up() {
+    let line = Line::new(Route::Exec);
+    let invite = line.host().invite(&["--uses", "2"]);
+    is_in(&ssh_to(&stranger(&line, "one"), &invite));
+    is_in(&ssh_to(&stranger(&line, "two"), &invite));
+    is_refused(&ssh_to(&stranger(&line, "three"), &invite), "this invite has been used already");
+}
+
+#[test]
+fn invite_and_ticket_outlive_a_restart_of_the_host() {
+    let mut line = Line::new(Route::Exec);
+    let (invite, ticket) = (line.host().invite(&[]), line.host().ticket());
+    let client = stranger(&line, "guest");
+    line.host = line.host.take().map(harness::Host::restart);
+    assert_eq!(line.host().ticket(), ticket);
+    is_in(&ssh_to(&client, &invite));
+    line.host = line.host.take().map(harness::Host::restart);
+    is_in(&ssh_to(&client, &ticket));
+}
+
+#[test]
+fn a_revoked_peer_is_refused_and_its_sessions_end() {
+    let line = Line::new(Route::Exec);
+    let mut ssh = line.client.ssh();
+    ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running::start(&mut ssh);
+    let mut stdin = running.stdin();
+    stdin.write_all(b"x").expect("sent");
+    std::io::Read::read_exact(&mut running.stdout(), &mut [0]).expect("a session");
+    assert!(line.host().irosh(&["peers", "revoke", "test"]).status.success());
+    assert_eq!(running.wait(Duration::from_secs(15)).code(), Some(255));
+    line.host().wait_ended(1);
+    is_refused(&ssh_to(&line.client, "box"), "this host does not know you");
+}
+
+#[test]
+fn a_peer_list_names_the_address_towards_sshd() {
+    let line = Line::new(Route::Tcp);
+    let output = line.host().irosh(&["peers", "list", "--json"]);
+    let peer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let address = peer["address"].as_str().expect("an address");
+    let said = line.client.exec("echo $SSH_CONNECTION").stdout.said();
+    assert!(said.starts_with(&format!("{address} ")), "{address}: {said}");
+}
+
+#[test]
+fn a_line_with_an_unknown_option_is_refused_and_named_and_the_rest_is_in_force() {
+    let line = Line::new(Route::Exec);
+    let odd = stranger(&line, "odd");
+    let list = line.host().home().join("authorized_peers");
+    let good = fs::read_to_string(&list).expect("the list");
+    fs::write(&list, format!("frobnicate {}\n{good}", odd.identity)).expect("written");
+    is_in(&ssh_to(&line.client, "box"));
+    is_refused(&ssh_to(&odd, "box"), "this host does not know you");
+    let said = line.host().daemon.stderr.wait_for("unknown option `frobnicate`");
+    assert!(said.contains("line 1"), "{said}");
+    let output = line.host().irosh(&["peers", "list"]);
+    assert!(output.stderr.said().contains("unknown option `frobnicate`"), "{}", output.stderr.said());
+}
+
+#[test]
+fn an_admission_that_has_expired_is_refused() {
+    let line = Line::new(Route::Exec);
+    let list = line.host().home().join("authorized_peers");
+    fs::write(&list, format!("expiry-time=\"20200101\" {}\n", line.client.identity)).expect("written");
+    is_refused(&ssh_to(&line.client, "box"), "your admission to this host has expired");
+}
+
+#[test]
+fn a_peer_may_have_a_backend_of_its_own() {
+    let line = Line::new(Route::Exec);
+    let home = line.folder.path().join("other");
+    let host = HostSetup::new(&home, &format!("tcp:127.0.0.1:{}", free_port())).start();
+    let peers = format!("backend=\"exec:{}\" {}\n", line.server.command(), line.client.identity);
+    fs::write(home.join("authorized_peers"), peers).expect("written");
+    line.client.add_host("other", &host.ticket());
+    // The keys that this host announces are those of its own backend, so there are none here.
+    let output = run(line.client.ssh().args(["-o", "StrictHostKeyChecking=no", "other", "echo in"]));
+    is_in(&output);
+}
+
+#[test]
+fn settings_are_read_again_at_a_hang_up() {
+    let line = Line::new(Route::Exec);
+    let client = stranger(&line, "stranger");
+    is_refused(&ssh_to(&client, "box"), "this host does not know you");
+    let settings = line.host().home().join("host.toml");
+    fs::write(&settings, "access = \"opne\"\n").expect("written");
+    line.host().daemon.signal(Signal::SIGHUP);
+    line.host().daemon.stderr.wait_for("the settings stay as they were");
+    fs::write(&settings, "access = \"open\"\n").expect("written");
+    line.host().daemon.signal(Signal::SIGHUP);
+    line.host().daemon.stderr.wait_for("settings and lists read again");
+    is_in(&ssh_to(&client, "box"));
+}
+
+#[test]
+fn access_that_is_closed_again_ends_the_sessions_of_strangers() {
+    let line = Line::with_settings(Route::Exec, "access = \"open\"\n");
+    let client = stranger(&line, "stranger");
+    let mut ssh = client.ssh();
+    ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running::start(&mut ssh);
+    line.host().wait_event(|event| event["event"] == "session_started");
+    fs::write(line.host().home().join("host.toml"), "access = \"invited\"\n").expect("written");
+    line.host().daemon.signal(Signal::SIGHUP);
+    assert_eq!(running.wait(Duration::from_secs(15)).code(), Some(255));
+    is_in(&ssh_to(&line.client, "box"));
+}
+
+#[test]
+fn who_is_refused_again_and_again_is_turned_away() {
+    let line = Line::new(Route::Exec);
+    let client = stranger(&line, "stranger");
+    is_refused(&ssh_to(&client, "box"), "this host does not know you");
+    // Three refusals in no time would do; each adds 5 s, and 15 s turn away.
+    let often = (0..10).any(|_| ssh_to(&client, "box").stderr.said().contains("you were refused too often"));
+    assert!(often, "never turned away");
+    // Others from the same machine are not held responsible.
+    is_in(&ssh_to(&line.client, "box"));
+}
+
+#[test]
+fn no_secret_is_in_a_log_or_an_error() {
+    let line = Line::new(Route::Exec);
+    let home = line.folder.path().join("talkative");
+    let host = HostSetup::new(&home, "exec:/bin/false").log("trace").start();
+    let invite = host.invite(&[]);
+    let secret = &invite["invite".len()..][..24];
+    let client = stranger(&line, "guest");
+    client.add_proxied("invite*");
+    for _ in 0..2 {
+        let output = run(client.proxy(&invite).env("IROSH_LOG", "trace"));
+        assert!(!output.stderr.said().contains(secret), "the client says it");
+    }
+    let other = stranger(&line, "late");
+    let said = run(&mut other.proxy(&invite)).stderr.said();
+    assert!(said.contains("has been used already") && !said.contains(secret), "{said}");
+    host.wait_event(|event| event["event"] == "refused");
+    assert!(!host.log().contains(secret), "the host says it");
+    let files = ["invites.toml", "authorized_peers"].map(|name| fs::read_to_string(home.join(name)));
+    assert!(files.iter().all(|text| !text.as_ref().expect("a file").contains(secret)));
+}
+
+#[test]
+fn sessions_beyond_the_limit_are_refused_until_one_ends() {
+    let line = Line::with_settings(Route::Exec, "[limits]\nmax-sessions-per-peer = 1\n");
+    let mut ssh = line.client.ssh();
+    ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut running = Running::start(&mut ssh);
+    line.host().wait_event(|event| event["event"] == "session_started");
+    is_refused(&ssh_to(&line.client, "box"), "which is as many as it allows");
+    drop(running.stdin());
+    running.wait(DEADLINE);
+    line.host().wait_ended(1);
+    is_in(&ssh_to(&line.client, "box"));
+}

@@ -1,0 +1,272 @@
+//! Peers that do not keep to the protocol, and what they may cost.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Line, Raw, Route, Said, raw_runtime};
+use iroh::{
+    SecretKey,
+    endpoint::{ReadExactError, ReadToEndError, RecvStream},
+};
+use irosh::{
+    protocol::{
+        BackendKind, CloseCode, Frame, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME,
+        RefusalCode, SessionId, Welcome,
+    },
+    session::read_frame,
+    transport::KeyFile,
+};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A host with short deadlines.
+fn line() -> Line {
+    Line::with_settings(Route::Exec, "[limits]\nlogin-grace-time = 1\n")
+}
+
+/// The identity of the line's client, who is admitted.
+fn admitted(line: &Line) -> SecretKey {
+    let file = KeyFile::load(&line.client.home().join("identity")).expect("the client's key");
+    file.secret().clone()
+}
+
+/// Frames that are none: garbage, cut off, too long, of unknown types, and in the wrong place.
+fn not_frames(max: usize) -> Vec<Vec<u8>> {
+    let too_long = u32::try_from(max + 1).expect("a length").to_be_bytes();
+    let limits = Limits { sessions: 1, resume_seconds: 0 };
+    vec![
+        b"SSH-2.0-OpenSSH_9.9\r\n".to_vec(),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0xff; 4096],
+        vec![0; 64],
+        too_long.to_vec(),
+        [&5_u32.to_be_bytes()[..], &[200, 1, 2, 3, 4]].concat(),
+        [&2_u32.to_be_bytes()[..], &[1, 1]].concat(),
+        Frame::Welcome(Welcome::new("me", BackendKind::Tcp, Vec::new(), limits)).encode(),
+        LegReply::Opened.encode(),
+    ]
+}
+
+async fn is_reset(mut recv: RecvStream) -> u64 {
+    let mut byte = [0];
+    match timeout(SOON, recv.read_exact(&mut byte)).await.expect("an answer in time") {
+        Err(ReadExactError::ReadError(iroh::endpoint::ReadError::Reset(code))) => code.into_inner(),
+        other => panic!("not reset: {other:?}"),
+    }
+}
+
+/// The host still serves those who behave.
+fn still_serves(line: &Line) {
+    let output = line.client.exec("echo in");
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+    assert!(!line.host().log().contains("panicked"), "{}", line.host().log());
+}
+
+#[test]
+fn what_is_not_a_frame_on_the_control_stream_closes_the_connection() {
+    let line = line();
+    raw_runtime().block_on(async {
+        for bytes in not_frames(MAX_CONTROL_FRAME) {
+            let raw = Raw::connect(line.host()).await;
+            let _streams = raw.say(&bytes).await;
+            assert_eq!(raw.closed().await, CloseCode::Protocol as u64, "{bytes:?}");
+        }
+        // A frame that is cut off by the stream's end.
+        let raw = Raw::connect(line.host()).await;
+        let (mut send, _recv) = raw.say(&[0, 0, 0, 9, 1]).await;
+        send.finish().expect("finished");
+        assert_eq!(raw.closed().await, CloseCode::Protocol as u64);
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn what_is_not_a_frame_after_the_greeting_closes_the_connection() {
+    let line = line();
+    let identity = admitted(&line);
+    raw_runtime().block_on(async {
+        for bytes in not_frames(MAX_CONTROL_FRAME) {
+            let raw = Raw::connect(line.host()).await;
+            let (answer, mut send, _recv) = raw.greet(&identity).await;
+            assert!(matches!(answer, Frame::Welcome(_)), "{answer:?}");
+            send.write_all(&bytes).await.expect("sent");
+            assert_eq!(raw.closed().await, CloseCode::Protocol as u64, "{bytes:?}");
+        }
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn what_is_not_a_frame_on_a_leg_ends_that_leg_alone() {
+    let line = line();
+    let identity = admitted(&line);
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let (_answer, _send, _recv) = raw.greet(&identity).await;
+        for bytes in not_frames(MAX_LEG_FRAME) {
+            let (_send, recv) = raw.say(&bytes).await;
+            assert_eq!(is_reset(recv).await, CloseCode::Protocol as u64, "{bytes:?}");
+        }
+        let (mut send, recv) = raw.say(&[0, 0, 0, 17, 16, 1, 2]).await;
+        send.finish().expect("finished");
+        assert_eq!(is_reset(recv).await, CloseCode::Protocol as u64);
+        // The connection is as good as before.
+        let (_send, mut recv) = raw.say(&LegHeader::Open(SessionId::generate()).encode()).await;
+        let reply =
+            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
+        assert_eq!(LegReply::decode(&reply), Ok(LegReply::Opened));
+        let mut banner = [0; 4];
+        recv.read_exact(&mut banner).await.expect("a banner");
+        assert_eq!(&banner, b"SSH-");
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn a_leg_without_a_header_is_ended_at_the_deadline() {
+    let line = line();
+    let identity = admitted(&line);
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let (_answer, _send, _recv) = raw.greet(&identity).await;
+        let (_send, recv) = raw.say(&[0, 0]).await;
+        assert_eq!(is_reset(recv).await, CloseCode::Deadline as u64);
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn a_session_cannot_be_resumed_that_never_was() {
+    let line = line();
+    let identity = admitted(&line);
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let (_answer, _send, _recv) = raw.greet(&identity).await;
+        let header = LegHeader::Resume { session: SessionId::generate(), received: 7 };
+        let (_send, mut recv) = raw.say(&header.encode()).await;
+        let reply =
+            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
+        let Ok(LegReply::Refused(refusal)) = LegReply::decode(&reply) else {
+            panic!("not refused: {reply:?}")
+        };
+        assert_eq!(refusal.code, RefusalCode::CannotResume);
+    });
+}
+
+#[test]
+fn a_stranger_that_says_nothing_is_closed_at_the_deadline() {
+    let line = line();
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        assert_eq!(raw.closed().await, CloseCode::Deadline as u64);
+        // One that opens a stream and stops within a frame is no better.
+        let raw = Raw::connect(line.host()).await;
+        let _streams = raw.say(&[0, 0, 0, 100, 1]).await;
+        assert_eq!(raw.closed().await, CloseCode::Deadline as u64);
+    });
+    line.host().daemon.stderr.wait_for("it did not say who it is within 1 s");
+    still_serves(&line);
+}
+
+#[test]
+fn a_stranger_gets_a_few_streams_of_the_thousand_it_wants() {
+    let line = line();
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let mut streams = Vec::new();
+        let opening = async {
+            for _ in 0..1000 {
+                let Ok((mut send, recv)) = raw.connection.open_bi().await else { break };
+                let _ = send.write_all(&[0]).await;
+                streams.push((send, recv));
+            }
+        };
+        let _ = timeout(SOON, opening).await;
+        assert!(streams.len() <= 16, "{} streams", streams.len());
+        assert_eq!(raw.closed().await, CloseCode::Deadline as u64);
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn a_stranger_gets_rid_of_a_few_bytes_only() {
+    let line = line();
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let (_first, _recv) = raw.say(&[0, 0]).await;
+        let (mut second, _recv) = raw.say(&[0]).await;
+        let mut sent = 0;
+        while let Ok(count) = second.write(&[0; 1 << 10]).await {
+            sent += count;
+            if sent > 64 << 20 {
+                break;
+            }
+        }
+        let moved = raw.connection.stats().udp_tx.bytes;
+        // What is written waits here; what has left is bounded by what the host gave credit for.
+        assert!(moved < 512 << 10, "{moved} bytes left");
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn a_proof_of_another_connection_is_refused() {
+    let line = line();
+    let identity = admitted(&line);
+    raw_runtime().block_on(async {
+        let first = Raw::connect(line.host()).await;
+        let second = Raw::connect(line.host()).await;
+        let stolen = Frame::Hello(first.hello(&identity)).encode();
+        let (_send, mut recv) = second.say(&stolen).await;
+        let answer = timeout(SOON, read_frame(&mut recv, MAX_CONTROL_FRAME)).await.expect("in time");
+        let Ok(Frame::Refused(refusal)) = Frame::decode(&answer.expect("a frame")) else {
+            panic!("not refused")
+        };
+        assert_eq!(refusal.code, RefusalCode::BadProof);
+        assert_eq!(second.closed().await, CloseCode::Refused as u64);
+    });
+    still_serves(&line);
+}
+
+#[test]
+fn sessions_of_a_stranger_never_reach_the_backend() {
+    let line = line();
+    raw_runtime().block_on(async {
+        let raw = Raw::connect(line.host()).await;
+        let (_leg_send, mut leg) = {
+            let control = raw.say(&Frame::Hello(raw.hello(&SecretKey::generate())).encode()).await;
+            let leg = raw.say(&LegHeader::Open(SessionId::generate()).encode()).await;
+            drop(control);
+            leg
+        };
+        let read = timeout(SOON, leg.read_to_end(100)).await.expect("in time");
+        assert!(matches!(read, Err(ReadToEndError::Read(_))) || read.is_ok_and(|bytes| bytes.is_empty()));
+    });
+    still_serves(&line);
+    assert_eq!(line.host().count("session_started"), 1);
+}
+
+#[test]
+fn an_address_that_has_to_prove_itself_gets_in() {
+    // From half of the first number on, addresses are validated: here always.
+    let line = Line::with_settings(Route::Exec, "[limits]\nmax-startups = \"1:0:100\"\n");
+    for _ in 0..3 {
+        still_serves(&line);
+    }
+}
+
+#[test]
+fn who_comes_while_all_places_for_strangers_are_taken_gets_in_when_one_is_free() {
+    let settings = "[limits]\nmax-startups = \"1:100:1\"\nlogin-grace-time = 2\n";
+    let line = Line::with_settings(Route::Exec, settings);
+    raw_runtime().block_on(async {
+        let _silent = Raw::connect(line.host()).await;
+        let ssh = tokio::task::spawn_blocking(move || {
+            still_serves(&line);
+            line
+        });
+        ssh.await.expect("served");
+    });
+}

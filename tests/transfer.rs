@@ -1,0 +1,169 @@
+//! Files: scp, sftp, rsync, git, sshfs.
+
+mod harness;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use harness::{
+    DEADLINE, Random, Route, Running, Said, feed, have, odd_tree, over, poll, same_tree, skip, subfolder,
+    succeed,
+};
+
+fn write(path: &Path, seed: u64, length: usize) -> Vec<u8> {
+    let bytes = Random::bytes(seed, length);
+    fs::write(path, &bytes).expect("a file");
+    bytes
+}
+
+#[test]
+fn scp_both_ways() {
+    over(&Route::ALL, |line| {
+        let here = subfolder(line.folder.path(), "here");
+        let there = subfolder(line.folder.path(), "there");
+        let bytes = write(&here.join("up file"), 1, 3_000_001);
+        succeed(line.client.scp().arg(here.join("up file")).arg(format!("box:{}/", there.display())));
+        assert!(fs::read(there.join("up file")).expect("copied") == bytes);
+        succeed(line.client.scp().arg(format!("box:{}/up file", there.display())).arg(here.join("down")));
+        assert!(fs::read(here.join("down")).expect("copied") == bytes);
+    });
+}
+
+#[test]
+fn scp_with_the_old_protocol() {
+    over(&Route::TWO, |line| {
+        let here = subfolder(line.folder.path(), "here");
+        let bytes = write(&here.join("up"), 2, 500_000);
+        succeed(line.client.scp().arg("-O").arg(here.join("up")).arg(format!("box:{}/over", here.display())));
+        assert!(fs::read(here.join("over")).expect("copied") == bytes);
+    });
+}
+
+#[test]
+fn scp_between_two_remotes_through_us() {
+    over(&Route::TWO, |line| {
+        let here = subfolder(line.folder.path(), "here");
+        let bytes = write(&here.join("from"), 3, 2_000_000);
+        let remote = |name: &str| format!("box:{}/{name}", here.display());
+        succeed(line.client.scp().args(["-3", &remote("from"), &remote("to")]));
+        assert!(fs::read(here.join("to")).expect("copied") == bytes);
+    });
+}
+
+#[test]
+fn sftp_batch() {
+    over(&Route::ALL, |line| {
+        let here = subfolder(line.folder.path(), "here");
+        let bytes = write(&here.join("up"), 4, 1_500_000);
+        let path = here.display();
+        let batch = format!(
+            "mkdir {path}/new\nput {path}/up {path}/new/one\nrename {path}/new/one {path}/new/two\nchmod 600 {path}/new/two\n\
+             get {path}/new/two {path}/down\nls {path}/new\nrm {path}/new/two\nrmdir {path}/new\n"
+        );
+        let output = feed(line.client.sftp().args(["-b", "-", "box"]), batch.into_bytes());
+        assert!(output.status.success(), "{}", output.stderr.said());
+        assert!(fs::read(here.join("down")).expect("copied") == bytes);
+        assert!(!here.join("new").exists());
+    });
+}
+
+#[test]
+fn rsync_a_tree_of_odd_names_and_delete() {
+    if !have(&["rsync"]) {
+        return;
+    }
+    over(&Route::ALL, |line| {
+        let from = subfolder(line.folder.path(), "from");
+        let to = subfolder(line.folder.path(), "to");
+        odd_tree(&from, 2000);
+        fs::write(to.join("not there any more"), "x").expect("a file");
+        let sync = || {
+            let mut rsync = line.client.rsync();
+            rsync.args(["-a", "--delete"]).arg(format!("{}/", from.display()));
+            succeed(rsync.arg(format!("box:{}/", to.display())));
+        };
+        sync();
+        assert!(same_tree(&from, &to));
+        fs::remove_dir_all(from.join("folder 3")).expect("removed");
+        fs::write(from.join("folder 0").join("-n"), "new").expect("a file");
+        sync();
+        assert!(same_tree(&from, &to));
+    });
+}
+
+#[test]
+fn rsync_back() {
+    if !have(&["rsync"]) {
+        return;
+    }
+    over(&Route::TWO, |line| {
+        let from = subfolder(line.folder.path(), "from");
+        let to = subfolder(line.folder.path(), "to");
+        odd_tree(&from, 300);
+        write(&from.join("large"), 5, 8_000_000);
+        succeed(line.client.rsync().arg("-az").arg(format!("box:{}/", from.display())).arg(&to));
+        assert!(same_tree(&from, &to));
+    });
+}
+
+#[test]
+fn git_clone_and_push() {
+    if !have(&["git"]) {
+        return;
+    }
+    over(&Route::ALL, |line| {
+        let bare = line.folder.path().join("bare.git");
+        let work = line.folder.path().join("work");
+        succeed(line.client.git().args(["init", "-q", "--bare", "-b", "main"]).arg(&bare));
+        let git = |arguments: &[&str]| succeed(line.client.git().arg("-C").arg(&work).args(arguments));
+        succeed(line.client.git().args(["clone", "-q"]).arg(format!("box:{}", bare.display())).arg(&work));
+        write(&work.join("large"), 6, 4_000_000);
+        git(&["checkout", "-q", "-B", "main"]);
+        git(&["add", "large"]);
+        git(&["commit", "-q", "-m", "one"]);
+        git(&["push", "-q", "origin", "main"]);
+        let again = line.folder.path().join("again");
+        succeed(line.client.git().args(["clone", "-q"]).arg(format!("box:{}", bare.display())).arg(&again));
+        assert_eq!(fs::read(again.join("large")).ok(), fs::read(work.join("large")).ok());
+    });
+}
+
+/// A mounted folder, unmounted when dropped.
+struct Mount<'a>(&'a Path, Running);
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(self.0).status();
+    }
+}
+
+#[test]
+fn sshfs_mounts_and_writes() {
+    if !have(&["sshfs", "fusermount3"]) {
+        return;
+    }
+    if fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        return skip("FUSE does not work here");
+    }
+    over(&Route::TWO, |line| {
+        let there = subfolder(line.folder.path(), "there");
+        let here = subfolder(line.folder.path(), "here");
+        let mut sshfs = line.client.command("sshfs");
+        sshfs.arg("-f").arg("-F").arg(line.client.config()).arg(format!("box:{}", there.display()));
+        let running = Running::start(sshfs.arg(&here).stdin(Stdio::null()));
+        let mut mount = Mount(&here, running);
+        let bytes = Random::bytes(7, 2_000_000);
+        poll("the mount", DEADLINE, || {
+            let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+            mounts.contains(&here.display().to_string()).then_some(())
+        });
+        fs::write(here.join("file"), &bytes).expect("written through the mount");
+        assert!(fs::read(there.join("file")).expect("arrived") == bytes);
+        assert!(fs::read(here.join("file")).expect("read through the mount") == bytes);
+        succeed(Command::new("fusermount3").arg("-u").arg(&here));
+        mount.1.wait(DEADLINE);
+    });
+}

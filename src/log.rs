@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// Sends log lines to stderr, at `level` and above unless `IROSH_LOG` says otherwise
 /// (`IROSH_LOG=debug`, or any filter of the tracing crate).
 pub fn start(level: &str) {
-    // iroh's own warnings are about its inner life; the programs say what a person needs.
-    let default = format!("error,irosh={level}");
+    // What iroh logs is about its inner life; the programs say what a person needs.
+    let default = format!("irosh={level}");
     let filter = std::env::var("IROSH_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::new(filter.unwrap_or(default));
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();

@@ -4,7 +4,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Line, Raw, Route, Said, raw_runtime};
+use harness::{Line, Random, Raw, Route, Said, raw_runtime};
 use iroh::{
     SecretKey,
     endpoint::{ReadExactError, ReadToEndError, RecvStream},
@@ -15,7 +15,7 @@ use irosh::{
         RefusalCode, SessionId, Welcome,
     },
     session::read_frame,
-    transport::KeyFile,
+    transport::{KeyFile, Target},
 };
 use tokio::time::timeout;
 
@@ -269,4 +269,29 @@ fn who_comes_while_all_places_for_strangers_are_taken_gets_in_when_one_is_free()
         });
         ssh.await.expect("served");
     });
+}
+
+/// A QUIC Initial packet (RFC 9000 section 17.2.2) whose token and payload are random.
+fn made_up_packet(seed: u64) -> Vec<u8> {
+    let random = Random::bytes(seed, 1200);
+    // Long header of version 1, connection ids of 8 bytes each, a token of 56 bytes.
+    let mut packet =
+        [&[0xc3, 0, 0, 0, 1, 8][..], &random[..8], &[8], &random[8..16], &[56], &random[16..72]].concat();
+    let rest = 1200 - packet.len() - 2;
+    packet.extend((0x4000 | u16::try_from(rest).expect("short")).to_be_bytes());
+    packet.extend(&random[1200 - rest..]);
+    packet
+}
+
+#[test]
+fn a_first_packet_with_a_made_up_token_is_survived() {
+    let line = line();
+    let target: Target = line.host().ticket().parse().expect("a ticket");
+    let addr = *target.addr().ip_addrs().next().expect("a direct address");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for seed in 0..200 {
+        socket.send_to(&made_up_packet(seed), addr).expect("sent");
+        socket.send_to(&Random::bytes(seed, 1 + 6 * seed as usize), addr).expect("sent");
+    }
+    still_serves(&line);
 }

@@ -228,7 +228,8 @@ fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let owner = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }

@@ -54,16 +54,17 @@ pub async fn bridge(
 ) -> Result<(), BridgeError> {
     tokio::pin!(interrupted);
     let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?;
-    let host = tokio::select! {
-        host = dialer.dial(target) => host,
-        () = &mut interrupted => return Ok(()),
+    let result = tokio::select! {
+        host = dialer.dial(target) => match host {
+            Ok(host) => {
+                let result = carry(paths, &host, target, interrupted).await;
+                host.close(if result.is_ok() { CloseCode::Done } else { CloseCode::Interrupted });
+                result
+            }
+            Err(error) => Err(error.into()),
+        },
+        () = &mut interrupted => Ok(()),
     };
-    let result = match &host {
-        Ok(host) => carry(paths, host, target, interrupted).await,
-        Err(_) => Ok(()),
-    };
-    let host = host?;
-    host.close(if result.is_ok() { CloseCode::Done } else { CloseCode::Interrupted });
     close_quickly(dialer.endpoint()).await;
     result
 }

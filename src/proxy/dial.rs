@@ -215,7 +215,7 @@ impl Dialer {
                 DialError::WrongProtocol { name }
             }
             ConnectionError::TransportError(error)
-                if error.code == TransportErrorCode::crypto(BAD_CERTIFICATE) =>
+                if error.code == TransportErrorCode::crypto(UNKNOWN_CA) =>
             {
                 DialError::WrongKey { name }
             }
@@ -236,7 +236,7 @@ impl Dialer {
 }
 
 /// TLS alerts (RFC 8446 section 6.2): how a wrong key and a wrong protocol show.
-const BAD_CERTIFICATE: u8 = 42;
+const UNKNOWN_CA: u8 = 48;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 fn only_relay(addr: &EndpointAddr) -> Option<iroh::RelayUrl> {

@@ -25,10 +25,10 @@ struct Arguments {
     /// Relay servers: default, none or URLs with commas between them
     #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
     relay: Option<Relay>,
-    /// Name service: default, none or PKARR-URL,ORIGIN[,NAMESERVER]
+    /// Name service: default, none or `PKARR-URL,ORIGIN[,NAMESERVER]`
     #[arg(long, env = "IROSH_DNS", value_name = "WHICH")]
     dns: Option<NameService>,
-    /// Addresses to bind: ADDRESS:PORT[,ADDRESS:PORT]
+    /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
     #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
     bind: Option<Bind>,
     /// An alias, a ticket, an invite or an endpoint id, with or without .irosh

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -47,6 +47,7 @@ impl Running {
         let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let ((tell, exited), (tell_too, ended)) = (mpsc::channel(), mpsc::channel());
         let pid = pid_of(&child);
+        bequeath(pid);
         thread::spawn(move || {
             // Leaves the process unreaped, so that its id stays its own until `wait`.
             let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
@@ -96,6 +97,21 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Has a group killed when this process is gone, also by a signal that leaves it no time to drop.
+fn bequeath(group: Pid) {
+    static HEIR: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
+    let heir = HEIR.get_or_init(|| {
+        let script = "while read -r group; do groups=\"$groups -$group\"; done; kill -s KILL -- $groups";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // In a group of its own it outlives what ends this process.
+        let mut child = shell.process_group(0).spawn().expect("a shell");
+        Mutex::new(child.stdin.take().expect("a piped stdin"))
+    });
+    let mut heir = heir.lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(heir, "{group}").expect("the shell reads");
 }
 
 fn pid_of(child: &Child) -> Pid {

@@ -100,6 +100,7 @@ impl Drop for Running {
 }
 
 /// Has a group killed when this process is gone, also by a signal that leaves it no time to drop.
+#[expect(clippy::zombie_processes, reason = "the shell outlives this process")]
 fn bequeath(group: Pid) {
     static HEIR: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let heir = HEIR.get_or_init(|| {

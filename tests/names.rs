@@ -112,7 +112,6 @@ fn ssh_config_is_installed_into_an_empty_home_and_plain_ssh_finds_a_name() {
 }
 
 #[test]
-#[ignore = "waits for `irosh ssh-config` to name a host as it was typed too: ssh matches `Host` by case"]
 fn a_name_with_capitals_is_found_as_it_was_typed() {
     let line = Line::new(Route::Exec);
     let (client, _) = newcomer(&line);

@@ -2,9 +2,26 @@
 
 mod harness;
 
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    net::{Shutdown, SocketAddr, TcpListener},
+    process::Stdio,
+    str::FromStr,
+    thread,
+    time::Duration,
+};
 
-use harness::{DEADLINE, Line, Random, Route, Running, Said, descendants, feed, number, over, poll, run};
+use harness::{
+    DEADLINE, HostSetup, Line, Random, Raw, Route, Running, Said, descendants, feed, folder, number, over,
+    poll, raw_runtime, run,
+};
+use irosh::{
+    protocol::CloseCode,
+    proxy::{Dialer, HostConnection, PendingSession},
+    session::{Batch, LegSink, Source},
+    transport::{KeyFile, Target, close_quickly},
+};
 use nix::unistd::Pid;
 
 #[test]
@@ -74,6 +91,85 @@ fn an_idle_session_costs_next_to_nothing() {
         assert!(running.try_wait(Duration::from_secs(3)).is_none());
         let spent = spent() - before;
         assert!(spent < 30, "{spent} hundredths of a second in 3 s");
+    });
+}
+
+/// Resident memory of a process, in KiB.
+fn resident(pid: Pid) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// An SSH server that greets and then says nothing more.
+fn mute_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.write_all(b"SSH-2.0-mute\r\n").expect("a greeting");
+            held.push(stream.try_clone().expect("a descriptor"));
+            thread::spawn(move || {
+                io::copy(&mut stream, &mut io::sink()).map(|_| stream.shutdown(Shutdown::Both))
+            });
+        }
+    });
+    addr
+}
+
+/// Opens so many connections with a session each, and waits until each has its server's greeting.
+async fn idle(
+    dialer: &Dialer,
+    target: &Target,
+    count: usize,
+) -> Vec<(HostConnection, LegSink, PendingSession)> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let host = dialer.dial(target).await.expect("a connection");
+        let (mut source, sink) = host.open().await.expect("a session");
+        let mut batch = Batch::default();
+        source.read(&mut batch).await.expect("a greeting");
+        assert!(!batch.is_empty());
+        all.push((host, sink, source));
+    }
+    all
+}
+
+#[test]
+fn idle_sessions_cost_little_memory_and_give_it_back() {
+    let count = number("IROSH_TEST_IDLE", 200);
+    let folder = folder();
+    let limits = format!("[limits]\nmax-connections = {0}\nmax-sessions-per-peer = {0}\n", count + 8);
+    let backend = format!("tcp:{}", mute_server());
+    let host = HostSetup::new(&folder.path().join("host"), &backend).settings(&limits).start();
+    let identity = KeyFile::load_or_create(&folder.path().join("identity"), "test").expect("a key");
+    host.allow(&identity.public().to_openssh().expect("a line"));
+    let target = Target::from_str(&host.ticket()).expect("a target");
+    raw_runtime().block_on(async {
+        let dialer = Dialer::bind(Raw::network(), identity.secret().clone()).await.expect("an endpoint");
+        let first = idle(&dialer, &target, 1).await;
+        let (memory, descriptors) = (resident(host.pid()), host.descriptors());
+        let mut left = 0;
+        for round in 0..3 {
+            let crowd = idle(&dialer, &target, count).await;
+            let each = (resident(host.pid()) - memory) / count;
+            assert!(each <= 256, "{each} KiB a session");
+            for (connection, ..) in &crowd {
+                connection.close(CloseCode::Done);
+            }
+            drop(crowd);
+            host.wait_ended((round + 1) * count);
+            poll("descriptors", DEADLINE, || (host.descriptors() <= descriptors).then_some(()));
+            poll("memory", DEADLINE, || {
+                left = (resident(host.pid()) - memory) / count;
+                (left <= 32).then_some(())
+            });
+            println!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
+        }
+        drop(first);
+        close_quickly(dialer.endpoint()).await;
     });
 }
 

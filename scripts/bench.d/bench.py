@@ -29,7 +29,7 @@ def cpu_of(pid):
 class Place:
     """An sshd, an irosh host before it, and the ways to reach both."""
 
-    def __init__(self, binaries, server=(), client=(), address="127.0.0.1"):
+    def __init__(self, binaries, server=(), client=(), address="127.0.0.1", dumbpipe=True):
         self.binaries, self.server, self.client, self.address = binaries, list(server), list(client), address
         self.folder = tempfile.mkdtemp(prefix="irosh-bench-")
         self.processes = []
@@ -38,7 +38,7 @@ class Place:
         self.host, self.ticket = self.start_host()
         self.ways = {"direct": [], "irosh": self.proxy(f"{binaries}/irosh-proxy %h")}
         self.names = {"direct": address, "irosh": self.ticket}
-        if shutil.which("dumbpipe"):
+        if dumbpipe and shutil.which("dumbpipe"):
             self.start_dumbpipe()
 
     def path(self, name):
@@ -107,7 +107,13 @@ class Place:
         return [*self.client, "ssh", *options, *port, *self.ways[way], self.names[way], *command]
 
     def run(self, way, *command, **options):
-        subprocess.run(self.ssh(way, *command), check=True, env=self.environment, **options)
+        # dumbpipe tells its key each time.
+        with tempfile.TemporaryFile() as said:
+            try:
+                subprocess.run(self.ssh(way, *command), check=True, env=self.environment, stderr=said, **options)
+            except subprocess.CalledProcessError as error:
+                said.seek(0)
+                sys.exit(f"bench: ssh by {way} failed with status {error.returncode}: {said.read().decode()}")
 
     def close(self):
         for process in self.processes:
@@ -138,7 +144,7 @@ def download(place, way, count):
 
 def keystrokes(place, way, count=2000):
     """Milliseconds from a byte into `ssh host cat` to the same byte out of it."""
-    ssh = subprocess.Popen(place.ssh(way, "cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=place.environment)
+    ssh = subprocess.Popen(place.ssh(way, "cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=place.environment)
     times = []
     for index in range(count + 50):
         start = time.perf_counter()
@@ -266,7 +272,8 @@ def tune(prefix):
 def wan_inside(binaries, name, mib):
     server, client = os.environ["LAB_A"].split(), os.environ["LAB_B"].split()
     control = {tune(server), tune(client)}
-    place = Place(binaries, server, client, os.environ["LAB_ADDR_A"])
+    # Without dumbpipe: with loss, it would take an hour.
+    place = Place(binaries, server, client, os.environ["LAB_ADDR_A"], dumbpipe=False)
     place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
     try:
         ways = list(place.ways)

@@ -138,13 +138,10 @@ async fn greet(
         }
     };
     transport::admit(connection, limits.max_sessions);
-    let host_keys = if backend == shared.backend {
-        timeout(HOST_KEYS_WAIT, shared.host_keys()).await.unwrap_or_default()
-    } else {
-        &[]
-    };
+    let host_keys =
+        if backend == shared.backend { shared.host_keys(HOST_KEYS_WAIT).await } else { Vec::new() };
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
-    let welcome = Welcome::new(&shared.name, backend.kind(), host_keys.to_vec(), allowed);
+    let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
     send.write_all(&Frame::Welcome(welcome).encode()).await.map_err(|_| TurnedAway::Lost)?;
     Ok(Guest { admitted, control: (send, recv), backend, _place: place })
 }
@@ -230,8 +227,10 @@ fn penalize(shared: &Shared, address: Option<std::net::IpAddr>, identity: Option
 impl Guest {
     /// Takes sessions until the connection closes.
     async fn host(self, shared: Arc<Shared>, connection: Connection, limits: LimitSettings) {
-        let Self { admitted, control: (mut send, mut recv), backend, _place } = self;
+        let Self { admitted, control: (mut send, recv), backend, _place } = self;
         let admitted = Arc::new(admitted);
+        let control = listen(&connection, recv);
+        tokio::pin!(control);
         let mut going = false;
         loop {
             tokio::select! {
@@ -240,28 +239,9 @@ impl Guest {
                         let leg = Leg { shared: shared.clone(), admitted: admitted.clone(), backend: backend.clone(), from: from(&connection) };
                         tokio::spawn(leg.serve(send, recv, limits.clone()).in_current_span());
                     }
-                    Err(error) => {
-                        tracing::debug!("connection closed: {error}");
-                        return;
-                    }
+                    Err(error) => return tracing::debug!("connection closed: {error}"),
                 },
-                frame = read_frame(&mut recv, MAX_CONTROL_FRAME) => {
-                    let error = match frame.map(|frame| Frame::decode(&frame)) {
-                        // Nothing is kept for resuming yet, so there is nothing to let go of.
-                        Ok(Ok(Frame::Acknowledged(_))) => continue,
-                        Ok(Ok(Frame::GoAway(_))) => continue,
-                        Ok(Ok(other)) => other.unexpected().to_string(),
-                        Ok(Err(error)) => error.to_string(),
-                        Err(FrameReadError::Lost(lost)) => {
-                            tracing::debug!("connection closed: {lost}");
-                            return;
-                        }
-                        Err(error) => error.to_string(),
-                    };
-                    tracing::info!("closed: not our protocol: {error}");
-                    connection.close(CloseCode::Protocol.into(), error.as_bytes());
-                    return;
-                }
+                () = &mut control => return,
                 () = shared.stop.drain.cancelled(), if !going => {
                     going = true;
                     let _ = send.write_all(&Frame::GoAway(going_away()).encode()).await;
@@ -269,6 +249,22 @@ impl Guest {
             }
         }
     }
+}
+
+/// Reads what an admitted peer says on the control stream, until it or the connection ends.
+async fn listen(connection: &Connection, mut recv: RecvStream) {
+    let error = loop {
+        match read_frame(&mut recv, MAX_CONTROL_FRAME).await.map(|frame| Frame::decode(&frame)) {
+            // Nothing is kept for resuming yet, so there is nothing to let go of.
+            Ok(Ok(Frame::Acknowledged(_) | Frame::GoAway(_))) => {}
+            Ok(Ok(other)) => break other.unexpected().to_string(),
+            Ok(Err(error)) => break error.to_string(),
+            Err(FrameReadError::Lost(lost)) => return tracing::debug!("connection closed: {lost}"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    tracing::info!("closed: not our protocol: {error}");
+    connection.close(CloseCode::Protocol.into(), error.as_bytes());
 }
 
 fn going_away() -> Refusal {

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use russh::{
@@ -14,7 +14,10 @@ use russh::{
     client::{self, Handler},
     keys::{Algorithm, EcdsaCurve, PublicKey, PublicKeyOrCertificate, ssh_key},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+};
 
 use super::backend::{Backend, BackendStream};
 
@@ -24,6 +27,54 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Where OpenSSH's packages keep a machine's host keys.
 const OPENSSH_FOLDER: &str = "/etc/ssh";
 
+/// How old an answer may be before the server is asked again, for it may have new keys.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// The host keys of a backend.
+#[derive(Default)]
+pub(super) struct HostKeys(watch::Sender<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    keys: Vec<Vec<u8>>,
+    /// When the server last answered, or did not.
+    at: Option<Instant>,
+    asking: bool,
+}
+
+impl HostKeys {
+    /// Asks the server, in a task of its own, unless that was done lately.
+    ///
+    /// A server that does not answer now keeps the keys that it had.
+    pub(super) fn ask(&self, backend: &Backend) {
+        let due = self.0.send_if_modified(|asked| {
+            let due = !asked.asking && asked.at.is_none_or(|at| at.elapsed() > MAX_AGE);
+            asked.asking |= due;
+            due
+        });
+        if due {
+            let (asked, backend) = (self.0.clone(), backend.clone());
+            tokio::spawn(async move {
+                let keys = scan(&backend).await;
+                asked.send_modify(|asked| {
+                    if !keys.is_empty() {
+                        asked.keys = keys;
+                    }
+                    asked.at = Some(Instant::now());
+                    asked.asking = false;
+                });
+            });
+        }
+    }
+
+    /// Key blobs (RFC 4253 section 6.6) of the last answer; waits only for the first.
+    pub(super) async fn known(&self, wait: Duration) -> Vec<Vec<u8>> {
+        let mut asked = self.0.subscribe();
+        let first = tokio::time::timeout(wait, asked.wait_for(|asked| asked.at.is_some())).await;
+        first.ok().and_then(Result::ok).map(|asked| asked.keys.clone()).unwrap_or_default()
+    }
+}
+
 /// Asks an SSH server for its host keys, as `ssh-keyscan` does: a key exchange for each type of
 /// key, ended before authentication.
 ///
@@ -31,7 +82,7 @@ const OPENSSH_FOLDER: &str = "/etc/ssh";
 /// there is a key that the server has shown.
 ///
 /// Returns key blobs (RFC 4253 section 6.6), none when the server cannot be asked.
-pub(super) async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
+async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
     let mut keys = BTreeSet::new();
     for algorithm in [Algorithm::Ed25519, Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }] {
         match tokio::time::timeout(DEADLINE, ask(backend, algorithm.clone())).await {

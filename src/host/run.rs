@@ -14,7 +14,7 @@ use iroh::{
     endpoint::{Incoming, IncomingAddr},
 };
 use iroh_tickets::endpoint::EndpointTicket;
-use tokio::sync::{OnceCell, RwLock, watch};
+use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     backend::Backend,
     connection,
     event::Event,
-    host_keys,
+    host_keys::HostKeys,
     limits::Penalties,
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
@@ -98,14 +98,12 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) stop: Stop,
     pub(super) penalties: Mutex<Penalties<Source>>,
-    host_keys: OnceCell<Vec<Vec<u8>>>,
+    host_keys: HostKeys,
     relays: bool,
     events: Box<dyn Fn(Event) + Send + Sync>,
     /// Connections that have not yet been admitted or refused.
     pending: AtomicU32,
-    /// Changes when connections should look again at whether they may stay.
     tasks: TaskTracker,
-    addr: watch::Sender<Option<EndpointAddr>>,
 }
 
 /// Who is held responsible for failures.
@@ -134,12 +132,11 @@ impl Host {
             registry: Registry::default(),
             stop: Stop::default(),
             penalties: Mutex::default(),
-            host_keys: OnceCell::new(),
+            host_keys: HostKeys::default(),
             relays: network.relay != Relay::None,
             events,
             pending: AtomicU32::new(0),
             tasks: TaskTracker::new(),
-            addr: watch::Sender::new(None),
         };
         Ok(Self { endpoint, presence, shared: Arc::new(shared) })
     }
@@ -167,8 +164,7 @@ impl Host {
     pub async fn run(self) {
         let Self { endpoint, presence, shared } = self;
         let stop = shared.stop.clone();
-        let scan = shared.clone();
-        shared.tasks.spawn(async move { _ = scan.host_keys().await });
+        shared.host_keys.ask(&shared.backend);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
         let mut check = tokio::time::interval(PEERS_CHECK);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -202,15 +198,10 @@ impl Shared {
         (self.events)(event);
     }
 
-    /// The SSH host keys of the backend, asked for once it answers.
-    pub(super) async fn host_keys(&self) -> &[Vec<u8>] {
-        let scan = async {
-            match host_keys::scan(&self.backend).await {
-                keys if keys.is_empty() => Err(()),
-                keys => Ok(keys),
-            }
-        };
-        self.host_keys.get_or_try_init(|| scan).await.map_or(&[], Vec::as_slice)
+    /// The SSH host keys of the backend, as far as they are known within `wait`.
+    pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
+        self.host_keys.ask(&self.backend);
+        self.host_keys.known(wait).await
     }
 
     pub(super) fn penalize(&self, source: Source, seconds: u64) {
@@ -242,10 +233,10 @@ impl Shared {
             incoming.refuse();
             return;
         }
-        // Past the point where connections are dropped, an address has to prove that it is one.
+        // When many come at once, a direct address has to prove that it is one; a relay's cannot be forged.
         if pending >= startups.start / 2
             && !incoming.remote_addr_validated()
-            && self.relays_or_direct(&incoming)
+            && matches!(incoming.remote_addr(), IncomingAddr::Ip(_))
         {
             let _ = incoming.retry();
             return;
@@ -253,11 +244,6 @@ impl Shared {
         self.pending.fetch_add(1, Ordering::Relaxed);
         let pending = Pending(self.clone());
         self.tasks.clone().spawn(connection::serve(self, incoming, pending));
-    }
-
-    /// Only a direct address can be forged, so only one can be asked to prove itself.
-    fn relays_or_direct(&self, incoming: &Incoming) -> bool {
-        !self.relays || matches!(incoming.remote_addr(), IncomingAddr::Ip(_))
     }
 
     /// Waits for sessions to end, for as long as a stop allows.
@@ -335,7 +321,7 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
         }
     }
     let addr = addrs.get();
-    note(&presence, &addr, &shared);
+    note(&presence, &addr);
     shared.event(Event::Ready {
         endpoint_id: addr.id.to_string(),
         ticket: EndpointTicket::new(addr).to_string(),
@@ -343,12 +329,11 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
         pid: std::process::id(),
     });
     while let Ok(addr) = addrs.updated().await {
-        note(&presence, &addr, &shared);
+        note(&presence, &addr);
     }
 }
 
-fn note(presence: &Presence, addr: &EndpointAddr, shared: &Shared) {
-    shared.addr.send_replace(Some(addr.clone()));
+fn note(presence: &Presence, addr: &EndpointAddr) {
     if let Err(error) = presence.announce(addr) {
         tracing::warn!("cannot note the host's ticket for other commands: {error}");
     }

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aliases {
-    /// Ticket or endpoint id by name.
+    /// Ticket or endpoint id by name, as it was typed; no two names differ by case alone.
     #[serde(default)]
     pub hosts: BTreeMap<String, String>,
 }
@@ -80,12 +80,10 @@ impl Aliases {
         let name = check_name(name)?;
         update_file(path, 0o600, |text| {
             let mut aliases = Self::parse(path, text)?;
-            let target: Target = match aliases.hosts.get(&Target::bare_name(target)) {
-                Some(other) => other.parse()?,
-                None => target.parse()?,
-            };
+            let target = aliases.resolve(target)?;
             let ticket = iroh_tickets::endpoint::EndpointTicket::new(target.addr().clone()).to_string();
-            let old = aliases.hosts.insert(name, ticket);
+            let old = aliases.take(name);
+            aliases.hosts.insert(name.to_owned(), ticket);
             Ok((Some(aliases.render()?), old))
         })
     }
@@ -99,10 +97,15 @@ impl Aliases {
         let name = Target::bare_name(name);
         update_file(path, 0o600, |text| {
             let mut aliases = Self::parse(path, text)?;
-            let old = aliases.hosts.remove(&name);
+            let old = aliases.take(name);
             let text = old.is_some().then(|| aliases.render()).transpose()?;
             Ok((text, old))
         })
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let name = self.hosts.keys().find(|other| other.eq_ignore_ascii_case(name))?.clone();
+        self.hosts.remove(&name)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, AliasError> {
@@ -117,8 +120,8 @@ impl Aliases {
     }
 }
 
-/// A name that ssh takes for a host and that is no target by itself, in lower case as ssh passes it.
-fn check_name(name: &str) -> Result<String, AliasError> {
+/// A name that ssh takes for a host and that is no target by itself.
+fn check_name(name: &str) -> Result<&str, AliasError> {
     let bare = Target::bare_name(name);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if bare.is_empty() || bare.len() > 64 || bare.starts_with(['-', '.']) || !bare.bytes().all(fits) {
@@ -147,6 +150,8 @@ mod tests {
         assert_eq!(aliases.resolve("BOX").expect("found").addr().id.to_string(), id());
         assert!(Aliases::add(&path, "other", "box").expect("an alias of an alias").is_none());
         assert!(Aliases::add(&path, "box", &id()).expect("replaced").is_some());
+        assert!(Aliases::add(&path, "BOX", &id()).expect("the same in another case").is_some());
+        assert_eq!(Aliases::load(&path).expect("read").hosts.keys().collect::<Vec<_>>(), ["BOX", "other"]);
         assert!(Aliases::remove(&path, "box").expect("removed").is_some());
         assert!(Aliases::remove(&path, "box").expect("not there").is_none());
     }

@@ -1,7 +1,7 @@
 //! The lines of ssh_config that make `ssh NAME` work: a file of our own, and one `Include` of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -45,7 +45,10 @@ pub fn render(proxy: &Path, aliases: &BTreeMap<String, String>) -> String {
     let ticket = format!("endpoint{}*", "?".repeat(55));
     let invite = format!("invite{}*", "?".repeat(76));
     let id = "?".repeat(64);
-    let names: String = aliases.keys().map(|name| format!(" {name}")).collect();
+    // ssh looks at case here: a name is found as it was given, and in lower case.
+    let lower = aliases.keys().map(|name| name.to_ascii_lowercase());
+    let names: BTreeSet<String> = aliases.keys().cloned().chain(lower).collect();
+    let names: String = names.iter().map(|name| format!(" {name}")).collect();
     let proxy = quote(proxy);
     let lines = format!(
         "    ProxyCommand {proxy} %h\n    KnownHostsCommand {proxy} --known-hosts %h\n    CanonicalizeHostname no\n    CheckHostIP no\n"
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     fn aliases() -> BTreeMap<String, String> {
-        BTreeMap::from([("box".to_owned(), String::new())])
+        BTreeMap::from([("box".to_owned(), String::new()), ("Den".to_owned(), String::new())])
     }
 
     fn proxy_of(folder: &Path, name: &str) -> String {
@@ -168,7 +171,7 @@ mod tests {
         let ticket = iroh_tickets::endpoint::EndpointTicket::new(key.into()).to_string();
         let secret = crate::transport::InviteSecret([1; 16]);
         let invite = crate::transport::Invite { addr: key.into(), secret }.to_string();
-        for name in ["box", "any.irosh", &ticket, &invite, &key.to_string()] {
+        for name in ["box", "Den", "den", "any.irosh", &ticket, &invite, &key.to_string()] {
             let expected = "proxycommand \"/opt/irosh proxy/irosh-proxy\" %h";
             assert_eq!(proxy_of(folder.path(), name), expected, "{name}");
         }

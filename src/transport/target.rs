@@ -55,15 +55,15 @@ impl Target {
 
     /// Reads a target, with aliases first.
     ///
-    /// An alias stands for any other form of target.
+    /// An alias stands for any other form of target, and is found in any case.
     ///
     /// # Errors
     ///
     /// [`TargetError`] with the nearest alias, if one is near.
     pub fn resolve(text: &str, aliases: &BTreeMap<String, String>) -> Result<Self, TargetError> {
-        let name = Self::bare_name(text);
-        match aliases.get(&name) {
-            Some(target) => Ok(Self { name, ..target.parse()? }),
+        let name = Self::bare_name(text).to_ascii_lowercase();
+        match aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(&name)) {
+            Some((_, target)) => Ok(Self { name, ..target.parse()? }),
             None => name.parse().map_err(|error| match error {
                 TargetError::Unknown { name, .. } => {
                     TargetError::Unknown { suggestion: nearest(&name, aliases), name }
@@ -73,12 +73,16 @@ impl Target {
         }
     }
 
-    /// What was typed, in lower case, without a dot at the end and without `.irosh`.
+    /// What was typed, without a dot at the end and without `.irosh`.
     #[must_use]
-    pub fn bare_name(text: &str) -> String {
-        let name = text.trim().to_ascii_lowercase();
-        let name = name.strip_suffix('.').unwrap_or(&name);
-        name.strip_suffix(".irosh").unwrap_or(name).to_owned()
+    pub fn bare_name(text: &str) -> &str {
+        const SUFFIX: &str = ".irosh";
+        let name = text.trim();
+        let name = name.strip_suffix('.').unwrap_or(name);
+        match name.len().checked_sub(SUFFIX.len()).and_then(|at| name.split_at_checked(at)) {
+            Some((bare, suffix)) if suffix.eq_ignore_ascii_case(SUFFIX) => bare,
+            _ => name,
+        }
     }
 
     /// The name as the user gave it, without `.irosh`.
@@ -117,7 +121,7 @@ impl FromStr for Target {
         if text.len() > Self::MAX_LENGTH {
             return Err(TargetError::TooLong(text.len()));
         }
-        let name = Self::bare_name(text);
+        let name = Self::bare_name(text).to_ascii_lowercase();
         let (addr, secret) = if let Ok(id) = name.parse::<EndpointId>() {
             (id.into(), None)
         } else if let Ok(ticket) = EndpointTicket::decode_string(&name) {
@@ -156,7 +160,7 @@ fn not_a_target(name: String) -> TargetError {
 }
 
 fn nearest(name: &str, aliases: &BTreeMap<String, String>) -> Option<String> {
-    let distance = |alias: &&String| strsim::damerau_levenshtein(name, alias);
+    let distance = |alias: &&String| strsim::damerau_levenshtein(name, &alias.to_ascii_lowercase());
     let nearest = aliases.keys().min_by_key(distance)?;
     let close = distance(&nearest) <= 1 + name.chars().count() / 4;
     close.then(|| nearest.clone())

@@ -32,7 +32,10 @@ pub(super) struct HostArguments {
 }
 
 pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Half of the machine: what a worker decrypts, an SSH server beside it encrypts. With two
+    // processors, two workers were slower than one, for what they lose in waking each other.
+    let workers = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let result = runtime.block_on(host(paths, arguments));
     runtime.shutdown_timeout(Duration::from_millis(100));
     result

@@ -1,11 +1,12 @@
 //! Private files, written so that a crash or a full disk leaves the old file or the new one.
 
 use std::{
+    collections::hash_map::RandomState,
     fs::{self, File, OpenOptions, TryLockError},
+    hash::BuildHasher,
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -130,6 +131,9 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// For `open`: fails where the name is a symbolic link, which somebody else may have put there.
+const NO_LINK: i32 = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+
 /// A lock on a file, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -158,8 +162,14 @@ impl Lock {
         if let Some(folder) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         }
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(path)
+            .map_err(io)?;
         give_to_owner(&file, path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
@@ -196,10 +206,9 @@ fn write_scratch(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let scratch = beside(path, &format!(".{}-{serial}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
+    // Nobody can foresee the name, and whatever has it already is not opened.
+    let scratch = beside(path, &format!(".{:016x}.tmp", RandomState::new().hash_one(path)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch)?;
     let written = give_to_owner(&file, path)
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| file.write_all(bytes))
@@ -230,7 +239,7 @@ fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     }
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+    let owner = fs::symlink_metadata(path).or_else(|_| fs::metadata(folder))?;
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 

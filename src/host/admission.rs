@@ -11,7 +11,7 @@ use iroh::{PublicKey, Signature};
 use jiff::Timestamp;
 
 use super::{
-    invites,
+    invites::{self, OpenInvite},
     peers::{self, AuthorizedPeers, Identity, Peer, PeerOptions},
     settings::Access,
 };
@@ -38,7 +38,9 @@ type Stamp = Option<(u64, u64, SystemTime)>;
 pub struct Admitted {
     /// Who, by what name, with which options.
     pub peer: Peer,
-    /// The invite that was used up for it just now.
+    /// Whether it is on the list, and not only here because everybody may come in.
+    pub listed: bool,
+    /// The invite that was used for it just now.
     pub invite: Option<String>,
 }
 
@@ -76,8 +78,8 @@ impl Admission {
     /// A [`Refusal`] for the peer.
     pub fn admit(&self, identity: Identity, invite: Option<&InviteSecret>) -> Result<Admitted, Refusal> {
         match self.standing(&identity)? {
-            Some(peer) if !peer.expired(Timestamp::now()) => {
-                return Ok(Admitted { peer, invite: None });
+            Some((peer, listed)) if !peer.expired(Timestamp::now()) => {
+                return Ok(Admitted { peer, listed, invite: None });
             }
             Some(_) if invite.is_none() => {
                 let sentence = "your admission to this host has expired\nask its owner to extend it, or for a new invite";
@@ -97,32 +99,52 @@ impl Admission {
         }
     }
 
-    /// The line of an identity, or a nameless one where everybody may come in.
-    pub(super) fn standing(&self, identity: &Identity) -> Result<Option<Peer>, Refusal> {
+    /// The line of an identity, or a nameless one where everybody may come in; and whether there is
+    /// a line.
+    fn standing(&self, identity: &Identity) -> Result<Option<(Peer, bool)>, Refusal> {
         let listed = self.load().map_err(|error| internal(&error))?.find(identity).cloned();
-        let open = *self.access.lock().unwrap_or_else(PoisonError::into_inner) == Access::Open;
         let stranger = || Peer { identity: *identity, name: String::new(), options: PeerOptions::default() };
-        Ok(listed.or_else(|| open.then(stranger)))
+        Ok(match listed {
+            Some(peer) => Some((peer, true)),
+            None => self.is_open().then(|| (stranger(), false)),
+        })
     }
 
-    /// Whether an identity that came in may stay.
-    pub(super) fn still_admitted(&self, identity: &Identity) -> bool {
-        match self.standing(identity) {
-            Ok(peer) => peer.is_some_and(|peer| !peer.expired(Timestamp::now())),
+    fn is_open(&self) -> bool {
+        *self.access.lock().unwrap_or_else(PoisonError::into_inner) == Access::Open
+    }
+
+    /// Says which identities may be here, as the list is now. Reads a file: not for an async task.
+    pub(super) fn roll_call(&self) -> impl Fn(&Identity) -> bool + use<> {
+        let (list, open, now) = (self.load().ok(), self.is_open(), Timestamp::now());
+        move |identity| match &list {
+            Some(list) => list.find(identity).map_or(open, |peer| !peer.expired(now)),
             // A list that cannot be read now throws nobody out.
-            Err(_) => true,
+            None => true,
         }
     }
 
+    /// Uses the invite and puts the identity on the list: both or neither.
     fn redeem(&self, identity: Identity, secret: &InviteSecret) -> Result<Admitted, Refusal> {
         let now = Timestamp::now();
-        let invite = invites::redeem(&self.invites, secret, now).map_err(|error| internal(&error))??;
-        let day = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d");
-        let name = format!("invited {day} by {}", invite.name());
-        let options = PeerOptions { login: invite.login.clone(), ..PeerOptions::default() };
-        let peer = Peer { identity, name, options };
-        peers::allow(&self.peers, &peer).map_err(|error| internal(&error))?;
-        Ok(Admitted { peer, invite: Some(invite.name().to_owned()) })
+        let admit = |invite: &OpenInvite| {
+            let day = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d");
+            let name = format!("invited {day} by {}", invite.name());
+            let options = PeerOptions { login: invite.login.clone(), ..PeerOptions::default() };
+            let peer = Peer { identity, name, options };
+            peers::allow(&self.peers, &peer)?;
+            Ok(Admitted { peer, listed: true, invite: Some(invite.name().to_owned()) })
+        };
+        match invites::redeem(&self.invites, secret, &identity, now, admit)
+            .map_err(|error| internal(&error))?
+        {
+            // Another connection of this identity may have used it a moment ago.
+            Err(refusal) => match self.standing(&identity)? {
+                Some((peer, listed)) if !peer.expired(now) => Ok(Admitted { peer, listed, invite: None }),
+                _ => Err(refusal),
+            },
+            admitted => admitted,
+        }
     }
 
     /// The list as it is now; a line that is refused is logged once a change of the file.
@@ -197,8 +219,37 @@ mod tests {
         assert!(place.admission.admit(identity(1), Some(&secret)).expect("admitted").invite.is_some());
         assert!(place.admission.admit(identity(1), None).expect("admitted").invite.is_none());
         place.admission.admit(identity(1), Some(&secret)).expect("whatever invite it shows");
+        peers::revoke(&place.admission.peers, &identity(1).fingerprint()).expect("revoked");
+        let revoked = place.admission.admit(identity(1), Some(&secret)).expect_err("refused");
+        assert!(revoked.sentence.contains("taken back"), "{revoked}");
         let late = place.admission.admit(identity(2), Some(&secret)).expect_err("refused");
         assert_eq!(late.code, RefusalCode::InviteUsed);
+    }
+
+    #[test]
+    fn an_invite_is_not_used_up_when_the_list_cannot_be_written() {
+        let place = place(Access::Invited);
+        let secret = InviteSecret::generate();
+        invites::issue(&place.admission.invites, &secret, &Terms::default(), Timestamp::now())
+            .expect("issued");
+        std::fs::create_dir(&place.admission.peers).expect("something in the way");
+        assert!(place.admission.admit(identity(1), Some(&secret)).is_err());
+        std::fs::remove_dir(&place.admission.peers).expect("away again");
+        place.admission.admit(identity(1), Some(&secret)).expect("admitted");
+    }
+
+    #[test]
+    fn two_connections_of_one_newcomer_are_both_admitted_by_one_invite() {
+        let place = place(Access::Invited);
+        let secret = InviteSecret::generate();
+        invites::issue(&place.admission.invites, &secret, &Terms::default(), Timestamp::now())
+            .expect("issued");
+        std::thread::scope(|scope| {
+            let admit = || place.admission.admit(identity(1), Some(&secret)).expect("admitted");
+            let both = [scope.spawn(admit), scope.spawn(admit)];
+            let used = both.into_iter().filter_map(|one| one.join().expect("no panic").invite).count();
+            assert_eq!(used, 1);
+        });
     }
 
     #[test]
@@ -206,12 +257,12 @@ mod tests {
         let place = place(Access::Invited);
         let peer = Peer { identity: identity(1), name: "one".to_owned(), options: PeerOptions::default() };
         peers::allow(&place.admission.peers, &peer).expect("allowed");
-        assert!(place.admission.still_admitted(&identity(1)));
+        assert!(place.admission.roll_call()(&identity(1)));
         peers::revoke(&place.admission.peers, "one").expect("revoked");
-        assert!(!place.admission.still_admitted(&identity(1)));
+        assert!(!place.admission.roll_call()(&identity(1)));
         let options = PeerOptions { expiry_time: Some(Timestamp::UNIX_EPOCH), ..PeerOptions::default() };
         peers::allow(&place.admission.peers, &Peer { options, ..peer }).expect("allowed");
-        assert!(!place.admission.still_admitted(&identity(1)));
+        assert!(!place.admission.roll_call()(&identity(1)));
         let refusal = place.admission.admit(identity(1), None).expect_err("refused");
         assert_eq!(refusal.code, RefusalCode::Expired);
     }

@@ -14,6 +14,7 @@ use super::{
     backend::{Backend, BackendStream},
     event::Event,
     peers::Identity,
+    registry::{ConnectionPlace, Standing},
     run::{Pending, Shared, Source},
     settings::LimitSettings,
 };
@@ -73,7 +74,7 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, pending: Pend
     let guest = guest.instrument(span.clone()).await;
     drop(pending);
     if let Some(guest) = guest {
-        guest.host(shared, connection, limits).instrument(span).await;
+        guest.host(shared, connection).instrument(span).await;
     }
 }
 
@@ -82,7 +83,7 @@ struct Guest {
     admitted: Admitted,
     control: (SendStream, RecvStream),
     backend: Backend,
-    _place: super::registry::ConnectionPlace,
+    place: ConnectionPlace,
 }
 
 /// Why a connection does not get in.
@@ -133,17 +134,34 @@ async fn greet(
     let (admitted, backend, place) = match entered {
         Ok(entered) => entered,
         Err(refusal) => {
-            let penalty = if refusal.code == RefusalCode::TooMany { 0 } else { PENALTY_REFUSED };
+            let penalty = if is_their_fault(refusal.code) { PENALTY_REFUSED } else { 0 };
             return Err(TurnedAway::Refused { refusal, identity: Some(identity), control: send, penalty });
         }
     };
-    transport::admit(connection, limits.max_sessions);
+    if admitted.listed {
+        transport::admit(connection, limits.max_sessions);
+    } else {
+        transport::admit_stranger(connection);
+    }
     let host_keys =
         if backend == shared.backend { shared.host_keys(HOST_KEYS_WAIT).await } else { Vec::new() };
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
     send.write_all(&Frame::Welcome(welcome).encode()).await.map_err(|_| TurnedAway::Lost)?;
-    Ok(Guest { admitted, control: (send, recv), backend, _place: place })
+    Ok(Guest { admitted, control: (send, recv), backend, place })
+}
+
+/// Whether a refusal is for what the peer is or shows, and not for what the host is short of.
+fn is_their_fault(code: RefusalCode) -> bool {
+    matches!(
+        code,
+        RefusalCode::NotAdmitted
+            | RefusalCode::Expired
+            | RefusalCode::BadProof
+            | RefusalCode::InviteUnknown
+            | RefusalCode::InviteExpired
+            | RefusalCode::InviteUsed
+    )
 }
 
 /// Decides about an identity that has been proved.
@@ -153,17 +171,14 @@ async fn enter(
     identity: Identity,
     hello: Hello,
     limits: &LimitSettings,
-) -> Result<(Admitted, Backend, super::registry::ConnectionPlace), Refusal> {
-    if let Some(left) = shared.turned_away(&Source::Identity(identity)) {
-        let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
-        return Err(Refusal::new(RefusalCode::Busy, sentence));
-    }
+) -> Result<(Admitted, Backend, ConnectionPlace), Refusal> {
     let place = shared.registry.enter(identity, connection, limits)?;
     let deciding = shared.clone();
-    let admitted =
-        tokio::task::spawn_blocking(move || deciding.admission.admit(identity, hello.invite.as_ref()))
-            .await
-            .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
+    let admitted = tokio::task::spawn_blocking(move || deciding.decide(identity, hello.invite.as_ref()))
+        .await
+        .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
+    place.admit(if admitted.listed { Standing::Listed } else { Standing::Stranger }, limits)?;
+    shared.forgive(&Source::Identity(identity));
     let backend = match &admitted.peer.options.backend {
         None => shared.backend.clone(),
         Some(own) => own.parse().map_err(|error| {
@@ -196,9 +211,7 @@ impl TurnedAway {
                 tracing::info!(peer = peer.as_deref().unwrap_or("unproved"), "refused: {reason}");
                 penalize(shared, address, identity, penalty);
                 shared.event(Event::Refused { peer, from: from.to_owned(), reason });
-                let _ = control.write_all(&Frame::Refused(refusal).encode()).await;
-                let _ = control.finish();
-                let _ = timeout(REFUSAL_WAIT, control.stopped()).await;
+                last_words(&mut control, &Frame::Refused(refusal).encode()).await;
                 connection.close(CloseCode::Refused.into(), b"refused");
             }
             Self::Protocol(error) => {
@@ -211,7 +224,8 @@ impl TurnedAway {
     }
 }
 
-/// Loopback is where the administrator of this machine tries things out: it is never turned away.
+/// The address of loopback is never turned away: it is where everybody behind an administrator's
+/// experiments comes from. An identity is, wherever it comes from.
 fn penalize(shared: &Shared, address: Option<std::net::IpAddr>, identity: Option<Identity>, seconds: u64) {
     if seconds == 0 {
         return;
@@ -226,9 +240,9 @@ fn penalize(shared: &Shared, address: Option<std::net::IpAddr>, identity: Option
 
 impl Guest {
     /// Takes sessions until the connection closes.
-    async fn host(self, shared: Arc<Shared>, connection: Connection, limits: LimitSettings) {
-        let Self { admitted, control: (mut send, recv), backend, _place } = self;
-        let admitted = Arc::new(admitted);
+    async fn host(self, shared: Arc<Shared>, connection: Connection) {
+        let Self { admitted, control: (mut send, recv), backend, place } = self;
+        let (admitted, place) = (Arc::new(admitted), Arc::new(place));
         let control = listen(&connection, recv);
         tokio::pin!(control);
         let mut going = false;
@@ -236,15 +250,22 @@ impl Guest {
             tokio::select! {
                 leg = connection.accept_bi() => match leg {
                     Ok((send, recv)) => {
-                        let leg = Leg { shared: shared.clone(), admitted: admitted.clone(), backend: backend.clone(), from: from(&connection) };
-                        tokio::spawn(leg.serve(send, recv, limits.clone()).in_current_span());
+                        let leg = Leg {
+                            shared: shared.clone(),
+                            admitted: admitted.clone(),
+                            place: place.clone(),
+                            backend: backend.clone(),
+                            from: from(&connection),
+                        };
+                        tokio::spawn(leg.serve(send, recv).in_current_span());
                     }
                     Err(error) => return tracing::debug!("connection closed: {error}"),
                 },
                 () = &mut control => return,
                 () = shared.stop.drain.cancelled(), if !going => {
                     going = true;
-                    let _ = send.write_all(&Frame::GoAway(going_away()).encode()).await;
+                    let frame = Frame::GoAway(going_away()).encode();
+                    let _ = timeout(REFUSAL_WAIT, send.write_all(&frame)).await;
                 }
             }
         }
@@ -278,13 +299,15 @@ fn going_away() -> Refusal {
 struct Leg {
     shared: Arc<Shared>,
     admitted: Arc<Admitted>,
+    place: Arc<ConnectionPlace>,
     backend: Backend,
     from: String,
 }
 
 impl Leg {
     /// Reads a leg's header and carries its session.
-    async fn serve(self, mut send: SendStream, mut recv: RecvStream, limits: LimitSettings) {
+    async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
+        let limits = self.shared.limits.read().await.clone();
         let header = match timeout(limits.grace(), read_frame(&mut recv, MAX_LEG_FRAME)).await {
             Ok(Ok(frame)) => LegHeader::decode(&frame).map_err(FrameReadError::from),
             Ok(Err(error)) => Err(error),
@@ -305,7 +328,7 @@ impl Leg {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
             }
-            let place = self.shared.registry.start(self.admitted.peer.identity, &limits)?;
+            let place = self.place.start(&limits)?;
             let stream = self.backend.connect(Some(&self.admitted.peer.identity)).await?;
             Ok((place, stream))
         };
@@ -316,8 +339,9 @@ impl Leg {
                 return refuse(send, refusal).await;
             }
         };
-        if send.write_all(&LegReply::Opened.encode()).await.is_err() {
-            return;
+        let opened = LegReply::Opened.encode();
+        if !matches!(timeout(limits.grace(), send.write_all(&opened)).await, Ok(Ok(()))) {
+            return reset(&mut send, &mut recv, CloseCode::Deadline);
         }
         self.carry(session, stream, send, recv).await;
         drop(place);
@@ -357,9 +381,18 @@ impl Leg {
 }
 
 async fn refuse(mut send: SendStream, refusal: Refusal) {
-    let _ = send.write_all(&LegReply::Refused(refusal).encode()).await;
-    let _ = send.finish();
-    let _ = timeout(REFUSAL_WAIT, send.stopped()).await;
+    last_words(&mut send, &LegReply::Refused(refusal).encode()).await;
+}
+
+/// Says a last thing on a stream and gives it a while to arrive. The peer may have given no credit
+/// for it.
+async fn last_words(send: &mut SendStream, bytes: &[u8]) {
+    let _ = timeout(REFUSAL_WAIT, async {
+        send.write_all(bytes).await.ok()?;
+        send.finish().ok()?;
+        send.stopped().await.ok()
+    })
+    .await;
 }
 
 fn reset(send: &mut SendStream, recv: &mut RecvStream, code: CloseCode) {

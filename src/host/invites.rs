@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::peers::EditError;
+use super::peers::{EditError, Identity};
 use crate::{
     files::update_file,
     protocol::{Refusal, RefusalCode},
@@ -44,6 +44,10 @@ pub struct OpenInvite {
     /// The login that comes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
+    /// Fingerprints of the identities that it has admitted: it admits nobody twice, so that who was
+    /// revoked does not come in again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    admitted: Vec<String>,
 }
 
 impl OpenInvite {
@@ -77,7 +81,13 @@ pub fn issue(
     now: Timestamp,
 ) -> Result<OpenInvite, EditError> {
     let expires = now.checked_add(terms.ttl).unwrap_or(Timestamp::MAX);
-    let invite = OpenInvite { hash: hash(secret), expires, uses: terms.uses, login: terms.login.clone() };
+    let invite = OpenInvite {
+        hash: hash(secret),
+        expires,
+        uses: terms.uses,
+        login: terms.login.clone(),
+        admitted: Vec::new(),
+    };
     update_file::<_, EditError>(path, 0o600, |text| {
         let mut invites = parse(path, text)?;
         invites.invite.retain(|old| old.expires.checked_add(REMEMBERED).is_ok_and(|end| end > now));
@@ -87,16 +97,19 @@ pub fn issue(
     Ok(invite)
 }
 
-/// Uses an invite once; the refusal says why it does not admit.
+/// Uses an invite once, for an identity that `admit` puts on the list; the refusal says why it does
+/// not admit.
 ///
 /// # Errors
 ///
-/// [`EditError`] when the file cannot be read or written; the invite is then not used.
-pub(super) fn redeem(
+/// [`EditError`] when a file cannot be read or written, or `admit` fails; the invite is then not used.
+pub(super) fn redeem<T>(
     path: &Path,
     secret: &InviteSecret,
+    identity: &Identity,
     now: Timestamp,
-) -> Result<Result<OpenInvite, Refusal>, EditError> {
+    admit: impl FnOnce(&OpenInvite) -> Result<T, EditError>,
+) -> Result<Result<T, Refusal>, EditError> {
     let hash = hash(secret);
     update_file(path, 0o600, |text| {
         let mut invites = parse(path, text)?;
@@ -109,12 +122,17 @@ pub(super) fn redeem(
         if invite.expires <= now {
             return Ok((None, Err(refusal(RefusalCode::InviteExpired, "this invite has expired"))));
         }
+        if invite.admitted.contains(&identity.fingerprint()) {
+            let sentence = "this invite has admitted you before, and your admission was taken back";
+            return Ok((None, Err(refusal(RefusalCode::InviteUsed, sentence))));
+        }
         if invite.uses == 0 {
             return Ok((None, Err(refusal(RefusalCode::InviteUsed, "this invite has been used already"))));
         }
+        let admitted = admit(invite)?;
         invite.uses -= 1;
-        let used = invite.clone();
-        Ok((Some(render(&invites)?), Ok(used)))
+        invite.admitted.push(identity.fingerprint());
+        Ok((Some(render(&invites)?), Ok(admitted)))
     })
 }
 
@@ -147,8 +165,11 @@ mod tests {
         "2026-01-02T03:04:05Z".parse().expect("a time")
     }
 
-    fn code(result: Result<OpenInvite, Refusal>) -> RefusalCode {
-        result.expect_err("refused").code
+    /// Shows an invite as the identity of this number; returns the uses that were left before.
+    fn show(path: &Path, secret: &InviteSecret, number: u8, now: Timestamp) -> Result<u32, RefusalCode> {
+        let identity = Identity([number; 32]);
+        let admit = |invite: &OpenInvite| Ok(invite.uses);
+        redeem(path, secret, &identity, now, admit).expect("io").map_err(|refusal| refusal.code)
     }
 
     #[test]
@@ -159,13 +180,14 @@ mod tests {
         let terms = Terms { uses: 2, ..Terms::default() };
         issue(&path, &secret, &terms, now()).expect("issued");
         let later = now() + Duration::from_secs(60);
-        assert_eq!(redeem(&path, &secret, later).expect("io").expect("admitted").uses, 1);
+        assert_eq!(show(&path, &secret, 1, later), Ok(2));
         let tomorrow = now() + terms.ttl;
-        assert_eq!(code(redeem(&path, &secret, tomorrow).expect("io")), RefusalCode::InviteExpired);
-        assert_eq!(redeem(&path, &secret, later).expect("io").expect("admitted").uses, 0);
-        assert_eq!(code(redeem(&path, &secret, later).expect("io")), RefusalCode::InviteUsed);
+        assert_eq!(show(&path, &secret, 2, tomorrow), Err(RefusalCode::InviteExpired));
+        assert_eq!(show(&path, &secret, 1, later), Err(RefusalCode::InviteUsed));
+        assert_eq!(show(&path, &secret, 2, later), Ok(1));
+        assert_eq!(show(&path, &secret, 3, later), Err(RefusalCode::InviteUsed));
         let wrong = InviteSecret::generate();
-        assert_eq!(code(redeem(&path, &wrong, later).expect("io")), RefusalCode::InviteUnknown);
+        assert_eq!(show(&path, &wrong, 3, later), Err(RefusalCode::InviteUnknown));
     }
 
     #[test]
@@ -184,9 +206,10 @@ mod tests {
         let path = folder.path().join("invites.toml");
         let secret = InviteSecret::generate();
         issue(&path, &secret, &Terms::default(), now()).expect("issued");
+        let (path, secret) = (&path, &secret);
         let admitted = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| redeem(&path, &secret, now()).expect("io").is_ok())).collect();
+                (0..8).map(|number| scope.spawn(move || show(path, secret, number, now()).is_ok())).collect();
             threads
                 .into_iter()
                 .map(|thread| thread.join().expect("no panic"))
@@ -201,7 +224,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("invites.toml");
         std::fs::write(&path, "garbage").expect("write");
-        let error = redeem(&path, &InviteSecret::generate(), now()).expect_err("refused").to_string();
+        let error = redeem(&path, &InviteSecret::generate(), &Identity([1; 32]), now(), |_| Ok(()));
+        let error = error.expect_err("refused").to_string();
         assert!(error.contains("is damaged"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "garbage");
     }

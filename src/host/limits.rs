@@ -119,12 +119,18 @@ impl<S: Hash + Eq + Clone> Penalties<S> {
         }
     }
 
+    /// Forgets what a source has done.
+    pub fn forgive(&mut self, source: &S) {
+        if self.until.remove(source).is_some() {
+            self.order.retain(|other| other != source);
+        }
+    }
+
     /// How long a source is still turned away, if it is.
     pub fn turned_away(&mut self, source: &S, now: Instant) -> Option<Duration> {
         let left = self.until.get(source)?.saturating_duration_since(now);
         if left.is_zero() {
-            self.until.remove(source);
-            self.order.retain(|other| other != source);
+            self.forgive(source);
         }
         (left >= Self::MINIMUM).then_some(left)
     }
@@ -165,6 +171,8 @@ mod tests {
             penalties.punish("a", five, start);
         }
         assert_eq!(penalties.turned_away(&"a", start), Some(Penalties::<&str>::MAXIMUM));
+        penalties.forgive(&"a");
+        assert_eq!(penalties.turned_away(&"a", start), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The connections and sessions of a running host.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -9,7 +9,10 @@ use iroh::endpoint::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::{peers::Identity, settings::LimitSettings};
-use crate::protocol::{CloseCode, Refusal, RefusalCode};
+use crate::{
+    protocol::{CloseCode, Refusal, RefusalCode},
+    transport::set_max_sessions,
+};
 
 /// Who is connected, and with how many sessions.
 #[derive(Debug, Clone, Default)]
@@ -18,10 +21,31 @@ pub(super) struct Registry(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     serial: u64,
-    connections: HashMap<u64, (Identity, Connection)>,
+    connections: HashMap<u64, Entry>,
     sessions: HashMap<Identity, u32>,
     /// Set while the host waits for its last session to end.
     empty: Option<CancellationToken>,
+}
+
+/// A connection whose peer has proved who it is.
+#[derive(Debug)]
+struct Entry {
+    identity: Identity,
+    connection: Connection,
+    /// Whether it has been decided that the peer may come in.
+    standing: Standing,
+    sessions: u32,
+}
+
+/// What is known of a peer's right to be here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is being looked up.
+    Undecided,
+    /// It is on the list.
+    Listed,
+    /// It is here because everybody may come in.
+    Stranger,
 }
 
 /// A place in the registry, given back when dropped.
@@ -36,6 +60,55 @@ pub(super) struct ConnectionPlace {
 pub(super) struct SessionPlace {
     registry: Registry,
     identity: Identity,
+    serial: u64,
+}
+
+impl ConnectionPlace {
+    /// Notes that the peer may come in.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalCode::TooMany`] for a stranger when there are as many as there may be.
+    pub(super) fn admit(&self, standing: Standing, limits: &LimitSettings) -> Result<(), Refusal> {
+        self.registry.with(|state| {
+            let strangers = state.connections.values().filter(|entry| entry.standing == Standing::Stranger);
+            if standing == Standing::Stranger && strangers.count() >= limits.max_strangers as usize {
+                let sentence = "as many strangers are connected as this host allows\ntry again later, or ask its owner to put you on its list";
+                return Err(Refusal::new(RefusalCode::TooMany, sentence));
+            }
+            if let Some(entry) = state.connections.get_mut(&self.serial) {
+                entry.standing = standing;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a session on this connection in.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalCode::TooMany`] when the connection or its identity has as many as it may.
+    pub(super) fn start(&self, limits: &LimitSettings) -> Result<SessionPlace, Refusal> {
+        self.registry.with(|state| {
+            let Some(entry) = state.connections.get_mut(&self.serial) else {
+                return Err(Refusal::new(RefusalCode::Internal, "the connection has ended"));
+            };
+            if entry.sessions >= limits.max_sessions {
+                return Err(too_many(&format!("{} sessions on one connection", entry.sessions)));
+            }
+            let held = state.sessions.entry(entry.identity).or_default();
+            if *held >= limits.max_sessions_per_peer {
+                return Err(too_many(&format!("{held} sessions")));
+            }
+            *held += 1;
+            entry.sessions += 1;
+            Ok(SessionPlace {
+                registry: self.registry.clone(),
+                identity: entry.identity,
+                serial: self.serial,
+            })
+        })
+    }
 }
 
 impl Registry {
@@ -51,30 +124,16 @@ impl Registry {
         limits: &LimitSettings,
     ) -> Result<ConnectionPlace, Refusal> {
         self.with(|state| {
-            let held = state.connections.values().filter(|(other, _)| *other == identity).count();
+            let held = state.connections.values().filter(|entry| entry.identity == identity).count();
             if held >= limits.max_connections as usize {
                 return Err(too_many(&format!("{held} connections")));
             }
             state.serial += 1;
             let serial = state.serial;
-            state.connections.insert(serial, (identity, connection.clone()));
+            let connection = connection.clone();
+            let entry = Entry { identity, connection, standing: Standing::Undecided, sessions: 0 };
+            state.connections.insert(serial, entry);
             Ok(ConnectionPlace { registry: self.clone(), serial })
-        })
-    }
-
-    /// Takes a session in.
-    ///
-    /// # Errors
-    ///
-    /// [`RefusalCode::TooMany`] when the identity has as many as it may.
-    pub(super) fn start(&self, identity: Identity, limits: &LimitSettings) -> Result<SessionPlace, Refusal> {
-        self.with(|state| {
-            let held = state.sessions.entry(identity).or_default();
-            if *held >= limits.max_sessions_per_peer {
-                return Err(too_many(&format!("{held} sessions")));
-            }
-            *held += 1;
-            Ok(SessionPlace { registry: self.clone(), identity })
         })
     }
 
@@ -93,25 +152,40 @@ impl Registry {
         empty.cancelled().await;
     }
 
-    /// Closes the connections of every identity that may not stay.
-    pub(super) fn close_unless(&self, may_stay: impl Fn(&Identity) -> bool) -> Vec<Identity> {
-        let leaving: Vec<_> = self.with(|state| {
-            state.connections.values().filter(|(identity, _)| !may_stay(identity)).cloned().collect()
+    /// Who has come in.
+    pub(super) fn identities(&self) -> HashSet<Identity> {
+        self.with(|state| {
+            let entries = state.connections.values();
+            let admitted = entries.filter(|entry| entry.standing != Standing::Undecided);
+            admitted.map(|entry| entry.identity).collect()
+        })
+    }
+
+    /// Closes the connections of an identity.
+    pub(super) fn close(&self, identity: &Identity, code: CloseCode) {
+        self.with(|state| {
+            for entry in state.connections.values().filter(|entry| entry.identity == *identity) {
+                entry.connection.close(code.into(), b"");
+            }
         });
-        leaving
-            .into_iter()
-            .map(|(identity, connection)| {
-                connection.close(CloseCode::Revoked.into(), b"revoked");
-                identity
-            })
-            .collect()
     }
 
     /// Closes every connection.
     pub(super) fn close_all(&self, code: CloseCode) {
         self.with(|state| {
-            for (_, connection) in state.connections.values() {
-                connection.close(code.into(), b"");
+            for entry in state.connections.values() {
+                entry.connection.close(code.into(), b"");
+            }
+        });
+    }
+
+    /// Has the peers of live connections know how many sessions each may have.
+    pub(super) fn set_max_sessions(&self, sessions: u32) {
+        self.with(|state| {
+            for entry in state.connections.values() {
+                if entry.standing == Standing::Listed {
+                    set_max_sessions(&entry.connection, sessions);
+                }
             }
         });
     }
@@ -138,6 +212,9 @@ impl Drop for ConnectionPlace {
 impl Drop for SessionPlace {
     fn drop(&mut self) {
         self.registry.with(|state| {
+            if let Some(entry) = state.connections.get_mut(&self.serial) {
+                entry.sessions -= 1;
+            }
             if let Some(count) = state.sessions.get_mut(&self.identity) {
                 *count -= 1;
                 if *count == 0 {

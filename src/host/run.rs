@@ -18,7 +18,7 @@ use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    admission::Admission,
+    admission::{Admission, Admitted},
     backend::Backend,
     connection,
     event::Event,
@@ -31,8 +31,10 @@ use super::{
 };
 use crate::{
     files::Paths,
-    protocol::CloseCode,
-    transport::{BindFailed, KeyError, KeyFile, Network, Relay, bind_host, close_quickly},
+    protocol::{CloseCode, Refusal, RefusalCode},
+    transport::{
+        Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, Relay, bind_host, close_quickly,
+    },
 };
 
 /// How long the first ticket waits for a relay before it is printed without one.
@@ -150,8 +152,9 @@ impl Host {
     /// Takes new settings into use; sessions that run go on.
     pub async fn reload(shared: &Reload, access: Access, limits: LimitSettings) {
         shared.0.admission.set_access(access);
+        shared.0.registry.set_max_sessions(limits.max_sessions);
         *shared.0.limits.write().await = limits;
-        shared.0.check_peers();
+        shared.0.clone().check_peers().await;
     }
 
     /// A handle for [`Self::reload`].
@@ -166,21 +169,24 @@ impl Host {
         let stop = shared.stop.clone();
         shared.host_keys.ask(&shared.backend);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
-        let mut check = tokio::time::interval(PEERS_CHECK);
-        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let checking = tokio::spawn(shared.clone().keep_checking_peers());
         loop {
             tokio::select! {
                 biased;
                 () = stop.now.cancelled() => break,
                 () = stop.drain.cancelled() => break,
-                _ = check.tick() => shared.check_peers(),
                 incoming = endpoint.accept() => match incoming {
                     Some(incoming) => shared.clone().take(incoming).await,
                     None => break,
                 },
             }
         }
-        shared.drain().await;
+        tokio::select! {
+            () = shared.drain() => {}
+            // Who comes now hears at once that there is nobody, and need not wait to find out.
+            () = async { while let Some(incoming) = endpoint.accept().await { incoming.refuse() } } => {}
+        }
+        checking.abort();
         shared.registry.close_all(CloseCode::GoingAway);
         announcing.abort();
         let _ = announcing.await;
@@ -214,8 +220,52 @@ impl Shared {
         penalties.turned_away(source, Instant::now())
     }
 
-    fn check_peers(&self) {
-        for identity in self.registry.close_unless(|identity| self.admission.still_admitted(identity)) {
+    /// Forgets what a source has done.
+    pub(super) fn forgive(&self, source: &Source) {
+        self.penalties.lock().unwrap_or_else(PoisonError::into_inner).forgive(source);
+    }
+
+    /// Decides about an identity that has been proved. Reads and may write files: not for an async task.
+    pub(super) fn decide(
+        &self,
+        identity: Identity,
+        invite: Option<&InviteSecret>,
+    ) -> Result<Admitted, Refusal> {
+        let penalty = self.turned_away(&Source::Identity(identity));
+        // Who is on the list by now need not wait for what was before.
+        match penalty.filter(|_| !self.admission.roll_call()(&identity)) {
+            Some(left) => {
+                let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
+                Err(Refusal::new(RefusalCode::Busy, sentence))
+            }
+            None => self.admission.admit(identity, invite),
+        }
+    }
+
+    async fn keep_checking_peers(self: Arc<Self>) {
+        let mut check = tokio::time::interval(PEERS_CHECK);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            check.tick().await;
+            self.clone().check_peers().await;
+        }
+    }
+
+    /// Closes the connections of all who are no longer admitted.
+    async fn check_peers(self: Arc<Self>) {
+        // First who is here, then the list: who came in with an invite meanwhile is on it.
+        let mut here = self.registry.identities();
+        if here.is_empty() {
+            return;
+        }
+        let shared = self.clone();
+        let leaving = tokio::task::spawn_blocking(move || {
+            let may_stay = shared.admission.roll_call();
+            here.retain(|identity| !may_stay(identity));
+            here
+        });
+        for identity in leaving.await.unwrap_or_default() {
+            self.registry.close(&identity, CloseCode::Revoked);
             tracing::info!(peer = %identity, "connection closed: no longer admitted");
         }
     }
@@ -281,29 +331,39 @@ fn dice() -> u32 {
 /// Binds the ports of last time where they are free, so that old tickets still lead here.
 async fn bind_again(paths: &Paths, network: &Network, key: &KeyFile) -> Result<Endpoint, BindFailed> {
     let id = key.secret().public();
-    let ports = last_ports(&paths.host_ports(), id);
-    let mut again = network.clone();
-    if again.bind.0.is_empty() {
-        let any = |port: u16| [SocketAddr::from(([0; 4], port)), SocketAddr::from(([0_u16; 8], port))];
-        let v4 = ports.first().copied().unwrap_or_default();
-        again.bind.0 = vec![any(v4)[0], any(ports.get(1).copied().unwrap_or_default())[1]];
-    } else {
-        for (addr, port) in again.bind.0.iter_mut().zip(&ports) {
-            if addr.port() == 0 {
-                addr.set_port(*port);
-            }
+    let kept = last_ports(&paths.host_ports(), id);
+    for addrs in same_ports(&network.bind.0, &kept) {
+        let again = Network { bind: Bind(addrs), ..network.clone() };
+        if let Ok(endpoint) = bind_host(&again, key.secret().clone()).await {
+            return Ok(endpoint);
         }
     }
-    let endpoint = match bind_host(&again, key.secret().clone()).await {
-        Ok(endpoint) => endpoint,
-        // The ports are taken, or there is no IPv6.
-        Err(_) => bind_host(network, key.secret().clone()).await?,
-    };
+    let endpoint = bind_host(network, key.secret().clone()).await?;
     let ports: Vec<u16> = endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
-    if let Err(error) = keep_ports(&paths.host_ports(), id, &ports) {
+    // Ports that are taken this time are tried again the next time.
+    if kept.is_empty()
+        && let Err(error) = keep_ports(&paths.host_ports(), id, &ports)
+    {
         tracing::warn!("cannot keep the ports for the next start: {error}");
     }
     Ok(endpoint)
+}
+
+/// What to try to bind for the same ports as the last time, best first.
+fn same_ports(asked: &[SocketAddr], kept: &[u16]) -> Vec<Vec<SocketAddr>> {
+    let Some(first) = kept.first() else { return Vec::new() };
+    if asked.is_empty() {
+        let v4 = SocketAddr::from(([0; 4], *first));
+        let v6 = |port: u16| SocketAddr::from(([0_u16; 8], port));
+        let second = kept.get(1).copied().unwrap_or_default();
+        // The second port may be taken, or there may be no IPv6 any more.
+        return vec![vec![v4, v6(second)], vec![v4, v6(0)], vec![v4]];
+    }
+    let port_of = |(addr, port): (&SocketAddr, &u16)| {
+        SocketAddr::new(addr.ip(), if addr.port() == 0 { *port } else { addr.port() })
+    };
+    let again: Vec<_> = asked.iter().zip(kept).map(port_of).collect();
+    if again.len() == asked.len() { vec![again] } else { Vec::new() }
 }
 
 /// Says that the host is ready, and notes its address whenever that changes.

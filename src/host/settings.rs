@@ -66,6 +66,8 @@ pub struct LimitSettings {
     pub max_sessions: u32,
     /// Sessions of one identity at once.
     pub max_sessions_per_peer: u32,
+    /// Connections of all who are on no list, where everybody may come in; each may hold 4 MiB.
+    pub max_strangers: u32,
     /// Seconds for sessions to end after SIGTERM.
     pub drain_time: u64,
 }
@@ -78,6 +80,7 @@ impl Default for LimitSettings {
             max_connections: 2048,
             max_sessions: 64,
             max_sessions_per_peer: 2048,
+            max_strangers: 64,
             drain_time: 10,
         }
     }

@@ -125,11 +125,21 @@ fn check_name(name: &str) -> Result<&str, AliasError> {
     let bare = Target::bare_name(name);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if bare.is_empty() || bare.len() > 64 || bare.starts_with(['-', '.']) || !bare.bytes().all(fits) {
-        return Err(AliasError::BadName(name.to_owned()));
+        return Err(AliasError::BadName(without_secret(name)));
     }
     match bare.parse::<Target>() {
         Err(TargetError::Unknown { .. }) => Ok(bare),
-        _ => Err(AliasError::NameIsTarget(name.to_owned())),
+        _ => Err(AliasError::NameIsTarget(without_secret(name))),
+    }
+}
+
+/// What was given for a name, as far as it can be shown: it may be an invite in the wrong place.
+#[must_use]
+pub fn without_secret(name: &str) -> String {
+    const SHOWN: usize = 20;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

@@ -3,4 +3,4 @@
 mod aliases;
 pub mod ssh_config;
 
-pub use aliases::{AliasError, Aliases};
+pub use aliases::{AliasError, Aliases, without_secret};

@@ -20,7 +20,7 @@ use crate::{
         CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, MAX_CONTROL_FRAME,
         MAX_LEG_FRAME, Refusal, SessionId, Welcome, proof_message,
     },
-    session::{Batch, FrameReadError, LegSink, LegSource, Lost, Source, read_frame},
+    session::{Batch, FrameReadError, LegSink, LegSource, Lost, Source, printable, read_frame},
     transport::{ALPN, BindFailed, Network, Relay, Target, bind_client},
 };
 
@@ -199,7 +199,7 @@ impl Dialer {
                 source
             }
             other => {
-                return DialError::Other { name, reason: other.to_string() };
+                return DialError::Other { name, reason: printable(&other.to_string()) };
             }
         };
         match connection {
@@ -219,7 +219,7 @@ impl Dialer {
             {
                 DialError::WrongKey { name }
             }
-            other => DialError::Other { name, reason: other.to_string() },
+            other => DialError::Other { name, reason: printable(&other.to_string()) },
         }
     }
 

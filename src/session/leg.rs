@@ -47,12 +47,17 @@ impl From<ConnectionError> for Lost {
             ConnectionError::ApplicationClosed(close) => {
                 match CloseCode::from_number(close.error_code.into_inner()) {
                     Some(code) => Self::Closed(code),
-                    None => Self::Failed(close.to_string()),
+                    None => Self::Failed(printable(&close.to_string())),
                 }
             }
-            other => Self::Failed(other.to_string()),
+            other => Self::Failed(printable(&other.to_string())),
         }
     }
+}
+
+/// What the other side said, fit for a terminal and a log: it may be anybody's.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn code_of(code: VarInt) -> Lost {

@@ -96,9 +96,19 @@ pub async fn bind_host(network: &Network, key: SecretKey) -> Result<Endpoint, Bi
     bind(publisher(builder, network), network).await
 }
 
-/// Lifts a connection from what a stranger is allowed to what a peer with `sessions` sessions is.
+/// Lifts a connection from what nobody in particular is allowed to what a peer on the list is.
 pub fn admit(connection: &Connection, sessions: u32) {
     connection.set_receive_window(CONNECTION_WINDOW.into());
+    set_max_sessions(connection, sessions);
+}
+
+/// Lifts a connection to what somebody who is on no list is allowed where everybody may come in.
+pub fn admit_stranger(connection: &Connection) {
+    connection.set_receive_window((2 * STREAM_WINDOW).into());
+}
+
+/// Has the peer know how many sessions it may have at once.
+pub fn set_max_sessions(connection: &Connection, sessions: u32) {
     // One stream is the control stream.
     connection.set_max_concurrent_bi_streams(sessions.saturating_add(1).into());
 }

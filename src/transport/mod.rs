@@ -8,7 +8,10 @@ mod settings;
 mod target;
 mod ticket;
 
-pub use endpoint::{ALPN, BindFailed, STREAM_WINDOW, admit, bind_client, bind_host, close_quickly};
+pub use endpoint::{
+    ALPN, BindFailed, STREAM_WINDOW, admit, admit_stranger, bind_client, bind_host, close_quickly,
+    set_max_sessions,
+};
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
 pub use settings::{Bind, NameService, Network, Relay, SettingError};

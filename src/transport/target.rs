@@ -152,7 +152,7 @@ fn not_a_target(name: String) -> TargetError {
     // An endpoint id in base32 has 52 characters: so much after the word is no name somebody chose.
     for (kind, word) in [("ticket", EndpointTicket::KIND), ("invite", Invite::KIND)] {
         let rest = name.strip_prefix(word).unwrap_or_default();
-        if rest.len() >= 24 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if rest.bytes().take_while(u8::is_ascii_alphanumeric).count() >= 24 {
             return TargetError::Damaged { kind };
         }
     }
@@ -218,6 +218,9 @@ mod tests {
         let mut ticket = EndpointTicket::new(addr()).to_string();
         ticket.truncate(60);
         assert_eq!(ticket.parse::<Target>(), Err(TargetError::Damaged { kind: "ticket" }));
+        let secret = InviteSecret([7; 16]);
+        let invite = format!("{}:22", Invite { addr: addr(), secret });
+        assert_eq!(invite.parse::<Target>(), Err(TargetError::Damaged { kind: "invite" }));
         assert!(matches!("invites".parse::<Target>(), Err(TargetError::Unknown { .. })));
     }
 

@@ -2,7 +2,11 @@
 
 use anyhow::bail;
 use clap::Subcommand;
-use irosh::{files::Paths, names::Aliases, proxy::load_host_keys};
+use irosh::{
+    files::Paths,
+    names::{Aliases, without_secret},
+    proxy::load_host_keys,
+};
 use serde_json::json;
 
 use super::ssh_config;
@@ -57,7 +61,7 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
         }
         HostsCommand::Remove { name } => {
             if Aliases::remove(&file, &name)?.is_none() {
-                bail!("no host is called `{name}`\n`irosh hosts list` shows all names");
+                bail!("no host is called `{}`\n`irosh hosts list` shows all names", without_secret(&name));
             }
             ssh_config::refresh(paths)?;
         }

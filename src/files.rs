@@ -5,6 +5,6 @@ mod paths;
 
 pub use atomic::{
     Lock, LockError, PrivateFileError, create_private_dir, create_private_file, read_private_file,
-    update_file, write_file,
+    refuse_writable_by_others, update_file, write_file,
 };
 pub use paths::{NoHome, Paths};

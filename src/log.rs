@@ -23,7 +23,8 @@ pub fn start(level: &str) {
 
 /// Prints an error as `program: message`, with what to do next on the lines after it.
 pub fn complain(program: &str, error: &dyn std::fmt::Display) {
-    let message = error.to_string().trim_end().replace('\n', &format!("\n{program}: "));
+    // With the causes of an error that has some.
+    let message = format!("{error:#}").trim_end().replace('\n', &format!("\n{program}: "));
     // Nobody is left to tell when stderr is gone.
     let _ = writeln!(std::io::stderr(), "{program}: {message}");
 }

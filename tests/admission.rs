@@ -5,13 +5,20 @@ mod harness;
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     process::{Output, Stdio},
     str::FromStr,
     time::Duration,
 };
 
-use harness::{Client, DEADLINE, HostSetup, Line, Route, Running, Said, free_port, poll, run};
-use irosh::transport::{Invite, InviteSecret, Target};
+use harness::{
+    Client, DEADLINE, HostSetup, Line, Raw, Route, Running, Said, free_port, poll, raw_runtime, run,
+};
+use irosh::{
+    proxy::Dialer,
+    session::{Batch, Source},
+    transport::{Invite, InviteSecret, KeyFile, Target},
+};
 use nix::sys::signal::Signal;
 
 /// Goes to a host by a target itself instead of a name for it.
@@ -211,6 +218,53 @@ fn who_is_refused_again_and_again_is_turned_away() {
 }
 
 #[test]
+fn a_revoked_peer_does_not_come_back_with_the_invite_that_brought_it() {
+    let line = Line::new(Route::Exec);
+    let invite = line.host().invite(&["--uses", "5"]);
+    let guest = stranger(&line, "guest");
+    guest.add_proxied("invite*");
+    is_in(&ssh_to(&guest, &invite));
+    let peers = line.host().irosh(&["peers", "list", "--json"]).stdout.said();
+    let listed = peers.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let invited =
+        |peer: &serde_json::Value| peer["name"].as_str().is_some_and(|name| name.starts_with("invited"));
+    let fingerprint = listed.into_iter().find(invited).expect("the guest")["peer"]
+        .as_str()
+        .expect("a fingerprint")
+        .to_owned();
+    assert!(line.host().irosh(&["peers", "revoke", &fingerprint]).status.success());
+    is_refused(&ssh_to(&guest, &invite), "your admission was taken back");
+}
+
+#[test]
+fn where_everybody_may_come_in_strangers_have_a_number_of_places_in_all() {
+    let line = Line::with_settings(Route::Exec, "access = \"open\"\n[limits]\nmax-strangers = 1\n");
+    let (first, second) = (stranger(&line, "first"), stranger(&line, "second"));
+    let mut ssh = first.ssh();
+    ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut running = Running::start(&mut ssh);
+    line.host().wait_event(|event| event["event"] == "session_started");
+    is_refused(&ssh_to(&second, "box"), "as many strangers are connected as this host allows");
+    // Who is on the list has a place of its own.
+    is_in(&ssh_to(&line.client, "box"));
+    drop(running.stdin());
+    running.wait(DEADLINE);
+    // Its connection ends a moment after its session.
+    poll("a place", DEADLINE, || ssh_to(&second, "box").status.success().then_some(()));
+}
+
+#[test]
+fn lists_that_others_can_write_are_not_believed() {
+    let line = Line::new(Route::Exec);
+    let list = line.host().home().join("authorized_peers");
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).expect("changed");
+    is_refused(&ssh_to(&line.client, "box"), "the host cannot read its list of peers");
+    assert!(line.host().log().contains("can be written by others"), "{}", line.host().log());
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).expect("changed");
+    is_in(&ssh_to(&line.client, "box"));
+}
+
+#[test]
 fn no_secret_is_in_a_log_or_an_error() {
     let line = Line::new(Route::Exec);
     let home = line.folder.path().join("talkative");
@@ -244,4 +298,21 @@ fn sessions_beyond_the_limit_are_refused_until_one_ends() {
     running.wait(DEADLINE);
     line.host().wait_ended(1);
     is_in(&ssh_to(&line.client, "box"));
+}
+
+#[test]
+fn sessions_on_one_connection_have_a_limit_of_their_own() {
+    let line = Line::with_settings(Route::Exec, "[limits]\nmax-sessions = 1\n");
+    let key = KeyFile::load(&line.client.home().join("identity")).expect("the client's key");
+    raw_runtime().block_on(async {
+        let dialer = Dialer::bind(Raw::network(), key.secret().clone()).await.expect("an endpoint");
+        let target = Target::from_str(&line.host().ticket()).expect("a target");
+        let connection = dialer.dial(&target).await.expect("a connection");
+        let mut batch = Batch::default();
+        let (mut one, _sink) = connection.open().await.expect("a session");
+        one.read(&mut batch).await.expect("a greeting");
+        let (mut two, _sink) = connection.open().await.expect("a stream");
+        let error = two.read(&mut batch).await.expect_err("refused").to_string();
+        assert!(error.contains("1 sessions on one connection to this host"), "{error}");
+    });
 }

@@ -54,6 +54,11 @@ fn an_ssh_server_that_hangs_up_at_once_ends_the_session() {
     let output = run(line.client.ssh().args(["odd", "true"]));
     assert_eq!(output.status.code(), Some(255), "{}", output.stderr.said());
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(
+        output.stderr.said().contains("ended the session before its first word"),
+        "{}",
+        output.stderr.said()
+    );
 }
 
 #[test]

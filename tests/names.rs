@@ -123,6 +123,25 @@ fn a_name_with_capitals_is_found_as_it_was_typed() {
 }
 
 #[test]
+fn a_name_given_to_an_invite_admits_at_the_first_connection() {
+    let line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    let invite = line.host().invite(&[]);
+    succeed(&mut client.irosh(&["hosts", "add", "box", &invite]));
+    let listed = succeed(&mut client.irosh(&["hosts", "list"]));
+    assert!(listed.starts_with("box  endpoint"), "the secret is shown: {listed}");
+    client.add_proxied("box");
+    assert!(run(client.ssh().args(["box", "true"])).status.success());
+}
+
+#[test]
+fn names_are_a_users_own() {
+    let line = Line::new(Route::Exec);
+    let output = run(&mut line.client.irosh(&["--system", "hosts", "list"]));
+    assert!(!output.status.success() && output.stderr.said().contains("leave out --system"));
+}
+
+#[test]
 fn installing_and_removing_leaves_the_users_lines_as_they_were() {
     let line = Line::new(Route::Exec);
     let (client, home) = newcomer(&line);

@@ -170,7 +170,8 @@ impl Lock {
             .custom_flags(NO_LINK)
             .open(path)
             .map_err(io)?;
-        give_to_owner(&file, path).map_err(io)?;
+        // Of the folder: the file itself may be root's own, made just now.
+        give_to_owner(&file, folder_of(path)).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held(path.to_owned())),
@@ -209,7 +210,8 @@ fn write_scratch(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     // Nobody can foresee the name, and whatever has it already is not opened.
     let scratch = beside(path, &format!(".{:016x}.tmp", RandomState::new().hash_one(path)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch)?;
-    let written = give_to_owner(&file, path)
+    let owned = if path.symlink_metadata().is_ok() { path } else { folder_of(path) };
+    let written = give_to_owner(&file, owned)
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| file.write_all(bytes))
         .and_then(|()| file.sync_all());
@@ -233,14 +235,39 @@ fn refuse_planted_link(path: &Path) -> io::Result<()> {
 }
 
 /// What root writes among a service's files belongs to the service, as the old file or the folder does.
-fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+fn give_to_owner(file: &File, of: &Path) -> io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let owner = fs::symlink_metadata(path).or_else(|_| fs::metadata(folder))?;
+    let owner = fs::symlink_metadata(of)?;
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Refuses a file that says who or what may run here if others can write it, as sshd's `StrictModes`
+/// does.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::PermissionDenied`] with what to do.
+pub fn refuse_writable_by_others(path: &Path) -> io::Result<()> {
+    for path in [path, folder_of(path)] {
+        let mode = match fs::metadata(path) {
+            Ok(metadata) => metadata.mode() & 0o7777,
+            Err(_) => continue,
+        };
+        // In a folder such as /tmp nobody replaces what is another's.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let path = path.display();
+            let message =
+                format!("{path} can be written by others (mode {mode:04o})\nrun: chmod go-w {path}");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+    }
+    Ok(())
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -298,5 +325,33 @@ mod tests {
         assert!(matches!(Lock::try_new(&path), Err(LockError::Held(_))));
         drop(held);
         Lock::try_new(&path).expect("free again");
+    }
+
+    #[test]
+    fn what_root_makes_in_a_services_folder_is_the_services() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        std::os::unix::fs::chown(folder.path(), Some(4711), Some(4711)).expect("chown");
+        let path = folder.path().join("list");
+        update_file::<_, crate::names::AliasError>(&path, 0o600, |_| Ok((Some("x".to_owned()), ())))
+            .expect("written");
+        for file in fs::read_dir(folder.path()).expect("read") {
+            let file = file.expect("a file");
+            assert_eq!(file.metadata().expect("stat").uid(), 4711, "{:?}", file.path());
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_not_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("list");
+        fs::write(&path, "x").expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+        refuse_writable_by_others(&path).expect("fine");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).expect("chmod");
+        let error = refuse_writable_by_others(&path).expect_err("refused").to_string();
+        assert!(error.contains("chmod go-w"), "{error}");
     }
 }

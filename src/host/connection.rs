@@ -23,7 +23,9 @@ use crate::{
         CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, Limits,
         MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
     },
-    session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
+    session::{
+        Counters, Ended, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay,
+    },
     transport,
 };
 
@@ -367,6 +369,9 @@ impl Leg {
         let report = relay(client, server, &Counters::default()).await;
         drop(child);
         let seconds = started.elapsed().as_secs_f64();
+        if report.to_client == 0 && matches!(report.ended, Ended::ServerClosed) {
+            tracing::warn!(%session, "the backend ended the session before its first word");
+        }
         let (received, sent, reason) = (report.to_server, report.to_client, report.ended.to_string());
         tracing::info!(%session, name = peer.name, peer = fingerprint, received, sent, seconds, "session ended: {reason}");
         self.shared.event(Event::SessionEnded {

@@ -1,12 +1,12 @@
 //! Which SSH host keys the server behind the host has, so that no client needs to ask.
 
 use std::{
-    collections::BTreeSet,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use russh::{
@@ -37,17 +37,27 @@ pub(super) struct HostKeys(watch::Sender<Asked>);
 #[derive(Default)]
 struct Asked {
     keys: Vec<Vec<u8>>,
-    /// When the server last answered, or did not.
+    /// When the server last answered, or did not; none when that says nothing any more.
     at: Option<Instant>,
+    /// What OpenSSH's key files looked like then.
+    files: KeyFiles,
     asking: bool,
 }
+
+/// When each file of a folder was last changed.
+type KeyFiles = BTreeMap<PathBuf, SystemTime>;
 
 impl HostKeys {
     /// Asks the server, in a task of its own, unless that was done lately.
     ///
-    /// A server that does not answer now keeps the keys that it had.
+    /// A server that does not answer now keeps the keys that it had. Where OpenSSH's key files have
+    /// changed, the old answer counts for nothing.
     pub(super) fn ask(&self, backend: &Backend) {
+        let files = key_files(Path::new(OPENSSH_FOLDER));
         let due = self.0.send_if_modified(|asked| {
+            if asked.files != files {
+                (asked.at, asked.files) = (None, files);
+            }
             let due = !asked.asking && asked.at.is_none_or(|at| at.elapsed() > MAX_AGE);
             asked.asking |= due;
             due
@@ -57,7 +67,12 @@ impl HostKeys {
             tokio::spawn(async move {
                 let keys = scan(&backend).await;
                 asked.send_modify(|asked| {
-                    if !keys.is_empty() {
+                    if keys.is_empty() {
+                        tracing::warn!("{backend} does not answer as an ssh server (sshd needs -i there, if it is a command)");
+                    } else {
+                        if !asked.keys.is_empty() && asked.keys != keys {
+                            tracing::info!("the ssh server has new host keys");
+                        }
                         asked.keys = keys;
                     }
                     asked.at = Some(Instant::now());
@@ -65,6 +80,11 @@ impl HostKeys {
                 });
             });
         }
+    }
+
+    /// Has the server asked again before the next answer is given.
+    pub(super) fn forget(&self) {
+        self.0.send_modify(|asked| asked.at = None);
     }
 
     /// Key blobs (RFC 4253 section 6.6) of the last answer; waits only for the first.
@@ -123,6 +143,13 @@ impl Handler for Shown {
         }
         Ok(false)
     }
+}
+
+fn key_files(folder: &Path) -> KeyFiles {
+    let Ok(files) = std::fs::read_dir(folder) else {
+        return KeyFiles::new();
+    };
+    files.flatten().filter_map(|file| Some((file.path(), file.metadata().ok()?.modified().ok()?))).collect()
 }
 
 fn openssh_keys(folder: &Path) -> BTreeSet<Vec<u8>> {

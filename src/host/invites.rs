@@ -90,7 +90,7 @@ pub fn issue(
     };
     update_file::<_, EditError>(path, 0o600, |text| {
         let mut invites = parse(path, text)?;
-        invites.invite.retain(|old| old.expires.checked_add(REMEMBERED).is_ok_and(|end| end > now));
+        invites.invite.retain(|old| old.expires.checked_add(REMEMBERED).map_or(true, |end| end > now));
         invites.invite.push(invite.clone());
         Ok((Some(render(&invites)?), ()))
     })?;

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use russh::keys::ssh_key::{HashAlg, PublicKey, public::KeyData};
 
 use crate::{
-    files::{LockError, update_file},
+    files::{LockError, refuse_writable_by_others, update_file},
     transport::openssh_public,
 };
 
@@ -120,6 +120,7 @@ impl AuthorizedPeers {
     ///
     /// What the system says, with the file's name.
     pub fn load(path: &Path) -> std::io::Result<Self> {
+        refuse_writable_by_others(path)?;
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Self::parse(&text, &TimeZone::system())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),

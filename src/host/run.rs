@@ -152,6 +152,7 @@ impl Host {
     /// Takes new settings into use; sessions that run go on.
     pub async fn reload(shared: &Reload, access: Access, limits: LimitSettings) {
         shared.0.admission.set_access(access);
+        shared.0.host_keys.forget();
         shared.0.registry.set_max_sessions(limits.max_sessions);
         *shared.0.limits.write().await = limits;
         shared.0.clone().check_peers().await;

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
+use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     files::{LockError, update_file},
-    transport::{Target, TargetError},
+    transport::{Invite, Target, TargetError},
 };
 
 /// The aliases of one user.
@@ -71,7 +72,7 @@ impl Aliases {
 
     /// Gives a target a name, or an existing name another target; returns the old one.
     ///
-    /// Of an invite only the ticket is kept, since its secret is used up by the first connection.
+    /// An invite is kept with its secret, which the first connection may still need.
     ///
     /// # Errors
     ///
@@ -81,9 +82,13 @@ impl Aliases {
         update_file(path, 0o600, |text| {
             let mut aliases = Self::parse(path, text)?;
             let target = aliases.resolve(target)?;
-            let ticket = iroh_tickets::endpoint::EndpointTicket::new(target.addr().clone()).to_string();
+            let addr = target.addr().clone();
+            let word = match target.secret() {
+                Some(secret) => Invite { addr, secret: secret.clone() }.to_string(),
+                None => EndpointTicket::new(addr).to_string(),
+            };
             let old = aliases.take(name);
-            aliases.hosts.insert(name.to_owned(), ticket);
+            aliases.hosts.insert(name.to_owned(), word);
             Ok((Some(aliases.render()?), old))
         })
     }

@@ -41,13 +41,15 @@ pub struct Installed {
 /// `proxy` is the path of `irosh-proxy`.
 #[must_use]
 pub fn render(proxy: &Path, aliases: &BTreeMap<String, String>) -> String {
-    // A ticket has at least 63 characters, an invite 24 more than its ticket's 55, an id 64.
-    let ticket = format!("endpoint{}*", "?".repeat(55));
-    let invite = format!("invite{}*", "?".repeat(76));
+    // So much after the word is no name somebody chose; less may be a part that was cut off, which
+    // irosh-proxy says, where ssh would tell the name service.
+    let word = |word: &str| format!("{word}{}*", "?".repeat(24));
+    let words = ["endpoint", "ENDPOINT", "invite", "INVITE"].map(word).join(" ");
     let id = "?".repeat(64);
-    // ssh looks at case here: a name is found as it was given, and in lower case.
+    // ssh looks at case here: a name is found as it was given, and in lower and upper case.
     let lower = aliases.keys().map(|name| name.to_ascii_lowercase());
-    let names: BTreeSet<String> = aliases.keys().cloned().chain(lower).collect();
+    let upper = aliases.keys().map(|name| name.to_ascii_uppercase());
+    let names: BTreeSet<String> = aliases.keys().cloned().chain(lower).chain(upper).collect();
     let names: String = names.iter().map(|name| format!(" {name}")).collect();
     let proxy = quote(proxy);
     let lines = format!(
@@ -56,7 +58,7 @@ pub fn render(proxy: &Path, aliases: &BTreeMap<String, String>) -> String {
     // A name with a dot in it is a host's, however long.
     format!(
         "# Written by `irosh ssh-config install`, and again when hosts are added or removed.\n\
-         Host *.irosh {ticket} {invite}{names}\n{lines}Host {id} !*.*\n{lines}"
+         Host *.irosh *.IROSH{names}\n{lines}Host {words} {id} !*.*\n{lines}"
     )
 }
 
@@ -171,13 +173,19 @@ mod tests {
         let ticket = iroh_tickets::endpoint::EndpointTicket::new(key.into()).to_string();
         let secret = crate::transport::InviteSecret([1; 16]);
         let invite = crate::transport::Invite { addr: key.into(), secret }.to_string();
-        for name in ["box", "Den", "den", "any.irosh", &ticket, &invite, &key.to_string()] {
+        for name in
+            ["box", "BOX", "Den", "den", "any.irosh", &ticket, &invite[..60], &invite, &key.to_string()]
+        {
             let expected = "proxycommand \"/opt/irosh proxy/irosh-proxy\" %h";
             assert_eq!(proxy_of(folder.path(), name), expected, "{name}");
         }
-        for name in
-            ["example.com", "endpoint.example.com", "invites", &format!("{}.example.com", "a".repeat(52))]
-        {
+        for name in [
+            "example.com",
+            "endpoint.example.com",
+            "endpoint-of-many-words.corp.example.com",
+            "invites",
+            &format!("{}.example.com", "a".repeat(52)),
+        ] {
             assert_eq!(proxy_of(folder.path(), name), "", "{name}");
         }
     }

@@ -30,6 +30,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// How long a host may take to answer `Hello`, and its backend to be connected.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long an SSH server may take to say its first word, which no client has to wait for otherwise
+/// (RFC 4253 section 4.2).
+const FIRST_WORD: Duration = Duration::from_secs(60);
+
 /// A host could not be reached. Each message says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
@@ -113,6 +117,11 @@ pub enum SessionError {
     /// The host did not answer in time.
     #[error("the host did not answer within {} s\nits ssh server may hang: see the host's log", OPEN_DEADLINE.as_secs())]
     Deadline,
+    /// The SSH server was connected and said nothing.
+    #[error(
+        "the host's ssh server {0} before its first word\non the host, look at its log: it may be short of something, or be no ssh server"
+    )]
+    Silent(&'static str),
     /// The host does not keep to the protocol.
     #[error("the host does not keep to irosh/1: {0}")]
     Protocol(String),
@@ -324,7 +333,7 @@ impl HostConnection {
         }
         let host = self.clone();
         let opening = Box::pin(async move { host.opened(recv).await });
-        Ok((PendingSession { opening: Some(opening), leg: None }, LegSink::new(send)))
+        Ok((PendingSession { opening: Some(opening), leg: None, heard: false }, LegSink::new(send)))
     }
 
     /// Waits for the host's answers: first about us, then about the session.
@@ -364,6 +373,8 @@ type Opening = Pin<Box<dyn Future<Output = Result<LegSource, Arc<SessionError>>>
 pub struct PendingSession {
     opening: Option<Opening>,
     leg: Option<LegSource>,
+    /// Whether the server has said anything yet.
+    heard: bool,
 }
 
 impl PendingSession {
@@ -383,8 +394,16 @@ impl Source for PendingSession {
             self.leg = Some(opening.await.map_err(io::Error::other)?);
             self.opening = None;
         }
+        let silent = |how| io::Error::other(Arc::new(SessionError::Silent(how)));
         match &mut self.leg {
-            Some(leg) => leg.read(batch).await,
+            Some(leg) if self.heard => leg.read(batch).await,
+            Some(leg) => {
+                timeout(FIRST_WORD, leg.read(batch))
+                    .await
+                    .map_err(|_| silent("said nothing for a minute"))??;
+                self.heard = true;
+                if batch.is_empty() { Err(silent("ended the session")) } else { Ok(()) }
+            }
             None => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use russh::keys::ssh_key::{
     public::Ed25519PublicKey,
 };
 
-use crate::files::{PrivateFileError, create_private_file, read_private_file};
+use crate::files::{PrivateFileError, create_private_file, read_private_file, write_file};
 
 /// A key and the file it came from.
 #[derive(Clone)]
@@ -90,9 +90,18 @@ impl KeyFile {
         let write = |source| KeyError::Write { path: path.to_owned(), source };
         let text = new_key(comment).map_err(|error| write(io::Error::other(error)))?;
         match create_private_file(path, text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(write(error)),
-            _ => Self::load(path),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(write(error)),
+            _ => {}
         }
+        let key = Self::load(path)?;
+        // As ssh-keygen does, for `irosh peers allow`; who cannot have it can ask ssh-keygen -y.
+        let mut public = openssh_public(key.secret.public().as_bytes());
+        public.set_comment(comment);
+        let text = public.to_openssh().unwrap_or_default() + "\n";
+        if let Err(error) = write_file(&path.with_added_extension("pub"), text.as_bytes(), 0o644) {
+            tracing::debug!("no public key file: {error}");
+        }
+        Ok(key)
     }
 
     /// Where the key was read from.

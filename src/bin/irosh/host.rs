@@ -80,7 +80,8 @@ fn tell(json: bool, event: &Event) {
         super::print(&format!(
             "ticket: {ticket}\nbackend: {backend}\n\n\
              admit somebody:   irosh invite\n\
-             and there, type:  ssh -o ProxyCommand='irosh-proxy %h' {}@TICKET-OR-INVITE",
+             and there, type:  irosh ssh-config install\n\
+             and then:         ssh {}@INVITE",
             std::env::var("USER").unwrap_or_else(|_| "USER".to_owned()),
         ));
     }
@@ -103,7 +104,7 @@ async fn watch_signals(
                     Ok(settings) => {
                         let access = access.or(settings.access).unwrap_or_default();
                         Host::reload(&reload, access, settings.limits).await;
-                        tracing::info!("settings and lists read again");
+                        tracing::info!("settings and lists read again; backend, name, relay, dns and bind stay until a restart");
                     }
                     Err(error) => tracing::error!("the settings stay as they were: {error}"),
                 }

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use clap::Subcommand;
+use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
     names::{Aliases, without_secret},
@@ -47,7 +48,10 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
     let file = paths.aliases();
     match arguments.command.unwrap_or(HostsCommand::List) {
         HostsCommand::List => {
-            for (name, target) in &Aliases::load(&file)?.hosts {
+            let aliases = Aliases::load(&file)?;
+            for name in aliases.hosts.keys() {
+                // Without the secret of an invite.
+                let target = EndpointTicket::new(aliases.resolve(name)?.addr().clone()).to_string();
                 if arguments.json {
                     super::print(&json!({ "name": name, "target": target }).to_string());
                 } else {
@@ -56,7 +60,9 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
             }
         }
         HostsCommand::Add { name, target } => {
-            Aliases::add(&file, &name, &target)?;
+            if Aliases::add(&file, &name, &target)?.is_some() {
+                super::print(&format!("{name} stood for another host until now, or for an older ticket"));
+            }
             ssh_config::refresh(paths)?;
         }
         HostsCommand::Remove { name } => {

@@ -75,6 +75,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.system && matches!(arguments.command, Command::Hosts(_) | Command::SshConfig(_)) {
+        anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
+    }
     let paths = paths(arguments.system)?;
     match arguments.command {
         Command::Host(arguments) => host::run(paths, arguments),
@@ -90,8 +93,13 @@ fn paths(system: bool) -> Result<Paths, NoHome> {
     if system { Ok(Paths::of_system()) } else { Paths::of_user() }
 }
 
-/// Prints a result. A reader that has gone is no error: `irosh peers | head`.
+/// Prints a result. A reader that has gone is no error (`irosh peers | head`), a full disk is.
 fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    use std::io::{ErrorKind, Write};
+    if let Err(error) = writeln!(std::io::stdout(), "{}", text.trim_end())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        irosh::log::complain("irosh", &format!("cannot write to stdout: {error}"));
+        std::process::exit(1);
+    }
 }

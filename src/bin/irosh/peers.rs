@@ -29,7 +29,7 @@ pub(super) struct InviteArguments {
     /// How many peers it may admit
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     uses: u32,
-    /// The login that the peer needs no further proof for at the built-in server
+    /// The login that the peer needs no further proof for at the built-in server (for later versions)
     #[arg(long)]
     login: Option<String>,
     /// Print a JSON object
@@ -53,7 +53,8 @@ enum PeersCommand {
     /// Admit an identity: the one line of its public key file
     Allow {
         /// `ssh-ed25519 AAAA... comment`
-        key: String,
+        #[arg(required = true, num_args = 1..)]
+        key: Vec<String>,
         /// What to call it, in place of the key's comment
         #[arg(long)]
         name: Option<String>,
@@ -126,9 +127,10 @@ pub(super) fn peers(paths: &Paths, arguments: PeersArguments) -> anyhow::Result<
     match arguments.command.unwrap_or(PeersCommand::List) {
         PeersCommand::List => list(&AuthorizedPeers::load(&file)?, &file, arguments.json),
         PeersCommand::Allow { key, name } => {
+            let key = key.join(" ");
             let Some(identity) = Identity::from_openssh(&key) else {
                 bail!(
-                    "`{key}` is not an ssh-ed25519 public key\ngive the whole line of the peer's `identity.pub`, in quotes"
+                    "`{key}` is not an ssh-ed25519 public key\nthe peer finds its own in ~/.config/irosh/identity.pub, or in what irosh-proxy says when it is refused"
                 );
             };
             let comment = key.split_ascii_whitespace().skip(2).collect::<Vec<_>>().join(" ");
@@ -137,6 +139,13 @@ pub(super) fn peers(paths: &Paths, arguments: PeersArguments) -> anyhow::Result<
             show(&[peer], arguments.json);
         }
         PeersCommand::Revoke { who } => {
+            let meant =
+                AuthorizedPeers::load(&file)?.peers.into_iter().filter(|peer| peer.name == who).count();
+            if meant > 1 {
+                bail!(
+                    "{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them"
+                );
+            }
             let gone = revoke(&file, &who)?;
             if gone.is_empty() {
                 bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");

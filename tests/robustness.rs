@@ -163,7 +163,10 @@ fn idle_sessions_cost_little_memory_and_give_it_back() {
         drop(crowd);
         host.wait_ended(round * count);
         poll("as many descriptors as before", DEADLINE, || (host.descriptors() <= descriptors).then_some(()));
-        let left = resident(host.pid()).saturating_sub(memory) / count;
+        let left = poll("memory that was given back", DEADLINE, || {
+            let left = resident(host.pid()).saturating_sub(memory) / count;
+            (left <= each / 3).then_some(left)
+        });
         println!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
         assert!(each <= 256, "{each} KiB a session");
     }

@@ -15,14 +15,18 @@ use russh::{
     keys::{Algorithm, EcdsaCurve, PublicKey, PublicKeyOrCertificate, ssh_key},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional},
     sync::watch,
+    time::timeout,
 };
 
 use super::backend::{Backend, BackendStream};
 
 /// How long the server may take to show one key.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the server may take to notice that it was asked enough.
+const GONE: Duration = Duration::from_secs(1);
 
 /// Where OpenSSH's packages keep a machine's host keys.
 const OPENSSH_FOLDER: &str = "/etc/ssh";
@@ -90,7 +94,7 @@ impl HostKeys {
     /// Key blobs (RFC 4253 section 6.6) of the last answer; waits only for the first.
     pub(super) async fn known(&self, wait: Duration) -> Vec<Vec<u8>> {
         let mut asked = self.0.subscribe();
-        let first = tokio::time::timeout(wait, asked.wait_for(|asked| asked.at.is_some())).await;
+        let first = timeout(wait, asked.wait_for(|asked| asked.at.is_some())).await;
         first.ok().and_then(Result::ok).map(|asked| asked.keys.clone()).unwrap_or_default()
     }
 }
@@ -105,7 +109,7 @@ impl HostKeys {
 async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
     let mut keys = BTreeSet::new();
     for algorithm in [Algorithm::Ed25519, Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }] {
-        match tokio::time::timeout(DEADLINE, ask(backend, algorithm.clone())).await {
+        match timeout(DEADLINE, ask(backend, algorithm.clone())).await {
             Ok(Some(key)) => keys.extend(key.to_bytes()),
             Ok(None) => tracing::debug!(%algorithm, "the ssh server shows no key of this type"),
             Err(_) => break,
@@ -119,14 +123,22 @@ async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
 }
 
 async fn ask(backend: &Backend, algorithm: Algorithm) -> Option<PublicKey> {
-    let stream = backend.connect(None).await.ok()?;
+    let mut stream = backend.connect(None).await.ok()?;
+    let (lent, mut ours) = tokio::io::duplex(64 << 10);
+    let talk = async {
+        let _ = copy_bidirectional(&mut ours, &mut stream).await;
+        // The question counts as one of MaxStartups until the server has noticed its end.
+        let _ = stream.shutdown().await;
+        let _ = timeout(GONE, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
+    };
     let config = client::Config {
         preferred: Preferred { key: vec![algorithm].into(), ..Preferred::DEFAULT },
         ..client::Config::default()
     };
     let shown = Shown::default();
     // The handler refuses every key, so this ends with the first one.
-    let _ = client::connect_stream(Arc::new(config), stream, shown.clone()).await;
+    let asking = client::connect_stream(Arc::new(config), lent, shown.clone());
+    let _ = tokio::join!(asking, talk);
     shown.0.lock().ok()?.take()
 }
 

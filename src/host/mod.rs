@@ -8,6 +8,7 @@ mod host_keys;
 mod invites;
 mod limits;
 mod loopback;
+mod memory;
 mod peers;
 mod presence;
 mod registry;

@@ -137,6 +137,11 @@ impl Registry {
         })
     }
 
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        self.with(|state| state.connections.len())
+    }
+
     /// How many sessions run.
     pub(super) fn sessions(&self) -> usize {
         self.with(|state| state.sessions.values().map(|count| *count as usize).sum())

@@ -24,6 +24,7 @@ use super::{
     event::Event,
     host_keys::HostKeys,
     limits::Penalties,
+    memory::{Crowd, give_back},
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
@@ -243,12 +244,17 @@ impl Shared {
         }
     }
 
+    /// Looks now and then at who is here.
     async fn keep_checking_peers(self: Arc<Self>) {
         let mut check = tokio::time::interval(PEERS_CHECK);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut crowd = Crowd::default();
         loop {
             check.tick().await;
             self.clone().check_peers().await;
+            if crowd.has_left(self.registry.connections()) {
+                let _ = tokio::task::spawn_blocking(give_back).await;
+            }
         }
     }
 

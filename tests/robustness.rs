@@ -167,7 +167,7 @@ fn idle_sessions_cost_little_memory_and_give_it_back() {
             let left = resident(host.pid()).saturating_sub(memory) / count;
             (left <= each / 3).then_some(left)
         });
-        println!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
+        eprintln!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
         assert!(each <= 256, "{each} KiB a session");
     }
     runtime.block_on(close_quickly(dialer.endpoint()));

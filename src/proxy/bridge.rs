@@ -91,6 +91,9 @@ async fn carry(
     };
     tracing::debug!(sent = report.to_server, received = report.to_client, "session over: {}", report.ended);
     match report.ended {
+        Ended::ServerClosed if report.to_client == 0 && report.to_server > 0 => {
+            Err(BridgeError::Session(Arc::new(SessionError::Silent("ended the session"))))
+        }
         Ended::ServerClosed | Ended::ClientClosed => Ok(()),
         Ended::Lost(lost) => Err(BridgeError::Lost(lost)),
         Ended::ClientFailed(error) => Err(BridgeError::Write(error)),

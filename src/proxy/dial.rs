@@ -402,7 +402,7 @@ impl Source for PendingSession {
                     .await
                     .map_err(|_| silent("said nothing for a minute"))??;
                 self.heard = true;
-                if batch.is_empty() { Err(silent("ended the session")) } else { Ok(()) }
+                Ok(())
             }
             None => Ok(()),
         }

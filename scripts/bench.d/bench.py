@@ -215,11 +215,11 @@ def local(binaries):
         row(f"medians of {PAIRS}, loopback", *ways, "irosh/direct")
         cold = rounds(place, lambda way: timed(lambda: place.run(way, "true", stdin=subprocess.DEVNULL)) * 1000)
         cold = {way: statistics.median(times) for way, times in cold.items()}
-        row("ssh host true, cold, ms", *(f"{cold[way]:.0f}" for way in ways), f"+{cold['irosh'] - cold['direct']:.0f} ms")
+        row("ssh host true, cold, ms", *(f"{cold[way]:.0f}" for way in ways), f"{cold['irosh'] - cold['direct']:+.0f} ms")
         keys = rounds(place, lambda way: keystrokes(place, way))
         for index, name in enumerate(("median", "99th percentile")):
             at = {way: statistics.median(times[index] for times in keys[way]) for way in ways}
-            row(f"keystroke echo, {name}, ms", *(f"{at[way]:.2f}" for way in ways), f"+{at['irosh'] - at['direct']:.2f} ms")
+            row(f"keystroke echo, {name}, ms", *(f"{at[way]:.2f}" for way in ways), f"{at['irosh'] - at['direct']:+.2f} ms")
         for name, transfer in (("up", upload), ("down", download)):
             seconds = rounds(place, lambda way: timed(lambda: transfer(place, way, MIB << 20)))
             rates = median_rates(seconds, MIB)

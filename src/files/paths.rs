@@ -93,6 +93,18 @@ impl Paths {
         self.state.join("host_key")
     }
 
+    /// The host key of the built-in SSH server.
+    #[must_use]
+    pub fn ssh_host_key(&self) -> PathBuf {
+        self.state.join("ssh_host_ed25519_key")
+    }
+
+    /// The password of the user whom the built-in SSH server serves, hashed.
+    #[must_use]
+    pub fn password(&self) -> PathBuf {
+        self.config.join("password")
+    }
+
     /// The UDP ports that the host used last, so that a ticket outlives a restart.
     #[must_use]
     pub fn host_ports(&self) -> PathBuf {

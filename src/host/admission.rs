@@ -260,7 +260,10 @@ mod tests {
         assert!(place.admission.roll_call()(&identity(1)));
         peers::revoke(&place.admission.peers, "one").expect("revoked");
         assert!(!place.admission.roll_call()(&identity(1)));
-        let options = PeerOptions { expiry_time: Some(Timestamp::UNIX_EPOCH), ..PeerOptions::default() };
+        let options = PeerOptions {
+            expiry_time: Some(Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(1)),
+            ..PeerOptions::default()
+        };
         peers::allow(&place.admission.peers, &Peer { options, ..peer }).expect("allowed");
         assert!(!place.admission.roll_call()(&identity(1)));
         let refusal = place.admission.admit(identity(1), None).expect_err("refused");

@@ -6,11 +6,12 @@
 
 use std::{fmt, path::Path};
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use russh::keys::ssh_key::{HashAlg, PublicKey, public::KeyData};
 
 use crate::{
     files::{LockError, refuse_writable_by_others, update_file},
+    server::option_list::{options, parse_time, split_options_of_text},
     transport::openssh_public,
 };
 
@@ -225,7 +226,8 @@ const KEY_TYPE: &str = "ssh-ed25519";
 
 fn parse_line(line: &str, time_zone: &TimeZone) -> Result<Peer, String> {
     let starts_with_key = line.split_ascii_whitespace().next() == Some(KEY_TYPE);
-    let (options, key) = if starts_with_key { ("", line) } else { split_options(line)? };
+    let (options, key) =
+        if starts_with_key { ("", line) } else { split_options_of_text(line).map_err(|e| e.to_string())? };
     let mut words = key.splitn(3, [' ', '\t']);
     match words.next() {
         Some(KEY_TYPE) => {}
@@ -243,82 +245,33 @@ fn parse_line(line: &str, time_zone: &TimeZone) -> Result<Peer, String> {
     Ok(Peer { identity, name, options: parse_options(options, time_zone)? })
 }
 
-/// Splits at the first blank outside quotes.
-fn split_options(line: &str) -> Result<(&str, &str), String> {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in line.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b' ' | b'\t' if !quoted => return Ok((&line[..at], line[at..].trim_start())),
-            _ => {}
-        }
-    }
-    Err(if quoted { "a quote is not closed".to_owned() } else { format!("no {KEY_TYPE} key found") })
-}
-
 fn parse_options(text: &str, time_zone: &TimeZone) -> Result<PeerOptions, String> {
-    let mut options = PeerOptions::default();
-    for option in split_list(text) {
-        let (name, value) = match option.split_once('=') {
-            Some((name, value)) => (name, Some(unquote(value)?)),
-            None => (option, None),
-        };
+    let mut read = PeerOptions::default();
+    for option in options(text) {
+        let option = option.map_err(|error| error.to_string())?;
+        let value = option.value.map(|value| value.text.into_owned());
+        let name = option.name;
+        // It could not be written in quotes: `\"` is the one escape there is.
+        if value.as_ref().is_some_and(|value| value.ends_with('\\')) {
+            return Err(format!("option {name} ends in a backslash"));
+        }
         let needed = || value.clone().ok_or_else(|| format!("option {name} needs a value"));
         // Option names are matched in any case, as sshd does.
         match name.to_ascii_lowercase().as_str() {
             "expiry-time" => {
                 // The earliest of several counts, as in sshd.
-                let time = parse_time(&needed()?, time_zone)?;
-                options.expiry_time = Some(options.expiry_time.map_or(time, |old| old.min(time)));
+                let text = needed()?;
+                let time = parse_time(&text, time_zone)
+                    .ok_or_else(|| format!("`{text}` is not a time: use YYYYMMDD[HHMM[SS]][Z]"))?;
+                read.expiry_time = Some(read.expiry_time.map_or(time, |old| old.min(time)));
             }
-            "backend" => options.backend = Some(needed()?),
-            "login" => options.login = Some(needed()?),
-            "no-resume" if value.is_none() => options.no_resume = true,
+            "backend" => read.backend = Some(needed()?),
+            "login" => read.login = Some(needed()?),
+            "no-resume" if value.is_none() => read.no_resume = true,
             _ => return Err(format!("unknown option `{name}`")),
         }
     }
-    Ok(options)
-}
-
-/// Splits at commas outside quotes.
-fn split_list(text: &str) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    let at_comma = |c: char| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ',' => return !quoted,
-            _ => {}
-        }
-        false
-    };
-    text.split(at_comma).filter(|option| !option.is_empty()).collect()
-}
-
-fn unquote(value: &str) -> Result<String, String> {
-    let Some(inner) = value.strip_prefix('"') else {
-        return Ok(value.to_owned());
-    };
-    let inner = inner.strip_suffix('"').ok_or_else(|| "a quote is not closed".to_owned())?;
-    Ok(inner.replace("\\\"", "\""))
-}
-
-/// Reads `YYYYMMDD[HHMM[SS]][Z]` (sshd(8), expiry-time).
-fn parse_time(text: &str, time_zone: &TimeZone) -> Result<Timestamp, String> {
-    let wrong = || format!("`{text}` is not a time: use YYYYMMDD[HHMM[SS]][Z]");
-    let (digits, zone) = match text.strip_suffix(['Z', 'z']) {
-        Some(digits) => (digits, &TimeZone::UTC),
-        None => (text, time_zone),
-    };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(digits.len(), 8 | 12 | 14) {
-        return Err(wrong());
-    }
-    let padded = format!("{digits:0<14}");
-    let time = DateTime::strptime("%Y%m%d%H%M%S", &padded).map_err(|_| wrong())?;
-    time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp()).map_err(|_| wrong())
+    Ok(read)
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ pub struct HostSettings {
     pub access: Option<Access>,
     /// The name that peers are told; the machine's when absent.
     pub name: Option<String>,
+    /// The built-in SSH server: the table `[sshd]`, with sshd_config's keywords.
+    #[serde(default)]
+    pub sshd: crate::server::config::SshdConfig,
     /// What the host allows: the table `[limits]`.
     #[serde(default)]
     pub limits: LimitSettings,

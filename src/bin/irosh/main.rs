@@ -4,6 +4,7 @@ mod host;
 mod hosts;
 mod peers;
 mod ssh_config;
+mod sshd;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,16 @@ enum Command {
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
     SshConfig(ssh_config::SshConfigArguments),
+    /// Serve ssh on stdin and stdout, as `sshd -i` does
+    Sshd(sshd::SshdArguments),
+    /// Serve sftp on stdin and stdout, with the options of sftp-server(8)
+    #[command(hide = true, name = "sftp-server")]
+    SftpServer {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Set the password with which ssh may log in to the built-in server
+    Passwd,
 }
 
 /// How to reach the network.
@@ -63,13 +74,18 @@ impl From<NetworkArguments> for NetworkChoice {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let level = if matches!(arguments.command, Command::Host(_)) { "info" } else { "warn" };
-    irosh::log::start(level);
+    match &arguments.command {
+        Command::Host(_) => irosh::log::start("info"),
+        Command::Sshd(arguments) => arguments.start_log(),
+        _ => irosh::log::start("warn"),
+    }
+    let is_sshd = matches!(arguments.command, Command::Sshd(_));
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             irosh::log::complain("irosh", &error);
-            ExitCode::FAILURE
+            // sshd's own status of a connection that failed.
+            if is_sshd { ExitCode::from(255) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -86,6 +102,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Peers(arguments) => peers::peers(&paths, arguments),
         Command::Hosts(arguments) => hosts::run(&paths, arguments),
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments),
+        Command::Sshd(arguments) => sshd::run(&paths, arguments),
+        Command::SftpServer { arguments } => sshd::sftp_server(arguments),
+        Command::Passwd => sshd::passwd(&paths),
     }
 }
 

@@ -1,0 +1,160 @@
+//! `irosh sshd`, `irosh sftp-server` and `irosh passwd`: the built-in SSH server.
+
+use std::{
+    fs::OpenOptions,
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use irosh::{
+    files::Paths,
+    host::{HostSettings, load_settings},
+    server::{
+        ServeOptions,
+        config::{Connection, SshdConfig},
+        serve, set_password, sftp,
+    },
+};
+
+/// The options are sshd's, as far as they mean anything on stdin and stdout.
+#[derive(clap::Args)]
+pub(super) struct SshdArguments {
+    /// Read this sshd_config instead of the table [sshd] of host.toml
+    #[arg(short = 'f', value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A keyword of sshd_config and its value, which counts before the file
+    #[arg(short = 'o', value_name = "KEYWORD=VALUE")]
+    options: Vec<String>,
+    /// Serve one connection on stdin and stdout; it always does
+    #[arg(short = 'i')]
+    inetd: bool,
+    /// Check the configuration and the host keys, and leave
+    #[arg(short = 't')]
+    test: bool,
+    /// Check them, and print the configuration
+    #[arg(short = 'T')]
+    print: bool,
+    /// With -T: of a connection such as user=bob,addr=10.0.0.1
+    #[arg(short = 'C', value_name = "CONNECTION")]
+    connection: Option<Connection>,
+    /// Append the log to this file instead of stderr
+    #[arg(short = 'E', value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// A login that needs no further proof
+    #[arg(long, value_name = "USER")]
+    login: Option<String>,
+}
+
+impl SshdArguments {
+    pub(super) fn start_log(&self) {
+        let file = self.log.as_ref().map(|path| OpenOptions::new().append(true).create(true).open(path));
+        match file {
+            Some(Ok(file)) => irosh::log::start_in("info", file),
+            _ => irosh::log::start("warn"),
+        }
+    }
+}
+
+pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()> {
+    let config = load(paths, &arguments)?;
+    let server = config.server();
+    server.check()?;
+    irosh::server::check_algorithms(&server)?;
+    if arguments.test || arguments.print {
+        irosh::server::check_host_keys(&server, &paths.ssh_host_key())?;
+        if arguments.print {
+            let connection = arguments.connection.clone().unwrap_or_default();
+            let ignored = config.ignored();
+            let mut text: String =
+                ignored.map(|(name, value)| format!("{} {value}\n", name.to_ascii_lowercase())).collect();
+            text.push_str(&irosh::server::print_config(&config.connection(&connection)));
+            super::print(&text);
+        }
+        return Ok(());
+    }
+    let options = ServeOptions {
+        config: Arc::new(config),
+        host_key: paths.ssh_host_key(),
+        password: Some(paths.password()),
+        vouched_login: arguments.login,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let (reader, writer) = irosh::stdio::pair()?;
+        anyhow::Ok(serve(reader, writer, options).await?)
+    });
+    // A file that is being read from a dead disk keeps nobody waiting.
+    runtime.shutdown_background();
+    served
+}
+
+fn load(paths: &Paths, arguments: &SshdArguments) -> anyhow::Result<SshdConfig> {
+    let mut config = SshdConfig::default();
+    for option in &arguments.options {
+        config.add_option(option)?;
+    }
+    match &arguments.file {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            config.add_file(&path.display().to_string(), &text, &mut include)?;
+        }
+        None => {
+            let settings: HostSettings = load_settings(&paths.host_settings())?;
+            config.add(settings.sshd);
+        }
+    }
+    Ok(config)
+}
+
+/// The files that a pattern of `Include` names, in order.
+fn include(pattern: &str) -> std::io::Result<Vec<(String, String)>> {
+    let pattern = Path::new("/etc/ssh").join(pattern);
+    let (folder, name) = match (pattern.parent(), pattern.file_name()) {
+        (Some(folder), Some(name)) => (folder, name.to_string_lossy().into_owned()),
+        _ => return Ok(Vec::new()),
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let known = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            irosh::server::pattern::matches_pattern(&known, &name)
+                && !(known.starts_with('.') && !name.starts_with('.'))
+        })
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+pub(super) fn sftp_server(arguments: Vec<String>) -> anyhow::Result<()> {
+    let mut options = sftp::Options::parse(arguments)?;
+    // As OpenSSH's, which takes the directory it starts in for the home.
+    options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));
+    Ok(sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?)
+}
+
+pub(super) fn passwd(paths: &Paths) -> anyhow::Result<()> {
+    let ask = |prompt: &str| -> anyhow::Result<String> {
+        if !std::io::stdin().is_terminal() {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line)?;
+            return Ok(line.trim_end_matches('\n').to_owned());
+        }
+        write!(std::io::stderr(), "{prompt}: ")?;
+        let line = irosh::stdio::read_hidden_line();
+        writeln!(std::io::stderr())?;
+        Ok(line?)
+    };
+    let password = ask("new password")?;
+    if std::io::stdin().is_terminal() && ask("again")? != password {
+        anyhow::bail!("the two are not the same\nnothing was changed");
+    }
+    Ok(set_password(&paths.password(), &password)?)
+}

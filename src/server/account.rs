@@ -1,0 +1,175 @@
+//! Accounts: whom a login means, whether they may log in, and becoming them.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use super::config::access::NotAllowed;
+
+/// An account of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) home: PathBuf,
+    pub(super) shell: PathBuf,
+}
+
+/// An account may not log in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoLogin {
+    /// There is none of that name, or this server serves another user alone.
+    #[error("no such user here")]
+    Unknown,
+    /// The configuration names it among those who may not, or not among those who may.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
+    /// The password field begins with `!`.
+    #[error("the account is locked")]
+    Locked,
+    /// By its date in /etc/shadow.
+    #[error("the account has expired")]
+    Expired,
+    /// The shell is missing, or cannot be run.
+    #[error("the shell {0} does not exist or cannot be run")]
+    Shell(PathBuf),
+}
+
+impl Account {
+    /// Looks a login up. A server that does not run as root serves its own user alone.
+    ///
+    /// # Errors
+    ///
+    /// [`NoLogin::Unknown`], also where the system cannot say.
+    pub(super) fn find(login: &str) -> Result<Self, NoLogin> {
+        let user = User::from_name(login).ok().flatten().ok_or(NoLogin::Unknown)?;
+        let own = Uid::effective();
+        if !own.is_root() && user.uid != own {
+            return Err(NoLogin::Unknown);
+        }
+        let shell = if user.shell.as_os_str().is_empty() { "/bin/sh".into() } else { user.shell };
+        Ok(Self { name: user.name, uid: user.uid, gid: user.gid, home: user.dir, shell })
+    }
+
+    /// The names of its groups.
+    pub(super) fn groups(&self) -> Vec<String> {
+        let Ok(name) = CString::new(self.name.as_str()) else { return Vec::new() };
+        let groups = nix::unistd::getgrouplist(&name, self.gid).unwrap_or_default();
+        groups
+            .into_iter()
+            .filter_map(|gid| Group::from_gid(gid).ok().flatten())
+            .map(|group| group.name)
+            .collect()
+    }
+
+    /// Whether it may log in at all, as sshd's `allowed_user` sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoLogin`], for the log: a client is told nothing.
+    pub(super) fn check(&self) -> Result<(), NoLogin> {
+        if !runs(&self.shell) {
+            return Err(NoLogin::Shell(self.shell.clone()));
+        }
+        // Only root can read this, and only root serves others.
+        let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
+        check_shadow(&shadow, &self.name, days_since_1970())
+    }
+
+    /// Becomes this user for good: groups, group, user; and makes sure of it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the process must end then.
+    pub(super) fn become_it(&self) -> io::Result<()> {
+        if Uid::effective() == self.uid && !Uid::effective().is_root() {
+            return Ok(());
+        }
+        let name = CString::new(self.name.as_str())?;
+        nix::unistd::initgroups(&name, self.gid)?;
+        nix::unistd::setresgid(self.gid, self.gid, self.gid)?;
+        nix::unistd::setresuid(self.uid, self.uid, self.uid)?;
+        let uids = nix::unistd::getresuid()?;
+        let gids = nix::unistd::getresgid()?;
+        let all = [uids.real, uids.effective, uids.saved].iter().all(|uid| *uid == self.uid)
+            && [gids.real, gids.effective, gids.saved].iter().all(|gid| *gid == self.gid);
+        // The way back must be shut.
+        let back = !self.uid.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok();
+        if all && !back { Ok(()) } else { Err(io::Error::other("the user could not be changed for good")) }
+    }
+
+    /// Runs `act` with the rights of this user on files, as sshd does while it reads a user's keys.
+    pub(super) fn as_it<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        if !Uid::effective().is_root() || self.uid.is_root() {
+            return Ok(act());
+        }
+        let before = nix::unistd::getgroups()?;
+        let name = CString::new(self.name.as_str())?;
+        nix::unistd::initgroups(&name, self.gid)?;
+        nix::unistd::setegid(self.gid)?;
+        nix::unistd::seteuid(self.uid)?;
+        let result = act();
+        nix::unistd::seteuid(Uid::from_raw(0))?;
+        nix::unistd::setegid(Gid::from_raw(0))?;
+        nix::unistd::setgroups(&before)?;
+        Ok(result)
+    }
+
+    /// What `/etc/nologin` says to those whom it keeps out: all but root.
+    pub(super) fn no_login_notice(&self) -> Option<Vec<u8>> {
+        if self.uid.is_root() { None } else { fs::read("/etc/nologin").ok() }
+    }
+}
+
+fn runs(program: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+fn days_since_1970() -> i64 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    i64::try_from(seconds / 86_400).unwrap_or(i64::MAX)
+}
+
+/// Reads the line of shadow(5) for a user; none says nothing.
+fn check_shadow(shadow: &str, name: &str, today: i64) -> Result<(), NoLogin> {
+    let line = shadow.lines().find(|line| line.split(':').next() == Some(name));
+    let Some(fields) = line.map(|line| line.split(':').collect::<Vec<_>>()) else { return Ok(()) };
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<i64>().ok());
+    if fields.get(1).is_some_and(|password| password.starts_with('!')) {
+        return Err(NoLogin::Locked);
+    }
+    match number(7) {
+        Some(expiry) if expiry > 0 && today > expiry => Err(NoLogin::Expired),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locked_and_expired_accounts_are_told_from_the_others() {
+        let shadow = "a:!x:1:::::\nb:*:1:::::\nc:$6$x:1:0:9:7::100:\nd::1:0:9:7::0:\n";
+        assert_eq!(check_shadow(shadow, "a", 5), Err(NoLogin::Locked));
+        assert_eq!(check_shadow(shadow, "b", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "c", 100), Ok(()));
+        assert_eq!(check_shadow(shadow, "c", 101), Err(NoLogin::Expired));
+        assert_eq!(check_shadow(shadow, "d", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "nobody", 5), Ok(()));
+    }
+
+    #[test]
+    fn the_user_of_the_process_is_found_and_no_other_without_root() {
+        let own = User::from_uid(Uid::effective()).expect("asked").expect("a user");
+        assert_eq!(Account::find(&own.name).expect("found").uid, own.uid);
+        assert_eq!(Account::find("no-such-user-here"), Err(NoLogin::Unknown));
+    }
+}

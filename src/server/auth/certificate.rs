@@ -1,0 +1,163 @@
+//! User certificates (OpenSSH's PROTOCOL.certkeys): whom an authority's signature admits.
+
+use jiff::{Timestamp, tz::TimeZone};
+use russh::keys::{
+    HashAlg,
+    ssh_key::{Certificate, PublicKey},
+};
+
+use super::{
+    command, files,
+    keys::{Offer, WHENCE, tokens},
+};
+use crate::server::{
+    account::Account,
+    algorithms,
+    authorized_keys::{AuthorizedKeys, Principal},
+    config::{
+        Config,
+        tokens::{CertificateTokens, Tokens},
+    },
+    key_options::{CertificateError, CommandsDiffer, KeyOptions, Refusal},
+};
+
+/// A certificate does not admit.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotAdmitted {
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Commands(#[from] CommandsDiffer),
+    #[error("the certificate: {0}")]
+    Refused(#[from] Refusal),
+    #[error("the certificate is for none of the principals that may log in")]
+    Principals,
+}
+
+/// SHA-256 of the whole certificate, as `ssh-keygen -l` does not print it but sshd's %f does: of its key.
+pub(super) fn fingerprint(certificate: &Certificate) -> String {
+    PublicKey::from(certificate.public_key().clone()).fingerprint(HashAlg::Sha256).to_string()
+}
+
+/// By TrustedUserCAKeys, with the principals that are configured.
+pub(super) async fn by_trusted_authority(
+    account: &Account,
+    config: &Config,
+    offer: &Offer<'_>,
+    signed: &Certificate,
+) -> Option<KeyOptions> {
+    let path = config.trusted_user_ca_keys.as_ref()?;
+    let trusted = std::fs::read(path).inspect_err(|error| tracing::warn!("{path}: {error}")).ok()?;
+    let authority = PublicKey::from(signed.signature_key().clone());
+    let zone = TimeZone::system();
+    let known = AuthorizedKeys::find(&trusted, &authority, false, &zone).any(|found| found.is_ok());
+    if !known || !signature_accepted(config, signed) {
+        return None;
+    }
+    let admitted = async {
+        let own = KeyOptions::from_certificate(signed)?;
+        own.check(Timestamp::now(), WHENCE, false)?;
+        let names = signed.valid_principals();
+        if names.is_empty() {
+            return Err(NotAdmitted::Principals);
+        }
+        match of_principals(account, config, offer, signed).await {
+            Listed::Nothing if names.contains(&account.name) => Ok(own),
+            Listed::By(options) => {
+                options.check(Timestamp::now(), WHENCE, false)?;
+                Ok(options.merge(&own)?)
+            }
+            Listed::Nothing | Listed::Nobody => Err(NotAdmitted::Principals),
+        }
+    };
+    admitted.await.inspect_err(|reason| tracing::info!("certificate {}: {reason}", signed.key_id())).ok()
+}
+
+/// By a line of authorized_keys with `cert-authority`.
+pub(super) fn by_line(
+    account: &Account,
+    line: &KeyOptions,
+    signed: &Certificate,
+) -> Result<KeyOptions, NotAdmitted> {
+    let own = KeyOptions::from_certificate(signed)?;
+    own.check(Timestamp::now(), WHENCE, false)?;
+    let names = signed.valid_principals();
+    let named = match line.names_one_of(names) {
+        Some(named) => named,
+        // A certificate for nobody in particular is for everybody, but only by such a line.
+        None => names.is_empty() || names.contains(&account.name),
+    };
+    if !named {
+        return Err(NotAdmitted::Principals);
+    }
+    Ok(line.merge(&own)?)
+}
+
+/// Whether the authority may sign in the way it did.
+fn signature_accepted(config: &Config, signed: &Certificate) -> bool {
+    let name = signed.signature().algorithm().to_string();
+    let accepted = algorithms::of_authorities(&config.ca_signature_algorithms).contains(&name);
+    if !accepted {
+        tracing::info!("certificate {}: signed with {name}, which is not accepted", signed.key_id());
+    }
+    accepted
+}
+
+/// What the configured lists of principals say.
+enum Listed {
+    /// There is no list.
+    Nothing,
+    /// One of the certificate's is on it.
+    By(KeyOptions),
+    /// None is.
+    Nobody,
+}
+
+async fn of_principals(
+    account: &Account,
+    config: &Config,
+    offer: &Offer<'_>,
+    signed: &Certificate,
+) -> Listed {
+    let zone = TimeZone::system();
+    let find = |content: &[u8], name: &str| {
+        let (found, refused) = Principal::find(content, signed.valid_principals(), &zone);
+        refused.iter().for_each(|bad| tracing::warn!("{name}: {bad}"));
+        found.map(|found| found.options)
+    };
+    let mut listed = Listed::Nothing;
+    if let Some(pattern) = &config.authorized_principals_file {
+        listed = Listed::Nobody;
+        if let Ok(path) = tokens(account).expand_path(pattern)
+            && let Some(content) = files::read_of_user(account, &path, config.strict_modes)
+            && let Some(options) = find(&content, &path)
+        {
+            return Listed::By(options);
+        }
+    }
+    if let (Some(line), Some(user)) =
+        (&config.authorized_principals_command, &config.authorized_principals_command_user)
+    {
+        listed = Listed::Nobody;
+        let tokens = command_tokens(account, offer, signed);
+        if let Some(printed) = command::output(line, user, account, &tokens).await
+            && let Some(options) = find(&printed, "AuthorizedPrincipalsCommand")
+        {
+            return Listed::By(options);
+        }
+    }
+    listed
+}
+
+fn command_tokens(account: &Account, offer: &Offer<'_>, signed: &Certificate) -> Tokens {
+    let authority = PublicKey::from(signed.signature_key().clone());
+    let text = authority.to_openssh().unwrap_or_default();
+    let mut words = text.split(' ');
+    offer.tokens(account).with_certificate(CertificateTokens {
+        key_id: signed.key_id(),
+        serial: signed.serial(),
+        ca_type: words.next().unwrap_or_default(),
+        ca_key: words.next().unwrap_or_default(),
+        ca_fingerprint: &authority.fingerprint(HashAlg::Sha256).to_string(),
+    })
+}

@@ -1,0 +1,233 @@
+//! Processes of a session: a shell, a command, or a subsystem.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt},
+    },
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use russh::Sig;
+use tokio::{
+    net::UnixStream,
+    process::{Child, Command},
+};
+
+use super::pty::Terminal;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    /// What it sees as its own name; a login shell's begins with `-`.
+    pub(super) name: OsString,
+    pub(super) arguments: Vec<OsString>,
+    /// All of its environment.
+    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) folder: PathBuf,
+}
+
+/// A running process, which leads a session and process group of its own.
+pub(super) struct Process {
+    child: Child,
+    group: Pid,
+}
+
+/// The ends that this side holds of a process without a terminal. sshd uses sockets too, and bash
+/// looks at that to tell whether it was started by a remote shell.
+pub(super) struct Pipes {
+    pub(super) stdio: UnixStream,
+    pub(super) stderr: UnixStream,
+}
+
+impl Program {
+    /// Runs it with sockets as stdin, stdout and stderr.
+    pub(super) fn run(&self) -> io::Result<(Process, Pipes)> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let (our_errors, their_errors) = StdUnixStream::pair()?;
+        let theirs: OwnedFd = theirs.into();
+        let mut command = self.command();
+        command
+            .stdin(Stdio::from(theirs.try_clone()?))
+            .stdout(Stdio::from(theirs))
+            .stderr(Stdio::from(OwnedFd::from(their_errors)));
+        lead_a_session(&mut command, false);
+        let process = Process::spawn(command)?;
+        for stream in [&ours, &our_errors] {
+            stream.set_nonblocking(true)?;
+        }
+        let pipes = Pipes { stdio: UnixStream::from_std(ours)?, stderr: UnixStream::from_std(our_errors)? };
+        Ok((process, pipes))
+    }
+
+    /// Runs it on a terminal, which becomes its controlling one.
+    pub(super) fn run_on(&self, terminal: &mut Terminal) -> io::Result<Process> {
+        let slave = terminal.take_slave()?;
+        let mut command = self.command();
+        command
+            .stdin(Stdio::from(slave.try_clone()?))
+            .stdout(Stdio::from(slave.try_clone()?))
+            .stderr(Stdio::from(slave));
+        lead_a_session(&mut command, true);
+        Process::spawn(command)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .arg0(&self.name)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder);
+        command
+    }
+}
+
+/// The child becomes the leader of a session, with its stdin as the controlling terminal where that
+/// is one, and with every signal at its default.
+#[allow(unsafe_code, reason = "what runs between fork and exec is two system calls and no allocation")]
+fn lead_a_session(command: &mut Command, on_terminal: bool) {
+    let prepare = move || {
+        rustix::process::setsid()?;
+        if on_terminal {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        Ok(())
+    };
+    // SAFETY: setsid and ioctl are async-signal-safe.
+    unsafe { command.pre_exec(prepare) };
+}
+
+impl Process {
+    fn spawn(mut command: Command) -> io::Result<Self> {
+        let child = command.spawn()?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
+        Ok(Self { child, group: Pid::from_raw(pid) })
+    }
+
+    pub(super) fn group(&self) -> Pid {
+        self.group
+    }
+
+    pub(super) async fn wait(&mut self) -> io::Result<End> {
+        self.child.wait().await.map(End::from)
+    }
+}
+
+/// How a process ended (RFC 4254 section 6.10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    Status(u32),
+    Signal { name: &'static str, core_dumped: bool },
+}
+
+impl From<ExitStatus> for End {
+    fn from(status: ExitStatus) -> Self {
+        let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
+        match (status.code(), signal.and_then(name_of)) {
+            (Some(code), _) => Self::Status(code.unsigned_abs()),
+            (None, Some(name)) => Self::Signal { name, core_dumped: status.core_dumped() },
+            // sshd says 255 of what has no name.
+            (None, None) => Self::Status(255),
+        }
+    }
+}
+
+/// The signals of RFC 4254 section 6.10.
+const SIGNALS: [(Signal, &str); 13] = [
+    (Signal::SIGABRT, "ABRT"),
+    (Signal::SIGALRM, "ALRM"),
+    (Signal::SIGFPE, "FPE"),
+    (Signal::SIGHUP, "HUP"),
+    (Signal::SIGILL, "ILL"),
+    (Signal::SIGINT, "INT"),
+    (Signal::SIGKILL, "KILL"),
+    (Signal::SIGPIPE, "PIPE"),
+    (Signal::SIGQUIT, "QUIT"),
+    (Signal::SIGSEGV, "SEGV"),
+    (Signal::SIGTERM, "TERM"),
+    (Signal::SIGUSR1, "USR1"),
+    (Signal::SIGUSR2, "USR2"),
+];
+
+fn name_of(signal: Signal) -> Option<&'static str> {
+    SIGNALS.iter().find(|(known, _)| *known == signal).map(|(_, name)| *name)
+}
+
+/// Sends a signal that a client asked for to a process group.
+pub(super) fn send(group: Pid, signal: &Sig) {
+    let name = sig_name(signal);
+    match SIGNALS.iter().find(|(_, known)| *known == name) {
+        Some((signal, _)) => {
+            if let Err(error) = killpg(group, *signal) {
+                tracing::debug!("signal {name} to {group}: {error}");
+            }
+        }
+        None => tracing::debug!("unknown signal {name}"),
+    }
+}
+
+fn sig_name(signal: &Sig) -> &str {
+    match signal {
+        Sig::ABRT => "ABRT",
+        Sig::ALRM => "ALRM",
+        Sig::FPE => "FPE",
+        Sig::HUP => "HUP",
+        Sig::ILL => "ILL",
+        Sig::INT => "INT",
+        Sig::KILL => "KILL",
+        Sig::PIPE => "PIPE",
+        Sig::QUIT => "QUIT",
+        Sig::SEGV => "SEGV",
+        Sig::TERM => "TERM",
+        Sig::USR1 => "USR1",
+        Sig::Custom(name) => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        Program {
+            path: "/bin/sh".into(),
+            name: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("A".into(), "23".into())],
+            folder: "/".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn stdout_and_stderr_are_apart_and_the_status_is_the_commands() {
+        let (mut process, mut pipes) = shell("cat; echo $A >&2; exit 7").run().expect("runs");
+        pipes.stdio.write_all(b"in").await.expect("written");
+        pipes.stdio.shutdown().await.expect("half-closed");
+        let (mut out, mut errors) = (String::new(), String::new());
+        pipes.stdio.read_to_string(&mut out).await.expect("stdout");
+        pipes.stderr.read_to_string(&mut errors).await.expect("stderr");
+        assert_eq!((out.as_str(), errors.as_str()), ("in", "23\n"));
+        assert_eq!(process.wait().await.expect("ended"), End::Status(7));
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_a_process_by_its_name() {
+        let (mut process, _pipes) = shell("sleep 100 & wait").run().expect("runs");
+        send(process.group(), &Sig::TERM);
+        let end = process.wait().await.expect("ended");
+        assert_eq!(end, End::Signal { name: "TERM", core_dumped: false });
+    }
+}

@@ -1,0 +1,119 @@
+//! Bytes between a channel and what stands behind it.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use russh::{ChannelWriteHalf, server::Msg};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::inbox::Outlet;
+
+/// The sending side of a channel.
+pub(in crate::server) type Sending = ChannelWriteHalf<Msg>;
+
+/// The extended data type of stderr (RFC 4254 section 5.2).
+pub(super) const STDERR: u32 = 1;
+
+/// The smallest and the largest buffer to read into.
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 256 << 10;
+
+/// Buffers that grow while reads fill them, and are handed on without a copy.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: BytesMut,
+    size: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), size: SMALL }
+    }
+}
+
+impl Buffer {
+    /// Room for the next read.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        if self.bytes.capacity() < self.size / 2 {
+            self.bytes = BytesMut::with_capacity(self.size);
+        }
+        &mut self.bytes
+    }
+
+    /// What was read.
+    pub(super) fn take(&mut self) -> Bytes {
+        let count = self.bytes.len();
+        if count >= self.size / 2 {
+            self.size = (self.size * 4).min(LARGE);
+        } else if count < self.size / 8 {
+            self.size = (self.size / 2).max(SMALL);
+        }
+        self.bytes.split().freeze()
+    }
+}
+
+/// Sends all that a reader gives, as data or as extended data of a type. Ends with the reader, or when
+/// the channel is closed.
+pub(super) async fn send_all(mut reader: impl AsyncRead + Unpin, to: &Sending, extended: Option<u32>) {
+    let mut buffer = Buffer::default();
+    loop {
+        match reader.read_buf(buffer.room()).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        }
+        if send(to, extended, buffer.take()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends bytes, as the client's window allows.
+pub(super) async fn send(to: &Sending, extended: Option<u32>, bytes: Bytes) -> Result<(), russh::Error> {
+    match extended {
+        None => to.data_bytes(bytes).await,
+        Some(code) => to.extended_data_bytes(code, bytes).await,
+    }
+}
+
+/// Writes all that the client sends, and closes the writer at its end. A writer that fails stops
+/// nothing: what comes then is thrown away, as sshd does, until the other side is done.
+pub(super) async fn receive_all(outlet: &mut Outlet, mut writer: impl AsyncWrite + Unpin) {
+    while let Some(bytes) = outlet.next().await {
+        let written = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        if written.await.is_err() {
+            drop(bytes);
+            return discard(outlet).await;
+        }
+        outlet.used(bytes.len()).await;
+    }
+    let _ = writer.shutdown().await;
+}
+
+pub(super) async fn discard(outlet: &mut Outlet) {
+    while let Some(bytes) = outlet.next().await {
+        outlet.used(bytes.len()).await;
+    }
+}
+
+/// Joins a channel to a stream: each direction ends by itself, and the channel closes when both have.
+pub(in crate::server) async fn join<S>(mut outlet: Outlet, to: Sending, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let closed = outlet.closed();
+    let inward = async {
+        send_all(reader, &to, None).await;
+        let _ = to.eof().await;
+    };
+    tokio::select! {
+        _ = async { tokio::join!(inward, receive_all(&mut outlet, writer)) } => {}
+        () = closed.cancelled() => {}
+    }
+    let _ = to.close().await;
+}

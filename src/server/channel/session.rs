@@ -1,0 +1,512 @@
+//! A session channel: what is asked of it before it starts, and what it runs (RFC 4254 section 6).
+
+use std::{
+    ffi::OsString,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
+    path::PathBuf,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use bytes::Bytes;
+use nix::unistd::Pid;
+use russh::{ChannelId, Pty, Sig, server::Handle};
+use tokio::net::UnixStream;
+
+use super::{
+    environment::{self, Environment, What},
+    inbox::Outlet,
+    process::{self, End, Pipes, Process, Program},
+    pty::{Master, Size, Terminal},
+    relay::{self, STDERR, Sending},
+};
+use crate::server::{
+    config::{Config, value::UserEnvironment},
+    forward::{agent::AgentSocket, x11::Display},
+    inboxes::Inboxes,
+    login::Login,
+    pattern::matches_pattern,
+    sftp,
+};
+
+/// A session channel, before and while something runs in it.
+pub(in crate::server) struct SessionChannel {
+    id: ChannelId,
+    sending: Option<Sending>,
+    inboxes: Inboxes,
+    /// What the client set, as far as it may.
+    asked: Vec<(OsString, OsString)>,
+    terminal: Option<(Terminal, String)>,
+    agent: Option<AgentSocket>,
+    display: Option<Display>,
+    running: Arc<OnceLock<Running>>,
+    /// Held by what runs; gone with it.
+    alive: Weak<()>,
+    started: bool,
+    forced: bool,
+}
+
+/// What can be done to a process from outside.
+struct Running {
+    group: Option<Pid>,
+    master: Option<Master>,
+}
+
+/// What a client asks a session to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::server) enum Request {
+    Shell,
+    Command(Vec<u8>),
+    Subsystem(String),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Plan {
+    Run(What),
+    /// With the arguments after `internal-sftp`.
+    Sftp(Vec<String>),
+}
+
+impl SessionChannel {
+    pub(in crate::server) fn new(id: ChannelId, sending: Sending, inboxes: Inboxes) -> Self {
+        Self {
+            id,
+            sending: Some(sending),
+            inboxes,
+            asked: Vec::new(),
+            terminal: None,
+            agent: None,
+            display: None,
+            running: Arc::default(),
+            alive: Weak::new(),
+            started: false,
+            forced: false,
+        }
+    }
+
+    /// Whether what ran here has ended, and the channel with it.
+    pub(in crate::server) fn is_over(&self) -> bool {
+        self.started && self.alive.upgrade().is_none()
+    }
+
+    /// Opens a terminal; whether there is one now.
+    pub(in crate::server) fn open_terminal(
+        &mut self,
+        login: &Login,
+        term: &str,
+        size: [u32; 4],
+        modes: &[(Pty, u32)],
+    ) -> bool {
+        if self.terminal.is_some() || !login.may_have_terminal() {
+            return false;
+        }
+        match Terminal::open(window(size), modes) {
+            Ok(terminal) => self.terminal = Some((terminal, term.to_owned())),
+            Err(error) => tracing::warn!("no terminal: {error}"),
+        }
+        self.terminal.is_some()
+    }
+
+    /// Takes a variable from the client, if AcceptEnv has it.
+    pub(in crate::server) fn set_variable(&mut self, config: &Config, name: &str, value: &str) -> bool {
+        // sshd's own bound.
+        let accepted = self.asked.len() < 128
+            && !name.contains(['=', '\0'])
+            && !value.contains('\0')
+            && config.accept_env.iter().any(|pattern| matches_pattern(name, pattern));
+        if accepted {
+            self.asked.push((name.into(), value.into()));
+        }
+        accepted
+    }
+
+    /// Lets programs of this session use the client's agent.
+    pub(in crate::server) fn offer_agent(&mut self, socket: AgentSocket) {
+        self.agent = Some(socket);
+    }
+
+    /// Lets programs of this session show their windows at the client's.
+    pub(in crate::server) fn offer_display(&mut self, display: Display) {
+        self.display = Some(display);
+    }
+
+    pub(in crate::server) fn has_display(&self) -> bool {
+        self.display.is_some()
+    }
+
+    pub(in crate::server) fn resize(&self, size: [u32; 4]) {
+        let master = match (&self.terminal, self.running.get()) {
+            (Some((terminal, _)), _) => Some(terminal.master()),
+            (None, Some(running)) => running.master.clone(),
+            (None, None) => None,
+        };
+        if let Some(Err(error)) = master.map(|master| master.resize(window(size))) {
+            tracing::debug!("window size: {error}");
+        }
+    }
+
+    /// Passes a signal on; sshd does so only for what the client itself chose to run.
+    pub(in crate::server) fn signal(&self, signal: &Sig) {
+        if let Some(Running { group: Some(group), .. }) = self.running.get()
+            && !self.forced
+        {
+            process::send(*group, signal);
+        }
+    }
+
+    /// Starts what is asked for, or what is forced; whether there is anything to start.
+    pub(in crate::server) fn start(
+        &mut self,
+        login: &Arc<Login>,
+        request: &Request,
+        session: Handle,
+    ) -> bool {
+        let Some(plan) = self.plan(login, request) else { return false };
+        let Some(sending) = self.sending.take() else { return false };
+        let terminal = self.terminal.take();
+        let environment = self.environment(login, request, terminal.as_ref());
+        let subsystem = matches!(request, Request::Subsystem(_));
+        let alive = Arc::new(());
+        (self.alive, self.started) = (Arc::downgrade(&alive), true);
+        let start = Start {
+            login: Arc::clone(login),
+            sending,
+            outlet: Outlet::new(self.inboxes.clone(), self.id, session.clone()),
+            id: self.id,
+            session,
+            running: Arc::clone(&self.running),
+            terminal: terminal.map(|(terminal, _)| terminal),
+            environment,
+            subsystem,
+            display: self.display.take(),
+            _agent: self.agent.take(),
+            _alive: alive,
+        };
+        tokio::spawn(start.run(plan));
+        true
+    }
+
+    fn plan(&mut self, login: &Login, request: &Request) -> Option<Plan> {
+        let asked = match request {
+            Request::Shell => Plan::Run(What::Shell),
+            Request::Command(command) => Plan::Run(What::Command(OsString::from_vec(command.clone()))),
+            Request::Subsystem(name) => {
+                let found = login.config.subsystem.iter().find(|known| known.name == *name)?;
+                Plan::of_command(&found.command)
+            }
+        };
+        match login.forced_command() {
+            Some(command) => {
+                self.forced = true;
+                Some(Plan::of_command(command))
+            }
+            None => {
+                self.forced = matches!(request, Request::Subsystem(_));
+                Some(asked)
+            }
+        }
+    }
+
+    fn environment(
+        &self,
+        login: &Login,
+        request: &Request,
+        terminal: Option<&(Terminal, String)>,
+    ) -> Environment {
+        let mut environment = Environment::default();
+        // In sshd's order: what the client asks for gives way to all else.
+        for (name, value) in &self.asked {
+            environment.set(name, value);
+        }
+        environment.add_basics(&login.account);
+        // Of one name, the first counts.
+        for (name, value) in login.key_variables() {
+            environment.set(name, value);
+        }
+        if login.config.permit_user_environment != UserEnvironment::No {
+            let own = std::fs::read(login.account.home.join(".ssh/environment")).unwrap_or_default();
+            environment.read(&String::from_utf8_lossy(&own), &login.config.permit_user_environment);
+        }
+        for (name, value) in login.config.set_env.iter().rev() {
+            environment.set(name, value);
+        }
+        if let Some((terminal, term)) = terminal {
+            environment.set("SSH_TTY", &terminal.path);
+            environment.set("TERM", term);
+        }
+        if let (Some(_), Some(original)) = (login.forced_command(), original_command(login, request)) {
+            environment.set("SSH_ORIGINAL_COMMAND", original);
+        }
+        if let Some(agent) = &self.agent {
+            environment.set("SSH_AUTH_SOCK", agent.path());
+        }
+        if let Some(display) = &self.display {
+            environment.set("DISPLAY", display.name());
+        }
+        if let Some(path) = login.authentication_file() {
+            environment.set("SSH_USER_AUTH", path);
+        }
+        environment
+    }
+}
+
+/// What the client would have run, had it not been forced.
+fn original_command(login: &Login, request: &Request) -> Option<OsString> {
+    match request {
+        Request::Shell => None,
+        Request::Command(command) => Some(OsString::from_vec(command.clone())),
+        Request::Subsystem(name) => {
+            let known = login.config.subsystem.iter().find(|known| known.name == *name);
+            known.map(|known| OsString::from(&known.command))
+        }
+    }
+}
+
+fn window([columns, rows, width, height]: [u32; 4]) -> Size {
+    Size { columns, rows, width, height }
+}
+
+impl Plan {
+    fn of_command(command: &str) -> Self {
+        let mut words = command.split_ascii_whitespace();
+        if words.next() == Some("internal-sftp") {
+            return Self::Sftp(words.map(str::to_owned).collect());
+        }
+        Self::Run(What::Command(command.into()))
+    }
+}
+
+/// All that a session needs to run.
+struct Start {
+    login: Arc<Login>,
+    sending: Sending,
+    outlet: Outlet,
+    id: ChannelId,
+    session: Handle,
+    running: Arc<OnceLock<Running>>,
+    terminal: Option<Terminal>,
+    environment: Environment,
+    subsystem: bool,
+    display: Option<Display>,
+    /// Its socket is removed with it.
+    _agent: Option<AgentSocket>,
+    _alive: Arc<()>,
+}
+
+impl Start {
+    async fn run(mut self, plan: Plan) {
+        let ended = match plan {
+            Plan::Sftp(arguments) => self.serve_sftp(&arguments).await,
+            Plan::Run(what) => self.run_program(&what).await,
+        };
+        match ended {
+            Ok(()) => {}
+            Err(error) => {
+                let text = format!("{}\r\n", error);
+                let _ = relay::send(&self.sending, Some(STDERR), Bytes::from(text)).await;
+                let _ = self.sending.eof().await;
+                let _ = self.sending.exit_status(255).await;
+            }
+        }
+        let _ = self.sending.close().await;
+    }
+
+    async fn run_program(&mut self, what: &What) -> std::io::Result<()> {
+        self.greet(what).await;
+        let environment = std::mem::take(&mut self.environment);
+        let program = environment::program(&self.login.account, environment, what);
+        if let Some(display) = &self.display {
+            display.authorize(&program.environment).await;
+        }
+        self.run_user_rc(&program).await;
+        match self.terminal.take() {
+            Some(mut terminal) => {
+                let process = program.run_on(&mut terminal)?;
+                let master = terminal.master();
+                let running = Running { group: Some(process.group()), master: Some(master.clone()) };
+                let _ = self.running.set(running);
+                drop(terminal);
+                self.on_terminal(process, master).await
+            }
+            None => {
+                let (process, pipes) = program.run()?;
+                let _ = self.running.set(Running { group: Some(process.group()), master: None });
+                self.on_pipes(process, pipes).await
+            }
+        }
+    }
+
+    /// What a user sees before the shell: the message of the day, and that there is no home.
+    async fn greet(&self, what: &What) {
+        let home = &self.login.account.home;
+        if let Err(error) = environment::folder(home) {
+            let text = format!("Could not chdir to home directory {}: {error}\r\n", home.display());
+            let _ = relay::send(&self.sending, Some(STDERR), Bytes::from(text)).await;
+        }
+        let wanted = *what == What::Shell && self.terminal.is_some() && self.login.config.print_motd;
+        if wanted && !home.join(".hushlogin").exists() {
+            let text = std::fs::read("/etc/motd").unwrap_or_default();
+            let lines = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| {
+                let (text, end) = match line.strip_suffix(b"\n") {
+                    Some(text) => (text, &b"\r\n"[..]),
+                    None => (line, &b""[..]),
+                };
+                text.iter().chain(end).copied()
+            });
+            let text: Vec<u8> = lines.collect();
+            if !text.is_empty() {
+                let _ = relay::send(&self.sending, None, Bytes::from(text)).await;
+            }
+        }
+    }
+
+    /// Runs `~/.ssh/rc` before anything else (sshd(8), SSHRC).
+    async fn run_user_rc(&self, program: &Program) {
+        let script = self.login.account.home.join(".ssh/rc");
+        if self.subsystem || !self.login.may_run_rc() || !script.is_file() {
+            return;
+        }
+        let rc = Program {
+            name: "sh".into(),
+            path: PathBuf::from("/bin/sh"),
+            arguments: vec![script.into_os_string()],
+            ..program.clone()
+        };
+        let ran = async {
+            let (mut process, pipes) = rc.run()?;
+            let (reader, writer) = pipes.stdio.into_split();
+            // Without forwarding of X11, there is nothing on its stdin.
+            drop(writer);
+            tokio::join!(
+                relay::send_all(reader, &self.sending, None),
+                relay::send_all(pipes.stderr, &self.sending, Some(STDERR))
+            );
+            process.wait().await
+        };
+        if let Err(error) = ran.await {
+            tracing::warn!("~/.ssh/rc: {error}");
+        }
+    }
+
+    async fn on_pipes(&mut self, mut process: Process, pipes: Pipes) -> std::io::Result<()> {
+        let (reader, writer) = pipes.stdio.into_split();
+        let closed = self.outlet.closed();
+        let sending = &self.sending;
+        let outputs = async {
+            tokio::join!(
+                relay::send_all(reader, sending, None),
+                relay::send_all(pipes.stderr, sending, Some(STDERR))
+            );
+            let _ = sending.eof().await;
+        };
+        let ending = async {
+            let end = process.wait().await;
+            report(sending, &self.session, self.id, &end).await;
+            end.map(drop)
+        };
+        let input = async {
+            relay::receive_all(&mut self.outlet, writer).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            (ended, ()) = async { tokio::join!(ending, outputs) } => ended,
+            () = input => Ok(()),
+            () = closed.cancelled() => Ok(()),
+        }
+    }
+
+    async fn on_terminal(&mut self, mut process: Process, master: Master) -> std::io::Result<()> {
+        let closed = self.outlet.closed();
+        let sending = &self.sending;
+        let output = async {
+            let mut buffer = vec![0; 16 << 10];
+            while let Ok(count @ 1..) = master.read(&mut buffer).await {
+                if relay::send(sending, None, Bytes::copy_from_slice(&buffer[..count])).await.is_err() {
+                    break;
+                }
+            }
+            let _ = sending.eof().await;
+        };
+        let ending = async {
+            let end = process.wait().await;
+            report(sending, &self.session, self.id, &end).await;
+            end.map(drop)
+        };
+        // The end of the client's input is not one on a terminal: there, a key says so.
+        let input = async {
+            while let Some(bytes) = self.outlet.next().await {
+                if master.write_all(&bytes).await.is_err() {
+                    relay::discard(&mut self.outlet).await;
+                    break;
+                }
+                self.outlet.used(bytes.len()).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            (ended, ()) = async { tokio::join!(ending, output) } => ended,
+            () = input => Ok(()),
+            // The terminal is closed with what this task holds of it, and the kernel hangs up.
+            () = closed.cancelled() => Ok(()),
+        }
+    }
+
+    /// Serves SFTP in a thread of its own, whose files may be slow.
+    async fn serve_sftp(&mut self, arguments: &[String]) -> std::io::Result<()> {
+        let mut options = sftp::Options::parse(arguments.to_vec())
+            .map_err(|wrong| std::io::Error::other(format!("internal-sftp: {wrong}")))?;
+        options.home.clone_from(&self.login.account.home);
+        options.start = options.home.join(&options.start);
+        let _ = self.running.set(Running { group: None, master: None });
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let serving = tokio::task::spawn_blocking(move || {
+            let theirs = OwnedFd::from(theirs);
+            sftp::serve_fds(sftp::Server::new(options), &theirs, &theirs)
+        });
+        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        let closed = self.outlet.closed();
+        let sending = &self.sending;
+        let output = async {
+            relay::send_all(reader, sending, None).await;
+            let _ = sending.eof().await;
+        };
+        let input = async {
+            relay::receive_all(&mut self.outlet, writer).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            (served, ()) = async { tokio::join!(serving, output) } => {
+                let status = match served {
+                    Ok(Ok(())) => 0,
+                    Ok(Err(error)) => {
+                        tracing::warn!("sftp: {error}");
+                        255
+                    }
+                    Err(_) => 255,
+                };
+                let _ = sending.exit_status(status).await;
+            }
+            () = input => {}
+            () = closed.cancelled() => {}
+        }
+        Ok(())
+    }
+}
+
+/// Tells the client how a process ended.
+async fn report(sending: &Sending, session: &Handle, id: ChannelId, end: &std::io::Result<End>) {
+    match end {
+        Ok(End::Status(status)) => {
+            let _ = sending.exit_status(*status).await;
+        }
+        Ok(End::Signal { name, core_dumped }) => {
+            let name = Sig::Custom((*name).to_owned());
+            let none = String::new;
+            let _ = session.exit_signal_request(id, name, *core_dumped, none(), none()).await;
+        }
+        Err(_) => {
+            let _ = sending.exit_status(255).await;
+        }
+    }
+}

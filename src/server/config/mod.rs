@@ -1,0 +1,173 @@
+//! The server's configuration: the keywords of sshd_config(5), out of files in its syntax, `-o` options
+//! and the table `[sshd]` of `host.toml`.
+//!
+//! Everything is read into one [`SshdConfig`], first what counts first. It gives the [`Config`] of the
+//! server, and of a connection once it is known who comes ([`Connection`]).
+
+pub mod access;
+pub mod algorithms;
+pub mod condition;
+pub mod keyword;
+mod lists;
+mod print;
+pub mod set;
+pub mod settings;
+mod table;
+pub mod text;
+pub mod tokens;
+pub mod units;
+pub mod value;
+
+pub use condition::Connection;
+pub use print::{Offer, Offers};
+pub use settings::Config;
+
+use condition::{Condition, ConditionError};
+use keyword::{Keyword, Meaning, UnknownKeyword};
+use set::{Arguments, ValueError};
+use settings::Settings;
+use text::Scope;
+
+/// All that files and options say, checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SshdConfig {
+    global: Settings,
+    blocks: Vec<Block>,
+    ignored: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Block {
+    conditions: Vec<Condition>,
+    settings: Settings,
+}
+
+/// The configuration is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    /// File and line, `-o` or `[sshd]`.
+    pub place: String,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No such keyword.
+    #[error(transparent)]
+    Unknown(#[from] UnknownKeyword),
+    /// A keyword of sshd that is not served, with a value that asks for something.
+    #[error("{keyword} is not supported by this server: leave it out, or write {harmless}")]
+    Unsupported {
+        /// The keyword.
+        keyword: &'static str,
+        /// The value that asks for nothing.
+        harmless: &'static str,
+    },
+    /// A keyword alone.
+    #[error("{0} needs a value")]
+    NoValue(String),
+    /// The value is refused.
+    #[error("{keyword}: {error}")]
+    Value {
+        /// The keyword.
+        keyword: &'static str,
+        /// Why.
+        error: ValueError,
+    },
+    /// A quote that is not closed.
+    #[error("{0}: a quote is not closed")]
+    Quotes(String),
+    /// In TOML, a value of a type that says nothing here.
+    #[error("{0}: use a string, a number, true, false or a list of them")]
+    Type(String),
+    /// A keyword for the whole server in a `Match` block.
+    #[error("{0} is not allowed within a Match block")]
+    NotInMatch(&'static str),
+    /// `Match` or `Include` on a command line.
+    #[error("{0} is not supported as a command-line option")]
+    NotHere(&'static str),
+    /// A `Match` line.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
+    /// A file could not be read: pattern and reason.
+    #[error("cannot include {0}: {1}")]
+    Include(String, String),
+    /// Files that include one another.
+    #[error("too many files include one another")]
+    TooDeep,
+}
+
+impl SshdConfig {
+    /// What holds before anything is known of a connection. (`sshd -T` without `-C` prints what holds for a
+    /// connection of which nothing is known: [`Self::connection`] of the default.)
+    #[must_use]
+    pub fn server(&self) -> Config {
+        self.global.clone().complete()
+    }
+
+    /// What holds for a connection: the first that the matching blocks say counts, then what stands
+    /// outside of them.
+    #[must_use]
+    pub fn connection(&self, connection: &Connection) -> Config {
+        let matching = |block: &&Block| block.conditions.iter().all(|condition| condition.holds(connection));
+        let matched = self.blocks.iter().filter(matching).map(|block| block.settings.clone());
+        matched.fold(Settings::default(), Settings::then).over(self.global.clone()).complete()
+    }
+
+    /// Adds what another says. What was added before it counts before it.
+    pub fn add(&mut self, other: Self) {
+        self.global = std::mem::take(&mut self.global).then(other.global);
+        self.blocks.extend(other.blocks);
+        self.ignored.extend(other.ignored);
+    }
+
+    /// The keywords that mean nothing to the server itself, such as `Port` and `LogLevel`, with what
+    /// followed them, in order.
+    pub fn ignored(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.ignored.iter().map(|(keyword, value)| (*keyword, value.as_str()))
+    }
+
+    fn set(&mut self, scope: &Scope, name: &str, arguments: &Arguments) -> Result<(), Problem> {
+        let keyword = match Keyword::find(name)? {
+            Meaning::Served(keyword) => keyword,
+            Meaning::Ignored(keyword) => {
+                self.ignored.push((keyword, arguments.words.join(" ")));
+                return Ok(());
+            }
+            Meaning::Only(keyword, values) => {
+                return match (&arguments.words[..], values) {
+                    ([word], values) if values.iter().any(|value| word.eq_ignore_ascii_case(value)) => Ok(()),
+                    (_, values) => Err(Problem::Unsupported {
+                        keyword,
+                        harmless: values.first().copied().unwrap_or_default(),
+                    }),
+                };
+            }
+        };
+        let wrong = |error| Problem::Value { keyword: keyword.name(), error };
+        // As in sshd, which sets what stands under `Match all` when it reads the file, too.
+        if scope.conditions.is_empty() {
+            keyword.set(arguments, &mut self.global).map_err(wrong)?;
+        }
+        match (scope.in_match, keyword.goes_in_match()) {
+            (true, true) => keyword.set(arguments, self.block(&scope.conditions)).map_err(wrong),
+            (true, false) if !scope.conditions.is_empty() => Err(Problem::NotInMatch(keyword.name())),
+            _ => Ok(()),
+        }
+    }
+
+    fn block(&mut self, conditions: &[Condition]) -> &mut Settings {
+        let same = self.blocks.last().is_some_and(|block| block.conditions == conditions);
+        if !same {
+            self.blocks.push(Block { conditions: conditions.to_vec(), settings: Settings::default() });
+        }
+        let last = self.blocks.len() - 1;
+        &mut self.blocks[last].settings
+    }
+}
+
+#[cfg(test)]
+mod tests;

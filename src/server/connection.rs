@@ -1,0 +1,418 @@
+//! One connection: what russh asks of a server, answered.
+//!
+//! russh calls these in its own loop, so nothing here waits for anything but a key that is looked up
+//! before the login. What takes time runs in tasks of its own.
+
+use std::sync::Arc;
+
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
+    keys::ssh_key::Certificate,
+    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    auth::{Authentication, Offer},
+    channel::{Request, SessionChannel},
+    config::value::Method,
+    forward::{Asked, Listeners, agent::AgentSocket, connect_socket, connect_tcp, x11},
+    inboxes::Inboxes,
+    login::Login,
+    sessions::Sessions,
+};
+
+/// Channels that are not sessions, at once; sshd has no bound of its own.
+const MOST_CHANNELS: usize = 4096;
+
+/// The state of a connection.
+pub(super) struct Connection {
+    authentication: Authentication,
+    banner: Option<String>,
+    login: Option<Arc<Login>>,
+    /// Told when somebody is in.
+    entered: CancellationToken,
+    inboxes: Inboxes,
+    sessions: Sessions,
+    listeners: Listeners,
+}
+
+impl Connection {
+    pub(super) fn new(
+        authentication: Authentication,
+        banner: Option<String>,
+        entered: CancellationToken,
+    ) -> Self {
+        Self {
+            authentication,
+            banner,
+            login: None,
+            entered,
+            inboxes: Inboxes::default(),
+            sessions: Sessions::default(),
+            listeners: Listeners::default(),
+        }
+    }
+
+    fn login(&self) -> Result<Arc<Login>, russh::Error> {
+        self.login.clone().ok_or(russh::Error::NotAuthenticated)
+    }
+
+    fn ask(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, session: &Session) -> Asked {
+        Asked { channel, reply, inboxes: self.inboxes.clone(), session: session.handle() }
+    }
+
+    /// Replies to a request of a session channel.
+    fn answer(done: bool, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        if done { session.channel_success(channel) } else { session.channel_failure(channel) }
+    }
+
+    fn start(&mut self, id: ChannelId, request: &Request, session: &mut Session) -> Result<(), russh::Error> {
+        let login = self.login()?;
+        let handle = session.handle();
+        let started = self.sessions.get(id).is_some_and(|channel| channel.start(&login, request, handle));
+        Self::answer(started, id, session)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.inboxes.close_all();
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.banner.take())
+    }
+
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
+        Ok(self.authentication.none(user))
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        Ok(self.authentication.password(user, password, Method::Password).await)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let Some(mut response) = response else {
+            if !self.authentication.may_ask(user) {
+                return Ok(self.authentication.none(user));
+            }
+            let prompts = vec![("Password: ".into(), false)];
+            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.into() });
+        };
+        let answer = response.next().unwrap_or_default();
+        let answer = String::from_utf8_lossy(&answer);
+        Ok(self.authentication.password(user, &answer, Method::KeyboardInteractive).await)
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        let offer =
+            Offer { key: offer.public_key, algorithm: offer.algorithm, certificate: offer.certificate };
+        Ok(self.authentication.offered(user, &offer).await)
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let offer = Offer { key: key.public_key, algorithm: key.algorithm, certificate: None };
+        Ok(self.authentication.proven(user, &offer).await)
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        let key = certificate.public_key().clone().into();
+        // The signature has been checked against the algorithm that was offered.
+        let algorithm = certificate.algorithm();
+        let offer = Offer { key: &key, algorithm: &algorithm, certificate: Some(certificate) };
+        Ok(self.authentication.proven(user, &offer).await)
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
+        let Some(mut login) = self.authentication.login() else {
+            return Err(russh::Error::NotAuthenticated);
+        };
+        if let Some(notice) = login.account.no_login_notice() {
+            let text = String::from_utf8_lossy(&notice).into_owned();
+            return session.disconnect(Disconnect::ByApplication, text.trim_end(), "");
+        }
+        if let Err(error) = login.enter() {
+            tracing::error!("cannot become {}: {error}", login.account.name);
+            return Err(russh::Error::Disconnect);
+        }
+        self.entered.cancel();
+        tracing::info!(user = login.account.name, "logged in");
+        self.login = Some(Arc::new(login));
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let most = usize::try_from(self.login()?.config.max_sessions).unwrap_or(usize::MAX);
+        if self.sessions.len() >= most {
+            tracing::info!("no more than {most} sessions");
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        let (_, sending) = channel.split();
+        let id = sending.id();
+        self.sessions.add(id, SessionChannel::new(id, sending, self.inboxes.clone()));
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let port = u16::try_from(port)
+            .ok()
+            .filter(|port| self.login().is_ok_and(|login| login.may_connect(host, *port)));
+        match port {
+            Some(port) if self.inboxes.len() < MOST_CHANNELS => {
+                let what = format!("{host}:{port}");
+                self.ask(channel, reply, session).connect(what, connect_tcp(host.to_owned(), port));
+            }
+            Some(_) => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+            None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if !self.login()?.may_connect_to_socket() {
+            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        } else if self.inboxes.len() >= MOST_CHANNELS {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        } else {
+            self.ask(channel, reply, session).connect(path.to_owned(), connect_socket(path.into()));
+        }
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        id: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // The client may send at once, before the task that asked for the channel runs again.
+        self.inboxes.get_or_add(id);
+        Ok(())
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.inboxes.get(id) {
+            inbox.push(data);
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.inboxes.get(id) {
+            inbox.end();
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        self.inboxes.close(id);
+        self.sessions.remove(id);
+        Ok(())
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        term: &str,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let login = self.login()?;
+        let size = [columns, rows, width, height];
+        let opened =
+            self.sessions.get(id).is_some_and(|channel| channel.open_terminal(&login, term, size, modes));
+        Self::answer(opened, id, session)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let channel = self.sessions.get(id);
+        let known = channel.is_some();
+        if let Some(channel) = channel {
+            channel.resize([columns, rows, width, height]);
+        }
+        Self::answer(known, id, session)
+    }
+
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        value: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let login = self.login()?;
+        let set =
+            self.sessions.get(id).is_some_and(|channel| channel.set_variable(&login.config, name, value));
+        Self::answer(set, id, session)
+    }
+
+    async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        self.start(id, &Request::Shell, session)
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.start(id, &Request::Command(command.to_vec()), session)
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.start(id, &Request::Subsystem(name.to_owned()), session)
+    }
+
+    async fn signal(&mut self, id: ChannelId, signal: Sig, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(channel) = self.sessions.get(id) {
+            channel.signal(&signal);
+        }
+        Ok(())
+    }
+
+    async fn agent_request(&mut self, id: ChannelId, session: &mut Session) -> Result<bool, Self::Error> {
+        if !self.login()?.may_forward_agent() {
+            return Ok(false);
+        }
+        let Some(channel) = self.sessions.get(id) else { return Ok(false) };
+        match AgentSocket::open(session.handle(), self.inboxes.clone()) {
+            Ok(socket) => channel.offer_agent(socket),
+            Err(error) => {
+                tracing::warn!("no agent socket: {error}");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        single: bool,
+        protocol: &str,
+        cookie: &str,
+        screen: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let login = self.login()?;
+        let asked = x11::Asked { protocol, cookie, screen, single };
+        let mut shown = false;
+        if let Some(channel) = self.sessions.get(id)
+            && login.may_forward_x11()
+            && !channel.has_display()
+        {
+            match x11::Display::open(&login.config, &asked, session.handle(), self.inboxes.clone()) {
+                Ok(display) => {
+                    channel.offer_display(display);
+                    shown = true;
+                }
+                Err(error) => tracing::warn!("no display: {error}"),
+            }
+        }
+        Self::answer(shown, id, session)
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        let login = self.login()?;
+        let Ok(wanted) = u16::try_from(*port) else { return Ok(false) };
+        if !login.may_listen(address, wanted) {
+            return Ok(false);
+        }
+        match self.listeners.add_port(&login.config, address, wanted, &session.handle(), &self.inboxes) {
+            Ok(listening) => *port = listening.into(),
+            Err(error) => {
+                tracing::info!("cannot listen on {address}:{wanted}: {error}");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.listeners.remove_port(address, port))
+    }
+
+    async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, Self::Error> {
+        let login = self.login()?;
+        if !login.may_listen_on_socket() {
+            return Ok(false);
+        }
+        let listening = self.listeners.add_socket(&login.config, path, &session.handle(), &self.inboxes);
+        if let Err(error) = &listening {
+            tracing::info!("cannot listen on {path}: {error}");
+        }
+        Ok(listening.is_ok())
+    }
+
+    async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, Self::Error> {
+        Ok(self.listeners.remove_socket(path))
+    }
+}

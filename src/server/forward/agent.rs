@@ -1,0 +1,65 @@
+//! The client's agent, for programs here (OpenSSH's PROTOCOL.agent, section 4.7.14 of draft-miller-ssh-agent).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use russh::server::Handle;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{
+    listen::{carry, pause},
+    socket::SocketFile,
+};
+use crate::server::inboxes::Inboxes;
+
+/// A socket that leads to the client's agent; it goes with its session.
+pub(in crate::server) struct AgentSocket {
+    path: PathBuf,
+    folder: PathBuf,
+    task: AbortHandle,
+}
+
+impl AgentSocket {
+    /// Makes a socket in a folder that is the user's alone, as sshd does: `/tmp/ssh-XXXXXXXXXX/agent.PID`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(in crate::server) fn open(session: Handle, inboxes: Inboxes) -> io::Result<Self> {
+        let folder = nix::unistd::mkdtemp("/tmp/ssh-XXXXXXXXXX")?;
+        let path = folder.join(format!("agent.{}", std::process::id()));
+        let file =
+            SocketFile::listen(&path, 0o177, false).inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
+        let accepting = async move {
+            let mut connections = JoinSet::new();
+            loop {
+                while connections.try_join_next().is_some() {}
+                match file.listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (session, inboxes) = (session.clone(), inboxes.clone());
+                        connections.spawn(async move {
+                            let opened = session.channel_open_agent().await;
+                            carry(opened, stream, session, &inboxes).await;
+                        });
+                    }
+                    Err(error) => pause(&error).await,
+                }
+            }
+        };
+        Ok(Self { path, folder, task: tokio::spawn(accepting).abort_handle() })
+    }
+
+    pub(in crate::server) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for AgentSocket {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}

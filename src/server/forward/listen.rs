@@ -1,0 +1,208 @@
+//! Listeners of a connection: `-R`, for ports and for unix sockets (RFC 4254 section 7.1).
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+use russh::{
+    Channel,
+    server::{Handle, Msg},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
+    task::{AbortHandle, JoinSet},
+};
+
+use super::{
+    super::channel::{Outlet, relay},
+    socket::SocketFile,
+};
+use crate::server::{
+    config::{Config, value::GatewayPorts},
+    inboxes::Inboxes,
+};
+
+/// What a connection listens on.
+#[derive(Default)]
+pub(in crate::server) struct Listeners {
+    open: HashMap<Place, Vec<AbortHandle>>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    Port(String, u32),
+    Socket(String),
+}
+
+impl Listeners {
+    /// Listens on a port for the client; returns it. 0 asks for any.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; nothing is listened on then.
+    pub(in crate::server) fn add_port(
+        &mut self,
+        config: &Config,
+        address: &str,
+        port: u16,
+        session: &Handle,
+        inboxes: &Inboxes,
+    ) -> io::Result<u16> {
+        let (listeners, port) = listen(&addresses(address, config.gateway_ports), port)?;
+        let tasks = listeners.into_iter().map(|listener| {
+            let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.to_owned());
+            self.tasks.spawn(accept_tcp(listener, address, port, session, inboxes))
+        });
+        let tasks = tasks.collect();
+        self.open.insert(Place::Port(address.to_owned(), port.into()), tasks);
+        Ok(port)
+    }
+
+    /// Stops listening on a port; whether it did.
+    pub(in crate::server) fn remove_port(&mut self, address: &str, port: u32) -> bool {
+        self.remove(&Place::Port(address.to_owned(), port))
+    }
+
+    /// Listens on a unix socket for the client.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(in crate::server) fn add_socket(
+        &mut self,
+        config: &Config,
+        path: &str,
+        session: &Handle,
+        inboxes: &Inboxes,
+    ) -> io::Result<()> {
+        let mask = config.stream_local_bind_mask;
+        let file = SocketFile::listen(Path::new(path), mask, config.stream_local_bind_unlink)?;
+        let accepting = accept_socket(file, path.to_owned(), session.clone(), inboxes.clone());
+        let task = self.tasks.spawn(accepting);
+        self.open.insert(Place::Socket(path.to_owned()), vec![task]);
+        Ok(())
+    }
+
+    /// Stops listening on a unix socket; whether it did.
+    pub(in crate::server) fn remove_socket(&mut self, path: &str) -> bool {
+        self.remove(&Place::Socket(path.to_owned()))
+    }
+
+    fn remove(&mut self, place: &Place) -> bool {
+        let tasks = self.open.remove(place);
+        tasks.iter().flatten().for_each(AbortHandle::abort);
+        tasks.is_some()
+    }
+}
+
+/// The addresses that a bind address stands for (RFC 4254 section 7.1, sshd_config(5), GatewayPorts).
+fn addresses(asked: &str, gateway: GatewayPorts) -> Vec<IpAddr> {
+    let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let all = vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    match (gateway, asked) {
+        (GatewayPorts::No, _) | (GatewayPorts::ClientSpecified, "localhost") => loopback,
+        (GatewayPorts::Yes, _) | (GatewayPorts::ClientSpecified, "" | "*") => all,
+        (GatewayPorts::ClientSpecified, other) => {
+            other.parse().map_or(loopback, |address: IpAddr| vec![address])
+        }
+    }
+}
+
+/// Listens on every address that there is, all on one port; the port must be free on the first that works.
+fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+    let mut port = port;
+    let mut listeners = Vec::new();
+    let mut failed = None;
+    for address in addresses {
+        match bind(SocketAddr::new(*address, port)) {
+            Ok(listener) => {
+                port = listener.local_addr()?.port();
+                listeners.push(listener);
+            }
+            // No IPv6 here is no reason to refuse.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
+    }
+    Ok((listeners, port))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(128)
+}
+
+async fn accept_tcp(listener: TcpListener, address: String, port: u16, session: Handle, inboxes: Inboxes) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.clone());
+                connections.spawn(async move {
+                    let origin = (peer.ip().to_string(), peer.port().into());
+                    let opened =
+                        session.channel_open_forwarded_tcpip(address, port.into(), origin.0, origin.1).await;
+                    carry(opened, stream, session, &inboxes).await;
+                });
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+async fn accept_socket(file: SocketFile, path: String, session: Handle, inboxes: Inboxes) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match file.listener.accept().await {
+            Ok((stream, _)) => {
+                let (session, inboxes, path) = (session.clone(), inboxes.clone(), path.clone());
+                connections.spawn(async move {
+                    let opened = session.channel_open_forwarded_streamlocal(path).await;
+                    carry(opened, stream, session, &inboxes).await;
+                });
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// A full descriptor table is left alone for a moment.
+pub(super) async fn pause(error: &io::Error) {
+    tracing::warn!("cannot accept a forwarded connection: {error}");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+/// Joins a channel that the client has agreed to with its stream.
+pub(super) async fn carry<S>(
+    opened: Result<Channel<Msg>, russh::Error>,
+    stream: S,
+    session: Handle,
+    inboxes: &Inboxes,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match opened {
+        Ok(channel) => {
+            let (_, sending) = channel.split();
+            let outlet = Outlet::new(inboxes.clone(), sending.id(), session);
+            relay::join(outlet, sending, stream).await;
+        }
+        Err(error) => tracing::info!("the client takes no forwarded connection: {error}"),
+    }
+}

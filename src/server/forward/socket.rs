@@ -1,0 +1,45 @@
+//! Unix sockets of forwards (OpenSSH's PROTOCOL, section 2.4).
+
+use std::{
+    io,
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixListener as StdUnixListener,
+    },
+    path::{Path, PathBuf},
+};
+
+use tokio::net::{UnixListener, UnixStream};
+
+/// Connects to a socket.
+pub(in crate::server) async fn connect(path: PathBuf) -> io::Result<UnixStream> {
+    UnixStream::connect(path).await
+}
+
+/// A listening socket, removed with it.
+pub(super) struct SocketFile {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl SocketFile {
+    /// Listens with the mode that `mask` leaves; `unlink` removes a socket that is in the way.
+    pub(super) fn listen(path: &Path, mask: u32, unlink: bool) -> io::Result<Self> {
+        if unlink && path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+            std::fs::remove_file(path)?;
+        }
+        let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
+        let bound = StdUnixListener::bind(path);
+        rustix::process::umask(before);
+        let bound = bound?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777 & !mask))?;
+        bound.set_nonblocking(true)?;
+        Ok(Self { listener: UnixListener::from_std(bound)?, path: path.to_owned() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

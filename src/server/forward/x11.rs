@@ -1,0 +1,144 @@
+//! The client's display, for programs here (RFC 4254 section 6.3).
+
+use std::{
+    ffi::OsString,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Stdio,
+};
+
+use russh::server::Handle;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpSocket},
+    process::Command,
+    task::{AbortHandle, JoinSet},
+};
+
+use super::listen::{carry, pause};
+use crate::server::{config::Config, inboxes::Inboxes};
+
+/// The first port of X11, that of display 0.
+const FIRST_PORT: u32 = 6000;
+
+/// Displays that are tried, as in sshd.
+const DISPLAYS: u32 = 1000;
+
+/// A display whose windows are shown at the client's; it goes with its session.
+pub(in crate::server) struct Display {
+    number: u32,
+    screen: u32,
+    protocol: String,
+    cookie: String,
+    xauth: Option<String>,
+    task: AbortHandle,
+}
+
+/// What a client says of its display.
+pub(in crate::server) struct Asked<'a> {
+    pub(in crate::server) protocol: &'a str,
+    pub(in crate::server) cookie: &'a str,
+    pub(in crate::server) screen: u32,
+    /// One window program, and then no more.
+    pub(in crate::server) single: bool,
+}
+
+impl Display {
+    /// Listens on the first free display.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, and a protocol or cookie that xauth could misread.
+    pub(in crate::server) fn open(
+        config: &Config,
+        asked: &Asked<'_>,
+        session: Handle,
+        inboxes: Inboxes,
+    ) -> io::Result<Self> {
+        let is_plain =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !is_plain(asked.protocol) || !is_plain(asked.cookie) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let address = if config.x11_use_localhost { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let (listener, number) = listen(address, config.x11_display_offset)?;
+        let task = tokio::spawn(accept(listener, asked.single, session, inboxes)).abort_handle();
+        Ok(Self {
+            number,
+            screen: asked.screen,
+            protocol: asked.protocol.to_owned(),
+            cookie: asked.cookie.to_owned(),
+            xauth: config.xauth_location.clone(),
+            task,
+        })
+    }
+
+    /// For DISPLAY.
+    pub(in crate::server) fn name(&self) -> String {
+        format!("localhost:{}.{}", self.number, self.screen)
+    }
+
+    /// Tells the user's programs the cookie, through xauth.
+    pub(in crate::server) async fn authorize(&self, environment: &[(OsString, OsString)]) {
+        let Some(xauth) = &self.xauth else { return };
+        let name = format!("unix:{}.{}", self.number, self.screen);
+        let lines = format!("remove {name}\nadd {name} {} {}\n", self.protocol, self.cookie);
+        let telling = async {
+            let mut child = Command::new(xauth)
+                .args(["-q", "-"])
+                .env_clear()
+                .envs(environment.iter().map(|(name, value)| (name, value)))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            if let Some(mut stdin) = child.stdin.take() {
+                stdin.write_all(lines.as_bytes()).await?;
+            }
+            child.wait().await
+        };
+        if let Err(error) = telling.await {
+            tracing::info!("{xauth}: {error}");
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn listen(address: Ipv4Addr, first: u32) -> io::Result<(TcpListener, u32)> {
+    for number in first..first.saturating_add(DISPLAYS) {
+        let Ok(port) = u16::try_from(FIRST_PORT.saturating_add(number)) else { break };
+        let socket = TcpSocket::new_v4()?;
+        match socket.bind(SocketAddr::new(IpAddr::V4(address), port)) {
+            Ok(()) => return Ok((socket.listen(16)?, number)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+async fn accept(listener: TcpListener, single: bool, session: Handle, inboxes: Inboxes) {
+    let mut connections = JoinSet::new();
+    let mut more = true;
+    while more {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                more = !single;
+                let (session, inboxes) = (session.clone(), inboxes.clone());
+                connections.spawn(async move {
+                    let opened = session.channel_open_x11(peer.ip().to_string(), peer.port().into()).await;
+                    carry(opened, stream, session, &inboxes).await;
+                });
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}

@@ -1,0 +1,225 @@
+//! The built-in SSH server, made with `russh`.
+//!
+//! [`serve`] speaks SSH on one stream, as `sshd -i` does: `irosh sshd` calls it with stdin and stdout,
+//! one process a connection. Run by an ordinary user it serves that user alone; run by root it serves
+//! any login, and the whole process becomes that user right after authentication, for good.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`config`] | the keywords of sshd_config(5), and where they come from |
+//! | `auth` | who may log in, and by what |
+//! | `account`, `login` | the user, and what the login may do |
+//! | `connection` | what russh asks, answered |
+//! | `channel` | sessions: processes, terminals, and the queue of each channel |
+//! | `forward` | ports, sockets, the agent and X11 |
+//! | `sftp` | the SFTP subsystem |
+//!
+//! russh itself is in `vendor/russh` with a small patch, `vendor/russh.patch`: a channel's window is
+//! opened again by what has been used, and an offered certificate is shown before it is signed with.
+
+mod account;
+mod algorithms;
+mod auth;
+pub mod authorized_keys;
+mod channel;
+pub mod config;
+mod connection;
+mod elastic;
+mod forward;
+pub mod host_port;
+mod inboxes;
+pub mod key_options;
+mod keys;
+mod login;
+pub(crate) mod option_list;
+pub mod pattern;
+pub mod revoked;
+mod sessions;
+pub mod sftp;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use russh::{Limits, SshId, server::Config as RusshConfig};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use auth::{SetPasswordError, set_password};
+pub use keys::HostKeyError;
+
+use auth::{Authentication, PasswordFile};
+use channel::WINDOW;
+use config::{Config, SshdConfig};
+use connection::Connection;
+use keys::HostKeys;
+
+/// The largest packet of a channel, in bytes: as large as russh takes.
+const PACKET: u32 = 65_535;
+
+/// Bytes after which keys are changed where nothing is configured: what AES allows for safely.
+const REKEY_BYTES: usize = 1 << 30;
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a server needs besides its configuration.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// The configuration.
+    pub config: Arc<SshdConfig>,
+    /// The server's own host key, made on first use; for where HostKey names none.
+    pub host_key: PathBuf,
+    /// The file of the password of the user that is served (see [`set_password`]).
+    pub password: Option<PathBuf>,
+    /// A login that needs no further proof: whoever started the server knows that it is them.
+    pub vouched_login: Option<String>,
+}
+
+/// A connection ended otherwise than by its client's goodbye.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A host key.
+    #[error(transparent)]
+    HostKey(#[from] HostKeyError),
+    /// Nobody logged in within LoginGraceTime.
+    #[error("nobody logged in within {} seconds", .0.as_secs())]
+    Grace(Duration),
+    /// The client broke the protocol, or went away.
+    #[error("the connection failed: {0}")]
+    Protocol(#[from] russh::Error),
+}
+
+/// Serves SSH on one stream until its client leaves.
+///
+/// Where the process runs as root, it becomes the user who logs in, and stays that user afterwards: call
+/// this once a process then.
+///
+/// # Errors
+///
+/// [`ServeError`].
+pub async fn serve<R, W>(reader: R, writer: W, options: ServeOptions) -> Result<(), ServeError>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let config = options.config.server();
+    let host_keys = HostKeys::load(&config, &options.host_key)?;
+    let passwords = PasswordFile::new(options.password);
+    let authentication = Authentication::new(options.config, options.vouched_login, passwords);
+    let russh = Arc::new(russh_config(&config, host_keys, &authentication));
+    let entered = CancellationToken::new();
+    let connection = Connection::new(authentication, banner(&config), entered.clone());
+    let (stream, drain) = elastic::elastic(reader, writer);
+
+    let serving = async {
+        let session = russh::server::run_stream(russh, stream, connection).await?;
+        session.await
+    };
+    let grace = async {
+        let limit = config.login_grace_time;
+        if limit.is_zero() || timeout(limit, entered.cancelled()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+        limit
+    };
+    let served = tokio::select! {
+        served = serving => served.map_err(ServeError::from),
+        limit = grace => Err(ServeError::Grace(limit)),
+    };
+    if let Err(ServeError::Protocol(russh::Error::Version)) = &served {
+        drain.say(b"Invalid SSH identification string.\r\n");
+    }
+    let _ = timeout(FAREWELL, drain.finish()).await;
+    match served {
+        // A client that simply goes is how most connections end.
+        Err(ServeError::Protocol(russh::Error::Disconnect | russh::Error::HUP)) if entered.is_cancelled() => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Whether there is an algorithm of each kind.
+///
+/// # Errors
+///
+/// The keyword that leaves none.
+pub fn check_algorithms(config: &Config) -> Result<(), NoAlgorithm> {
+    let preferred = algorithms::preferred(config);
+    let lists = [
+        ("Ciphers", preferred.cipher.is_empty()),
+        ("MACs", preferred.mac.is_empty()),
+        // Two of these are names of extensions.
+        ("KexAlgorithms", preferred.kex.len() <= 2),
+        ("HostKeyAlgorithms", preferred.key.is_empty()),
+    ];
+    match lists.iter().find(|(_, empty)| *empty) {
+        Some((keyword, _)) => Err(NoAlgorithm(keyword)),
+        None => Ok(()),
+    }
+}
+
+/// A list of algorithms leaves none that this server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} leaves no algorithm that this server has")]
+pub struct NoAlgorithm(&'static str);
+
+/// Whether the host keys can be used; `own` as in [`ServeOptions::host_key`].
+///
+/// # Errors
+///
+/// [`HostKeyError`].
+pub fn check_host_keys(config: &Config, own: &std::path::Path) -> Result<(), HostKeyError> {
+    HostKeys::load(config, own).map(drop)
+}
+
+/// The configuration, a line a keyword, as `sshd -T` prints it.
+#[must_use]
+pub fn print_config(config: &Config) -> String {
+    config.print(&algorithms::OFFERS)
+}
+
+fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentication) -> RusshConfig {
+    let addendum = config.version_addendum.trim();
+    let space = if addendum.is_empty() { "" } else { " " };
+    let keepalive = Some(config.client_alive_interval).filter(|interval| !interval.is_zero());
+    let bytes = usize::try_from(config.rekey_bytes).unwrap_or(REKEY_BYTES);
+    let bytes = if bytes == 0 { REKEY_BYTES } else { bytes.min(REKEY_BYTES) };
+    let time = config.rekey_interval;
+    RusshConfig {
+        server_id: SshId::Standard(
+            format!("SSH-2.0-irosh_{}{space}{addendum}", env!("CARGO_PKG_VERSION")).into(),
+        ),
+        methods: authentication.first_methods(),
+        auth_rejection_time: Duration::ZERO,
+        auth_rejection_time_initial: None,
+        keys: host_keys.keys,
+        certificates: host_keys.certificates,
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        // Nothing is taken from russh's own queues: see `channel::Inbox`.
+        channel_buffer_size: 16,
+        event_buffer_size: 64,
+        limits: Limits {
+            rekey_write_limit: bytes,
+            rekey_read_limit: bytes,
+            rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
+        },
+        preferred: algorithms::preferred(config),
+        max_auth_attempts: usize::try_from(config.max_auth_tries).unwrap_or(usize::MAX),
+        inactivity_timeout: None,
+        keepalive_interval: keepalive,
+        keepalive_max: usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX),
+        nodelay: false,
+        manual_window: true,
+    }
+}
+
+/// The text of Banner; a file that is not there is none.
+fn banner(config: &Config) -> Option<String> {
+    let path = config.banner.as_ref().filter(|path| *path != "none")?;
+    let text = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,207 @@
+//! Keys that are refused: the file of `RevokedKeys`, as text or as a KRL (ssh-keygen(1), KEY REVOCATION
+//! LISTS; OpenSSH's PROTOCOL.krl).
+
+use std::ops::RangeInclusive;
+
+use russh::keys::ssh_key::{Certificate, HashAlg, PublicKey, public::KeyData};
+
+const MAGIC: &[u8] = b"SSHKRL\n\0";
+
+/// A KRL is damaged or says what is not understood. Then every key counts as revoked, as in sshd.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KrlError {
+    /// It ends too early, or a length in it is wrong.
+    #[error("the list of revoked keys is damaged")]
+    Damaged,
+    /// It is of a later format.
+    #[error("the list of revoked keys is of format {0}, and only 1 is known here")]
+    Version(u32),
+    /// It has a part of a kind that is not known.
+    #[error("the list of revoked keys has a section of the unknown kind {0}")]
+    Section(u8),
+    /// It has SHA-1 hashes.
+    #[error("the list of revoked keys has SHA-1 hashes: make it with sha256: instead of sha1:")]
+    Sha1,
+}
+
+/// Keys and certificates that are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RevokedKeys {
+    keys: Vec<KeyData>,
+    blobs: Vec<Vec<u8>>,
+    sha256: Vec<Vec<u8>>,
+    certificates: Vec<RevokedCertificates>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct RevokedCertificates {
+    /// `None` for any authority.
+    authority: Option<Vec<u8>>,
+    serials: Vec<RangeInclusive<u64>>,
+    key_ids: Vec<Vec<u8>>,
+}
+
+impl RevokedKeys {
+    /// Reads a file. In text, lines that are not keys are passed over, as in sshd.
+    ///
+    /// # Errors
+    ///
+    /// [`KrlError`].
+    pub fn parse(file: &[u8]) -> Result<Self, KrlError> {
+        let mut read = Self::default();
+        match file.strip_prefix(MAGIC) {
+            Some(body) => read.read_krl(&mut Bytes(body))?,
+            None => read.keys = file.split(|&byte| byte == b'\n').filter_map(parse_line).collect(),
+        }
+        Ok(read)
+    }
+
+    /// Whether a plain key is refused.
+    #[must_use]
+    pub fn revokes(&self, key: &KeyData) -> bool {
+        let key = PublicKey::from(key.clone());
+        let hash = key.fingerprint(HashAlg::Sha256);
+        // A key that cannot be written is not one to let in.
+        let Ok(blob) = key.to_bytes() else { return true };
+        self.keys.contains(key.key_data())
+            || self.blobs.contains(&blob)
+            || self.sha256.iter().any(|revoked| revoked == hash.as_bytes())
+    }
+
+    /// Whether a certificate is refused: by itself, by its key or by its authority's key.
+    #[must_use]
+    pub fn revokes_certificate(&self, certificate: &Certificate) -> bool {
+        let Ok(authority) = PublicKey::from(certificate.signature_key().clone()).to_bytes() else {
+            return true;
+        };
+        let listed = |list: &RevokedCertificates| {
+            let serial = certificate.serial();
+            let of_authority = list.authority.as_ref().is_none_or(|known| *known == authority);
+            of_authority
+                && (list.key_ids.iter().any(|id| id == certificate.key_id().as_bytes())
+                    // 0 is the serial number of an authority that gives none.
+                    || serial != 0 && list.serials.iter().any(|range| range.contains(&serial)))
+        };
+        self.revokes(certificate.public_key())
+            || self.revokes(certificate.signature_key())
+            || self.certificates.iter().any(listed)
+    }
+
+    fn read_krl(&mut self, body: &mut Bytes<'_>) -> Result<(), KrlError> {
+        let version = body.u32()?;
+        if version != 1 {
+            return Err(KrlError::Version(version));
+        }
+        // Version of the list, date, flags; a reserved string and a comment.
+        let _ = (body.u64()?, body.u64()?, body.u64()?, body.string()?, body.string()?);
+        while !body.0.is_empty() {
+            let kind = body.u8()?;
+            let mut section = Bytes(body.string()?);
+            match kind {
+                1 => self.certificates.push(RevokedCertificates::read(&mut section)?),
+                2 => section.read_all(&mut self.blobs)?,
+                3 if section.0.is_empty() => {}
+                3 => return Err(KrlError::Sha1),
+                5 => section.read_all(&mut self.sha256)?,
+                // A signature, of which sshd asks nothing either: whoever writes the file is trusted.
+                4 => drop(body.string()?),
+                kind => return Err(KrlError::Section(kind)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RevokedCertificates {
+    fn read(section: &mut Bytes<'_>) -> Result<Self, KrlError> {
+        let authority = section.string()?;
+        let _reserved = section.string()?;
+        let authority = (!authority.is_empty()).then(|| authority.to_vec());
+        let mut read = Self { authority, ..Self::default() };
+        while !section.0.is_empty() {
+            let kind = section.u8()?;
+            let mut part = Bytes(section.string()?);
+            match kind {
+                0x20 => {
+                    while !part.0.is_empty() {
+                        let serial = part.u64()?;
+                        read.serials.push(serial..=serial);
+                    }
+                }
+                0x21 => read.serials.push(part.u64()?..=part.u64()?),
+                0x22 => read.read_bitmap(&mut part)?,
+                0x23 => part.read_all(&mut read.key_ids)?,
+                kind => return Err(KrlError::Section(kind)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// A serial number a bit, from the lowest of a number.
+    fn read_bitmap(&mut self, part: &mut Bytes<'_>) -> Result<(), KrlError> {
+        let first = part.u64()?;
+        for (index, byte) in part.string()?.iter().rev().enumerate() {
+            for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                let offset = index as u64 * 8 + bit;
+                let serial = first.checked_add(offset).ok_or(KrlError::Damaged)?;
+                self.serials.push(serial..=serial);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_line(line: &[u8]) -> Option<KeyData> {
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let mut words = line.split_ascii_whitespace();
+    let (key_type, blob) = (words.next()?, words.next()?);
+    let text = format!("{key_type} {blob}");
+    // A certificate stands for its key.
+    match Certificate::from_openssh(&text) {
+        Ok(certificate) => Some(certificate.public_key().clone()),
+        Err(_) => PublicKey::from_openssh(&text).ok().map(|key| key.key_data().clone()),
+    }
+}
+
+/// What is left to read (RFC 4251, section 5).
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], KrlError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(KrlError::Damaged)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], KrlError> {
+        self.take(N)?.try_into().map_err(|_| KrlError::Damaged)
+    }
+
+    fn u8(&mut self) -> Result<u8, KrlError> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, KrlError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, KrlError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], KrlError> {
+        let length = self.u32()?;
+        self.take(usize::try_from(length).map_err(|_| KrlError::Damaged)?)
+    }
+
+    fn read_all(&mut self, strings: &mut Vec<Vec<u8>>) -> Result<(), KrlError> {
+        while !self.0.is_empty() {
+            strings.push(self.string()?.to_vec());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "revoked_tests.rs"]
+mod tests;

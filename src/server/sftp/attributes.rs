@@ -1,0 +1,173 @@
+//! File attributes: draft-ietf-secsh-filexfer-02 section 5.
+
+use std::{
+    fs::{File, Metadata, Permissions},
+    io,
+    os::{
+        fd::AsFd,
+        unix::fs::{MetadataExt, PermissionsExt, chown, fchown},
+    },
+    path::Path,
+};
+
+use nix::{
+    fcntl::AT_FDCWD,
+    sys::{
+        stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, futimens, utimensat},
+        time::TimeSpec,
+    },
+    unistd::{ftruncate, truncate},
+};
+
+use super::{
+    server::Fatal,
+    status::{Status, Stop},
+    wire::{Reader, Reply, kind},
+};
+
+const SIZE: u32 = 1;
+const OWNER: u32 = 2;
+const PERMISSIONS: u32 = 4;
+const TIMES: u32 = 8;
+const EXTENDED: u32 = 1 << 31;
+
+/// OpenSSH refuses more extended attributes than this.
+const MAX_EXTENDED: u32 = 0x10_0000;
+
+/// What a client asks to have set. Extended attributes are read and forgotten.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Attributes {
+    /// Bytes.
+    size: Option<u64>,
+    /// User and group.
+    owner: Option<(u32, u32)>,
+    /// Mode, perhaps with a file type.
+    permissions: Option<u32>,
+    /// Last access and last change, in seconds since 1970.
+    times: Option<(u32, u32)>,
+}
+
+impl Attributes {
+    pub(super) fn read(body: &mut Reader<'_>) -> Result<Self, Fatal> {
+        let flags = body.uint32()?;
+        let mut attributes = Self::default();
+        if flags & SIZE != 0 {
+            attributes.size = Some(body.uint64()?);
+        }
+        if flags & OWNER != 0 {
+            attributes.owner = Some((body.uint32()?, body.uint32()?));
+        }
+        if flags & PERMISSIONS != 0 {
+            attributes.permissions = Some(body.uint32()?);
+        }
+        if flags & TIMES != 0 {
+            attributes.times = Some((body.uint32()?, body.uint32()?));
+        }
+        if flags & EXTENDED != 0 {
+            let count = body.uint32()?;
+            if count > MAX_EXTENDED {
+                return Err(Fatal::Attributes(count));
+            }
+            for _ in 0..count {
+                body.string()?;
+                body.string()?;
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// The permission bits to create with.
+    pub(super) fn mode_or(&self, default: u32) -> u32 {
+        self.permissions.unwrap_or(default) & 0o7777
+    }
+
+    /// Sets them on an open file.
+    pub(super) fn apply_to_file(&self, file: &File) -> Result<(), Stop> {
+        self.apply(
+            |size| Ok(ftruncate(file, size)?),
+            |mode| file.set_permissions(Permissions::from_mode(mode)),
+            |accessed, changed| Ok(futimens(file, &accessed, &changed)?),
+            |user, group| fchown(file.as_fd(), Some(user), Some(group)),
+        )
+    }
+
+    /// Sets them on what a path leads to.
+    pub(super) fn apply_to_path(&self, path: &Path) -> Result<(), Stop> {
+        let follow = UtimensatFlags::FollowSymlink;
+        self.apply(
+            |size| Ok(truncate(path, size)?),
+            |mode| std::fs::set_permissions(path, Permissions::from_mode(mode)),
+            |accessed, changed| Ok(utimensat(AT_FDCWD, path, &accessed, &changed, follow)?),
+            |user, group| chown(path, Some(user), Some(group)),
+        )
+    }
+
+    /// Sets them on a path itself, also when it is a symbolic link (`lsetstat@openssh.com`).
+    ///
+    /// A link has no size to set, and on Linux no mode either.
+    pub(super) fn apply_to_link(&self, path: &Path) -> Result<(), Stop> {
+        if self.size.is_some() {
+            return Err(Status::BadMessage.into());
+        }
+        let here = UtimensatFlags::NoFollowSymlink;
+        let chmod = |mode| {
+            let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+            Ok(fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?)
+        };
+        self.apply(
+            |_| Ok(()),
+            chmod,
+            |accessed, changed| Ok(utimensat(AT_FDCWD, path, &accessed, &changed, here)?),
+            |user, group| std::os::unix::fs::lchown(path, Some(user), Some(group)),
+        )
+    }
+
+    /// Sets what was asked for in OpenSSH's order. One that fails does not keep the others from being
+    /// tried; the last failure is the answer.
+    fn apply(
+        &self,
+        resize: impl FnOnce(libc::off_t) -> io::Result<()>,
+        chmod: impl FnOnce(u32) -> io::Result<()>,
+        touch: impl FnOnce(TimeSpec, TimeSpec) -> io::Result<()>,
+        chown: impl FnOnce(u32, u32) -> io::Result<()>,
+    ) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        let mut tried = |result: io::Result<()>| {
+            if result.is_err() {
+                outcome = result;
+            }
+        };
+        if let Some(size) = self.size {
+            // Past 2^63 it turns negative and the kernel says EINVAL.
+            tried(resize(size.cast_signed()));
+        }
+        if let Some(permissions) = self.permissions {
+            tried(chmod(permissions & 0o7777));
+        }
+        if let Some((accessed, changed)) = self.times {
+            tried(touch(TimeSpec::new(accessed.into(), 0), TimeSpec::new(changed.into(), 0)));
+        }
+        if let Some((user, group)) = self.owner {
+            tried(chown(user, group));
+        }
+        Ok(outcome?)
+    }
+}
+
+impl Reply<'_> {
+    /// The attributes of a file within a packet. Times are cut to 32 bits, as the protocol has them.
+    pub(super) fn metadata(&mut self, metadata: &Metadata) -> &mut Self {
+        self.uint32(SIZE | OWNER | PERMISSIONS | TIMES)
+            .uint64(metadata.size())
+            .uint32(metadata.uid())
+            .uint32(metadata.gid())
+            .uint32(metadata.mode())
+            .uint32(metadata.atime() as u32)
+            .uint32(metadata.mtime() as u32)
+    }
+
+    /// An `ATTRS`.
+    pub(super) fn attributes(&mut self, metadata: &Metadata) {
+        self.begin(kind::ATTRS).metadata(metadata).end();
+    }
+}

@@ -1,0 +1,120 @@
+//! Requests on paths.
+
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
+    path::Path,
+};
+
+use nix::errno::Errno;
+
+use super::{
+    attributes::Attributes,
+    expand::resolve,
+    server::Server,
+    status::{Status, Stop},
+    wire::{Reader, Reply},
+};
+
+impl Server {
+    pub(super) fn stat(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        reply.attributes(&fs::metadata(self.at(body.path()?))?);
+        Ok(())
+    }
+
+    pub(super) fn lstat(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        reply.attributes(&fs::symlink_metadata(self.at(body.path()?))?);
+        Ok(())
+    }
+
+    pub(super) fn setstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let path = self.at(body.path()?);
+        Attributes::read(body)?.apply_to_path(&path)
+    }
+
+    /// `lsetstat@openssh.com`.
+    pub(super) fn lsetstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let path = self.at(body.path()?);
+        Attributes::read(body)?.apply_to_link(&path)
+    }
+
+    pub(super) fn remove(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        Ok(fs::remove_file(self.at(body.path()?))?)
+    }
+
+    pub(super) fn mkdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let path = self.at(body.path()?);
+        let mode = self.masked(Attributes::read(body)?.mode_or(0o777));
+        Ok(fs::DirBuilder::new().mode(mode).create(path)?)
+    }
+
+    pub(super) fn rmdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        Ok(fs::remove_dir(self.at(body.path()?))?)
+    }
+
+    /// The absolute path of a path whose last part need not exist. An empty one is the start.
+    pub(super) fn realpath(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        let path = body.text()?;
+        let path = if path.is_empty() { b"." } else { path };
+        reply.name(&resolve(&self.start, path)?);
+        Ok(())
+    }
+
+    /// Renames, but not over what exists: draft-ietf-secsh-filexfer-02 section 6.5.
+    pub(super) fn rename(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let (old, new) = (body.path()?, body.path()?);
+        let (old, new) = (self.at(old), self.at(new));
+        if !fs::symlink_metadata(&old)?.is_file() {
+            return rename_unless_taken(&old, &new);
+        }
+        // A link fails when the new name is taken, without a moment between the look and the deed.
+        match fs::hard_link(&old, &new) {
+            Ok(()) => fs::remove_file(&old).map_err(|error| {
+                // The new name is taken back, so that nothing has happened.
+                let _ = fs::remove_file(&new);
+                error.into()
+            }),
+            Err(error) if has_no_links(&error) => rename_unless_taken(&old, &new),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `posix-rename@openssh.com`.
+    pub(super) fn posix_rename(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let (old, new) = (body.path()?, body.path()?);
+        Ok(fs::rename(self.at(old), self.at(new))?)
+    }
+
+    /// `hardlink@openssh.com`.
+    pub(super) fn hardlink(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let (old, new) = (body.path()?, body.path()?);
+        Ok(fs::hard_link(self.at(old), self.at(new))?)
+    }
+
+    pub(super) fn readlink(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        let target = fs::read_link(self.at(body.path()?))?;
+        reply.name(target.as_os_str().as_bytes());
+        Ok(())
+    }
+
+    /// Makes a link. The target comes first, as OpenSSH has it and clients expect it; the draft has the
+    /// link first.
+    pub(super) fn symlink(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
+        let (target, link) = (body.path()?, body.path()?);
+        Ok(std::os::unix::fs::symlink(target, self.at(link))?)
+    }
+}
+
+/// A look at the new name, then a rename. Where links are not to be had there is nothing better.
+fn rename_unless_taken(old: &Path, new: &Path) -> Result<(), Stop> {
+    if fs::metadata(new).is_ok() {
+        return Err(Status::Failure.into());
+    }
+    Ok(fs::rename(old, new)?)
+}
+
+/// Whether a link failed because the file system has none, or not between these two places.
+fn has_no_links(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EXDEV | Errno::EPERM))
+}

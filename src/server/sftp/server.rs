@@ -1,0 +1,233 @@
+//! The server: one request in, one reply out.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::{
+    MAX_PACKET,
+    handles::{Closed, Handles},
+    longname::Names,
+    status::{Status, Stop},
+    wire::{Reader, Reply, kind},
+};
+
+/// What is called when a file or directory is closed.
+type OnClose = Box<dyn FnMut(&Closed<'_>) + Send>;
+
+/// How a server behaves.
+#[derive(Default)]
+pub struct Options {
+    /// Refuses all that changes anything, as `sftp-server -R`.
+    pub read_only: bool,
+    /// Requests that are refused, as `sftp-server -P`, by the names that `sftp-server -Q requests` shows.
+    pub denied: Vec<String>,
+    /// When it is set, only these requests are carried out, as `sftp-server -p`.
+    pub allowed: Option<Vec<String>>,
+    /// Bits that are taken from the mode of what is created, on top of the process's own umask. To
+    /// allow more than the process does, set the process's umask.
+    pub umask: Option<u32>,
+    /// Where relative paths start, as `sftp-server -d`. Where it is missing, it is the process's
+    /// working directory. The process's own is never changed.
+    pub start: PathBuf,
+    /// What `~` stands for, and the home of the unnamed user.
+    pub home: PathBuf,
+    /// The most handles that may be open at once; unless set, the limit on open files less 5, as
+    /// OpenSSH announces it.
+    pub max_handles: Option<u64>,
+    /// Told of each file and directory that is closed, also of those the client left open.
+    pub on_close: Option<OnClose>,
+}
+
+/// What ends a connection: the stream of requests cannot be followed further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// A packet longer than [`MAX_PACKET`] was announced.
+    #[error("the client announced a packet of {0} bytes, more than the {MAX_PACKET} that are allowed")]
+    TooLong(u32),
+    /// A field goes on after its packet has ended.
+    #[error("a request ended in the middle of a field")]
+    Truncated,
+    /// More extended attributes than OpenSSH takes.
+    #[error("a request has {0} extended attributes")]
+    Attributes(u32),
+    /// A request came before `INIT`.
+    #[error("the client sent request {0} before it said which version it speaks")]
+    BeforeInit(u8),
+}
+
+/// A server of one client.
+///
+/// Every request is carried out before [`Self::receive`] returns, with blocking system calls. Nothing
+/// is kept but the open handles and the names of users and groups.
+pub struct Server {
+    pub(super) options: Options,
+    /// The physical path that relative paths start from.
+    pub(super) start: PathBuf,
+    pub(super) handles: Handles,
+    pub(super) names: Names,
+    /// The version the client said it speaks, once it has.
+    version: Option<u32>,
+}
+
+impl Server {
+    /// A server that waits for `INIT`.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let start = std::fs::canonicalize(&options.start)
+            .or_else(|_| std::env::current_dir())
+            .unwrap_or_else(|_| PathBuf::from("/"));
+        let most = options.max_handles.unwrap_or_else(open_files);
+        let handles = Handles::new(usize::try_from(most).unwrap_or(usize::MAX));
+        Self { options, start, handles, names: Names::default(), version: None }
+    }
+
+    /// Carries out one request and appends its reply, framed, to `out`.
+    ///
+    /// The packet is a request without the four bytes of its length. What a client did wrong is
+    /// answered; `INIT` and every later request have exactly one reply.
+    ///
+    /// # Errors
+    /// [`Fatal`] when the packet is not a request. Nothing is appended then, and the connection should
+    /// end once the replies before have been sent.
+    pub fn receive(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Result<(), Fatal> {
+        if packet.len() > MAX_PACKET {
+            return Err(Fatal::TooLong(u32::try_from(packet.len()).unwrap_or(u32::MAX)));
+        }
+        let start = out.len();
+        let mut body = Reader(packet);
+        let request = body.byte()?;
+        if request == kind::INIT {
+            return self.init(&mut body, out);
+        }
+        let version = self.version.ok_or(Fatal::BeforeInit(request))?;
+        let mut reply = Reply::new(out, body.uint32()?);
+        let answer = if self.refuses(request) {
+            Err(Status::PermissionDenied.into())
+        } else {
+            self.answer(request, &mut body, &mut reply)
+        };
+        match answer {
+            // What has no answer of its own has succeeded.
+            Ok(()) if reply.length() == 0 => Err(Stop::from(Status::Ok)),
+            other => other,
+        }
+        .or_else(|stop| match stop {
+            Stop::Status(status, message) => {
+                reply.status(status, message, version);
+                Ok(())
+            }
+            Stop::Fatal(fatal) => {
+                reply.out.truncate(start);
+                Err(fatal)
+            }
+        })
+    }
+
+    fn init(&mut self, body: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Fatal> {
+        self.version = Some(body.uint32()?);
+        // The version takes the place of an id.
+        let mut reply = Reply::new(out, 3);
+        reply.begin(kind::VERSION);
+        for (name, version) in self.extensions() {
+            reply.string(name.as_bytes()).string(version.as_bytes());
+        }
+        reply.end();
+        Ok(())
+    }
+
+    /// Whether a request of this name, which changes something or does not, is carried out.
+    pub(super) fn permits(&self, name: &str, changes: bool) -> bool {
+        let Options { read_only, denied, allowed, .. } = &self.options;
+        let listed = |list: &Vec<String>| list.iter().any(|one| one == name);
+        !(*read_only && changes || listed(denied)) && allowed.as_ref().is_none_or(listed)
+    }
+
+    /// Whether a packet of this type may not be carried out. `EXTENDED` decides for itself, and so does
+    /// `OPEN` whether it changes something.
+    fn refuses(&self, request: u8) -> bool {
+        let (name, changes) = match request {
+            kind::OPEN => ("open", false),
+            kind::CLOSE => ("close", false),
+            kind::READ => ("read", false),
+            kind::WRITE => ("write", true),
+            kind::LSTAT => ("lstat", false),
+            kind::FSTAT => ("fstat", false),
+            kind::SETSTAT => ("setstat", true),
+            kind::FSETSTAT => ("fsetstat", true),
+            kind::OPENDIR => ("opendir", false),
+            kind::READDIR => ("readdir", false),
+            kind::REMOVE => ("remove", true),
+            kind::MKDIR => ("mkdir", true),
+            kind::RMDIR => ("rmdir", true),
+            kind::REALPATH => ("realpath", false),
+            kind::STAT => ("stat", false),
+            kind::RENAME => ("rename", true),
+            kind::READLINK => ("readlink", false),
+            kind::SYMLINK => ("symlink", true),
+            _ => return false,
+        };
+        !self.permits(name, changes)
+    }
+
+    fn answer(&mut self, request: u8, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        match request {
+            kind::OPEN => self.open(body, reply),
+            kind::CLOSE => self.close(body),
+            kind::READ => self.read(body, reply),
+            kind::WRITE => self.write(body),
+            kind::LSTAT => self.lstat(body, reply),
+            kind::FSTAT => self.fstat(body, reply),
+            kind::SETSTAT => self.setstat(body),
+            kind::FSETSTAT => self.fsetstat(body),
+            kind::OPENDIR => self.opendir(body, reply),
+            kind::READDIR => self.readdir(body, reply),
+            kind::REMOVE => self.remove(body),
+            kind::MKDIR => self.mkdir(body),
+            kind::RMDIR => self.rmdir(body),
+            kind::REALPATH => self.realpath(body, reply),
+            kind::STAT => self.stat(body, reply),
+            kind::RENAME => self.rename(body),
+            kind::READLINK => self.readlink(body, reply),
+            kind::SYMLINK => self.symlink(body),
+            kind::EXTENDED => self.extended(body, reply),
+            // OpenSSH says nothing, and a client that waits for an answer waits for good.
+            _ => Err(Status::Unsupported.into()),
+        }
+    }
+
+    /// A path as the kernel is to be asked for it. An empty one stays empty, so that it names nothing.
+    pub(super) fn at<'p>(&self, path: &'p Path) -> Cow<'p, Path> {
+        if path.is_absolute() || path.as_os_str().is_empty() {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(self.start.join(path))
+        }
+    }
+
+    /// The mode to create with.
+    pub(super) fn masked(&self, mode: u32) -> u32 {
+        mode & !self.options.umask.unwrap_or(0)
+    }
+
+    /// The number of handles a client may have open.
+    pub(super) fn max_handles(&self) -> u64 {
+        self.options.max_handles.unwrap_or_else(open_files)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(on_close) = &mut self.options.on_close {
+            self.handles.iter().for_each(|handle| on_close(&handle.closed(true)));
+        }
+    }
+}
+
+/// How many files the process may open, less those that OpenSSH takes as open already.
+fn open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft.saturating_sub(5))
+}

@@ -1,6 +1,7 @@
 //! Backends: where the host takes a session.
 
 use std::{
+    ffi::OsString,
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
@@ -32,7 +33,7 @@ const LOCAL_SSHD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LO
 /// What the user asked for: `auto` or a backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// The local SSH server if there is one.
+    /// The local SSH server if there is one, else the built-in one.
     #[default]
     Auto,
     /// This one.
@@ -48,32 +49,36 @@ pub enum Backend {
     Unix(PathBuf),
     /// A shell command that speaks SSH on a socket that is its stdin and stdout.
     Exec(String),
+    /// The built-in SSH server, a process a session.
+    Builtin,
+}
+
+/// For whom a backend is connected, and by what means.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// Whose session it is; none for the host's own questions.
+    pub identity: Option<&'a Identity>,
+    /// The login that they need no further proof for at the built-in server.
+    pub login: Option<&'a str>,
+    /// The command of the built-in server: a program and its arguments.
+    pub builtin: &'a [OsString],
 }
 
 /// A backend that could not be read, or was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
     /// Not a backend.
-    #[error("`{0}` is not a backend\nuse auto, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND")]
+    #[error("`{0}` is not a backend\nuse auto, builtin, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND")]
     Unknown(String),
-    /// `auto` found nothing.
-    #[error(
-        "no ssh server answers at 127.0.0.1:22\nstart sshd, or say where it is: --backend tcp:ADDRESS:PORT, unix:PATH or 'exec:/usr/sbin/sshd -i'"
-    )]
-    NoneFound,
 }
 
 impl BackendChoice {
-    /// Settles what `auto` stands for.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError::NoneFound`] when there is no SSH server at 127.0.0.1:22.
-    pub async fn settle(&self) -> Result<Backend, BackendError> {
+    /// Settles what `auto` stands for: an SSH server at 127.0.0.1:22, or the built-in one.
+    pub async fn settle(&self) -> Backend {
         match self {
-            Self::Fixed(backend) => Ok(backend.clone()),
-            Self::Auto if answers_ssh(LOCAL_SSHD).await => Ok(Backend::Tcp(LOCAL_SSHD)),
-            Self::Auto => Err(BackendError::NoneFound),
+            Self::Fixed(backend) => backend.clone(),
+            Self::Auto if answers_ssh(LOCAL_SSHD).await => Backend::Tcp(LOCAL_SSHD),
+            Self::Auto => Backend::Builtin,
         }
     }
 }
@@ -105,6 +110,9 @@ impl FromStr for Backend {
 
     fn from_str(text: &str) -> Result<Self, BackendError> {
         let unknown = || BackendError::Unknown(text.to_owned());
+        if text == "builtin" {
+            return Ok(Self::Builtin);
+        }
         match text.split_once(':').ok_or_else(unknown)? {
             ("tcp", addr) => addr.parse().map(Self::Tcp).map_err(|_| unknown()),
             ("unix", path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
@@ -120,6 +128,7 @@ impl fmt::Display for Backend {
             Self::Tcp(addr) => write!(f, "tcp:{addr}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Exec(command) => write!(f, "exec:{command}"),
+            Self::Builtin => f.write_str("builtin"),
         }
     }
 }
@@ -142,20 +151,26 @@ impl Backend {
             Self::Tcp(_) => BackendKind::Tcp,
             Self::Unix(_) => BackendKind::Unix,
             Self::Exec(_) => BackendKind::Exec,
+            Self::Builtin => BackendKind::Builtin,
         }
     }
 
-    /// Connects it for a session of this identity, or for the host's own questions.
+    /// Connects it.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] whose sentence says what is wrong with the SSH server.
-    pub async fn connect(&self, identity: Option<&Identity>) -> Result<BackendStream, Refusal> {
+    pub async fn connect(&self, caller: Caller<'_>) -> Result<BackendStream, Refusal> {
         let connecting = async {
             match self {
-                Self::Tcp(addr) => connect_tcp(*addr, identity).await.map(BackendStream::of_tcp),
+                Self::Tcp(addr) => connect_tcp(*addr, caller.identity).await.map(BackendStream::of_tcp),
                 Self::Unix(path) => UnixStream::connect(path).await.map(BackendStream::of_unix),
-                Self::Exec(command) => spawn(command, identity),
+                Self::Exec(command) => {
+                    let mut shell = Command::new("/bin/sh");
+                    shell.arg("-c").arg(format!("exec {command}"));
+                    spawn(shell, caller.identity)
+                }
+                Self::Builtin => spawn(builtin(caller)?, caller.identity),
             }
         };
         match timeout(CONNECT_DEADLINE, connecting).await {
@@ -181,6 +196,7 @@ impl Backend {
             Self::Exec(_) => {
                 (format!("the host's ssh server command {what}"), "the host's --backend command runs")
             }
+            Self::Builtin => (format!("the host's built-in ssh server {what}"), "`irosh sshd` can be run"),
         };
         Refusal::new(RefusalCode::Backend, format!("{server}\non the host, check that {next}"))
     }
@@ -213,25 +229,30 @@ async fn connect_tcp(addr: SocketAddr, identity: Option<&Identity>) -> io::Resul
 pub struct BackendChild(Option<Child>);
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does.
-fn spawn(command: &str, identity: Option<&Identity>) -> io::Result<BackendStream> {
+fn spawn(mut command: Command, identity: Option<&Identity>) -> io::Result<BackendStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let theirs: OwnedFd = theirs.into();
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(format!("exec {command}"))
-        .stdin(Stdio::from(theirs.try_clone()?))
-        .stdout(Stdio::from(theirs))
-        .process_group(0);
+    command.stdin(Stdio::from(theirs.try_clone()?)).stdout(Stdio::from(theirs)).process_group(0);
     if let Some(identity) = identity {
-        shell.env("IROSH_PEER", identity.fingerprint());
+        command.env("IROSH_PEER", identity.fingerprint());
     }
-    let child = shell.spawn()?;
-    // The command line holds the other copies of its end of the socketpair.
-    drop(shell);
+    let child = command.spawn()?;
+    // The command holds the other copies of its end of the socketpair.
+    drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
     Ok(BackendStream { child: Some(BackendChild(Some(child))), ..stream })
+}
+
+/// The built-in server's command, with the login that the caller needs no proof for.
+fn builtin(caller: Caller<'_>) -> io::Result<Command> {
+    let (program, arguments) = caller.builtin.split_first().ok_or(io::ErrorKind::NotFound)?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Some(login) = caller.login {
+        command.arg(format!("--login={login}"));
+    }
+    Ok(command)
 }
 
 impl Drop for BackendChild {
@@ -258,9 +279,13 @@ impl Drop for BackendChild {
 mod tests {
     use super::*;
 
+    const NOBODY: Caller<'static> = Caller { identity: None, login: None, builtin: &[] };
+
     #[test]
     fn backends_are_read_and_printed() {
-        for text in ["tcp:127.0.0.1:22", "tcp:[::1]:2222", "unix:/run/sshd.sock", "exec:/usr/sbin/sshd -i"] {
+        for text in
+            ["builtin", "tcp:127.0.0.1:22", "tcp:[::1]:2222", "unix:/run/sshd.sock", "exec:/usr/sbin/sshd -i"]
+        {
             assert_eq!(text.parse::<Backend>().expect(text).to_string(), text);
         }
         assert_eq!("auto".parse(), Ok(BackendChoice::Auto));
@@ -273,12 +298,12 @@ mod tests {
     #[tokio::test]
     async fn a_refused_backend_is_a_sentence() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("addr");
-        let refusal = Backend::Tcp(free).connect(None).await.err().expect("refused");
+        let refusal = Backend::Tcp(free).connect(NOBODY).await.err().expect("refused");
         assert!(
             refusal.sentence.starts_with(&format!("the host's ssh server at {free} refused the connection")),
             "{refusal}"
         );
-        let missing = Backend::Unix("/nonexistent/sock".into()).connect(None).await.err().expect("refused");
+        let missing = Backend::Unix("/nonexistent/sock".into()).connect(NOBODY).await.err().expect("refused");
         assert!(missing.sentence.contains("/nonexistent/sock does not exist"), "{missing}");
     }
 }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::{
     admission::{Admission, Admitted},
-    backend::{Backend, BackendStream},
+    backend::{Backend, BackendStream, Caller},
     event::Event,
     peers::Identity,
     registry::{ConnectionPlace, Standing},
@@ -331,7 +331,10 @@ impl Leg {
                 return Err(going_away());
             }
             let place = self.place.start(&limits)?;
-            let stream = self.backend.connect(Some(&self.admitted.peer.identity)).await?;
+            let peer = &self.admitted.peer;
+            let login = peer.options.login.as_deref();
+            let caller = Caller { identity: Some(&peer.identity), login, builtin: &self.shared.builtin };
+            let stream = self.backend.connect(caller).await?;
             Ok((place, stream))
         };
         let (place, stream) = match opened.await {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex},
@@ -20,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::backend::{Backend, BackendStream};
+use super::backend::{Backend, BackendStream, Caller};
 
 /// How long the server may take to show one key.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ impl HostKeys {
     ///
     /// A server that does not answer now keeps the keys that it had. Where OpenSSH's key files have
     /// changed, the old answer counts for nothing.
-    pub(super) fn ask(&self, backend: &Backend) {
+    pub(super) fn ask(&self, backend: &Backend, builtin: &[OsString]) {
         let files = key_files(Path::new(OPENSSH_FOLDER));
         let due = self.0.send_if_modified(|asked| {
             if asked.files != files {
@@ -67,9 +68,9 @@ impl HostKeys {
             due
         });
         if due {
-            let (asked, backend) = (self.0.clone(), backend.clone());
+            let (asked, backend, builtin) = (self.0.clone(), backend.clone(), builtin.to_vec());
             tokio::spawn(async move {
-                let keys = scan(&backend).await;
+                let keys = scan(&backend, &builtin).await;
                 asked.send_modify(|asked| {
                     if keys.is_empty() {
                         tracing::warn!("{backend} does not answer as an ssh server (sshd needs -i there, if it is a command)");
@@ -106,10 +107,10 @@ impl HostKeys {
 /// there is a key that the server has shown.
 ///
 /// Returns key blobs (RFC 4253 section 6.6), none when the server cannot be asked.
-async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
+async fn scan(backend: &Backend, builtin: &[OsString]) -> Vec<Vec<u8>> {
     let mut keys = BTreeSet::new();
     for algorithm in [Algorithm::Ed25519, Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }] {
-        match timeout(DEADLINE, ask(backend, algorithm.clone())).await {
+        match timeout(DEADLINE, ask(backend, builtin, algorithm.clone())).await {
             Ok(Some(key)) => keys.extend(key.to_bytes()),
             Ok(None) => tracing::debug!(%algorithm, "the ssh server shows no key of this type"),
             Err(_) => break,
@@ -122,8 +123,8 @@ async fn scan(backend: &Backend) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
-async fn ask(backend: &Backend, algorithm: Algorithm) -> Option<PublicKey> {
-    let mut stream = backend.connect(None).await.ok()?;
+async fn ask(backend: &Backend, builtin: &[OsString], algorithm: Algorithm) -> Option<PublicKey> {
+    let mut stream = backend.connect(Caller { identity: None, login: None, builtin }).await.ok()?;
     let (lent, mut ours) = tokio::io::duplex(64 << 10);
     let talk = async {
         let _ = copy_bidirectional(&mut ours, &mut stream).await;

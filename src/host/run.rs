@@ -1,6 +1,7 @@
 //! A running host.
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -52,6 +53,9 @@ pub struct HostOptions {
     pub network: Network,
     /// What takes its sessions.
     pub backend: Backend,
+    /// The command that speaks SSH on a socket that is its stdin and stdout, for [`Backend::Builtin`]:
+    /// `irosh sshd`, as a program and its arguments.
+    pub builtin: Vec<OsString>,
     /// Who reaches SSH.
     pub access: Access,
     /// The name that peers are told.
@@ -96,6 +100,7 @@ pub struct Host {
 pub(super) struct Shared {
     pub(super) admission: Admission,
     pub(super) backend: Backend,
+    pub(super) builtin: Vec<OsString>,
     pub(super) name: String,
     pub(super) limits: RwLock<LimitSettings>,
     pub(super) registry: Registry,
@@ -123,13 +128,14 @@ impl Host {
     ///
     /// [`HostError`], each with what to do.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
-        let HostOptions { paths, network, backend, access, name, limits, events } = options;
+        let HostOptions { paths, network, backend, builtin, access, name, limits, events } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
         let endpoint = bind_again(&paths, &network, &key).await?;
         let shared = Shared {
             admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
             backend,
+            builtin,
             name,
             limits: RwLock::new(limits),
             registry: Registry::default(),
@@ -169,7 +175,7 @@ impl Host {
     pub async fn run(self) {
         let Self { endpoint, presence, shared } = self;
         let stop = shared.stop.clone();
-        shared.host_keys.ask(&shared.backend);
+        shared.host_keys.ask(&shared.backend, &shared.builtin);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
         loop {
@@ -208,7 +214,7 @@ impl Shared {
 
     /// The SSH host keys of the backend, as far as they are known within `wait`.
     pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
-        self.host_keys.ask(&self.backend);
+        self.host_keys.ask(&self.backend, &self.builtin);
         self.host_keys.known(wait).await
     }
 

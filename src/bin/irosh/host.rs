@@ -1,6 +1,6 @@
 //! `irosh host`.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use anyhow::Context;
 use irosh::{
@@ -15,7 +15,7 @@ use super::NetworkArguments;
 
 #[derive(clap::Args)]
 pub(super) struct HostArguments {
-    /// Where sessions go: auto, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND
+    /// Where sessions go: auto, builtin, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND
     #[arg(long)]
     backend: Option<BackendChoice>,
     /// Who reaches ssh: invited (peers and invites) or open (anybody; ssh still asks who they are)
@@ -46,11 +46,12 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     let HostArguments { backend, access, name, network, json } = arguments;
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
-    let backend = backend.or(settings.backend).unwrap_or_default().settle().await?;
+    let backend = backend.or(settings.backend).unwrap_or_default().settle().await;
     let options = HostOptions {
         paths: paths.clone(),
         network: NetworkChoice::from(network).or(file),
         backend,
+        builtin: builtin_server(&paths)?,
         access: access.or(settings.access).unwrap_or_default(),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
@@ -65,6 +66,13 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     signals.abort();
     watchdog.abort();
     Ok(())
+}
+
+/// This program, as the SSH server of one session.
+fn builtin_server(paths: &Paths) -> anyhow::Result<Vec<OsString>> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let system = (*paths == Paths::of_system()).then(|| OsString::from("--system"));
+    Ok([program.into_os_string()].into_iter().chain(system).chain([OsString::from("sshd")]).collect())
 }
 
 fn tell(json: bool, event: &Event) {

@@ -29,7 +29,7 @@ pub(super) struct InviteArguments {
     /// How many peers it may admit
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     uses: u32,
-    /// The login that the peer needs no further proof for at the built-in server (for later versions)
+    /// The login that the peer needs no further proof for at the built-in server
     #[arg(long)]
     login: Option<String>,
     /// Print a JSON object

@@ -9,7 +9,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &[u8]| {
-    let read = AuthorizedKeys::parse(file, &TimeZone::UTC);
+    let utc = TimeZone::UTC;
+    let read = AuthorizedKeys::parse(file, &utc);
     let lines = file.split(|&byte| byte == b'\n').count();
     assert!(read.entries.len() + read.refused.len() <= lines);
     for entry in read.entries.iter().take(20) {
@@ -17,9 +18,9 @@ fuzz_target!(|file: &[u8]| {
         let _ = entry.options.check(Timestamp::UNIX_EPOCH, Whence::default(), true);
         // Looking for one key finds what reading all finds.
         let authority = entry.options.cert_authority;
-        let mut found =
-            AuthorizedKeys::find(file, &entry.key, authority, &TimeZone::UTC).filter_map(Result::ok);
+        let mut found = AuthorizedKeys::find(file, &entry.key, authority, &utc).filter_map(Result::ok);
         assert!(found.any(|found| found == *entry));
+        drop(found);
     }
     let (found, _) = Principal::find(file, &["a".to_owned(), "root".to_owned()], &TimeZone::UTC);
     assert!(found.is_none_or(|found| ["a", "root"].contains(&found.name.as_str())));

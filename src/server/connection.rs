@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
-    keys::ssh_key::Certificate,
+    keys::ssh_key::{Algorithm, Certificate},
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     authentication: Authentication,
     banner: Option<String>,
     login: Option<Arc<Login>>,
+    /// The signature algorithm of the last offer, which russh does not repeat with a certificate.
+    offered: Option<Algorithm>,
     /// Told when somebody is in.
     entered: CancellationToken,
     inboxes: Inboxes,
@@ -47,6 +49,7 @@ impl Connection {
             authentication,
             banner,
             login: None,
+            offered: None,
             entered,
             inboxes: Inboxes::default(),
             sessions: Sessions::default(),
@@ -119,6 +122,7 @@ impl Handler for Connection {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
+        self.offered = Some(offer.algorithm.clone());
         let offer =
             Offer { key: offer.public_key, algorithm: offer.algorithm, certificate: offer.certificate };
         Ok(self.authentication.offered(user, &offer).await)
@@ -135,8 +139,7 @@ impl Handler for Connection {
         certificate: &Certificate,
     ) -> Result<Auth, Self::Error> {
         let key = certificate.public_key().clone().into();
-        // The signature has been checked against the algorithm that was offered.
-        let algorithm = certificate.algorithm();
+        let algorithm = self.offered.take().unwrap_or_else(|| certificate.algorithm());
         let offer = Offer { key: &key, algorithm: &algorithm, certificate: Some(certificate) };
         Ok(self.authentication.proven(user, &offer).await)
     }

@@ -11,6 +11,7 @@ use super::{
     config::{Config, tokens::Tokens},
     host_port::HostPort,
     key_options::KeyOptions,
+    origin::Origin,
 };
 
 /// Who came in, and by what right.
@@ -24,6 +25,7 @@ pub(super) struct Login {
     pub(super) steps: Vec<String>,
     /// The file that holds those steps, where ExposeAuthInfo asks for one.
     pub(super) steps_file: Option<PathBuf>,
+    pub(super) origin: Option<Origin>,
 }
 
 impl Login {

@@ -32,6 +32,7 @@ pub mod key_options;
 mod keys;
 mod login;
 pub(crate) mod option_list;
+mod origin;
 pub mod pattern;
 pub mod revoked;
 mod sessions;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::{SetPasswordError, set_password};
 pub use keys::HostKeyError;
+pub use origin::Origin;
 
 use auth::{Authentication, PasswordFile};
 use channel::WINDOW;
@@ -75,6 +77,8 @@ pub struct ServeOptions {
     pub password: Option<PathBuf>,
     /// A login that needs no further proof: whoever started the server knows that it is them.
     pub vouched_login: Option<String>,
+    /// Where the client comes from, if it came over TCP.
+    pub origin: Option<Origin>,
 }
 
 /// A connection ended otherwise than by its client's goodbye.
@@ -107,12 +111,16 @@ where
     let config = options.config.server();
     let host_keys = HostKeys::load(&config, &options.host_key)?;
     let passwords = PasswordFile::new(options.password);
-    let authentication = Authentication::new(options.config, options.vouched_login, passwords);
+    let authentication =
+        Authentication::new(options.config, options.vouched_login, passwords, options.origin);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = CancellationToken::new();
     let connection = Connection::new(authentication, banner(&config), entered.clone());
     let (stream, drain) = elastic::elastic(reader, writer);
 
+    // Whoever started this process may have told the kernel to forget children that end. A handler
+    // changes that, before there is a child.
+    let _children = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child());
     let serving = async {
         let session = russh::server::run_stream(russh, stream, connection).await?;
         session.await

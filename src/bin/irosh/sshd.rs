@@ -3,6 +3,7 @@
 use std::{
     fs::OpenOptions,
     io::{IsTerminal, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +13,7 @@ use irosh::{
     files::Paths,
     host::{HostSettings, load_settings},
     server::{
-        ServeOptions,
+        Origin, ServeOptions,
         config::{Connection, SshdConfig},
         serve, set_password, sftp,
     },
@@ -79,6 +80,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         host_key: paths.ssh_host_key(),
         password: Some(paths.password()),
         vouched_login: arguments.login,
+        origin: origin(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
@@ -88,6 +90,13 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     // A file that is being read from a dead disk keeps nobody waiting.
     runtime.shutdown_background();
     served
+}
+
+/// The addresses of stdin, where inetd or the like has handed over a TCP connection.
+fn origin() -> Option<Origin> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
+    let stream = std::net::TcpStream::from(stdin);
+    Some(Origin::new(stream.peer_addr().ok()?, stream.local_addr().ok()?))
 }
 
 fn load(paths: &Paths, arguments: &SshdArguments) -> anyhow::Result<SshdConfig> {
@@ -121,8 +130,9 @@ fn include(pattern: &str) -> std::io::Result<Vec<(String, String)>> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let known = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            irosh::server::pattern::matches_pattern(&known, &name)
-                && !(known.starts_with('.') && !name.starts_with('.'))
+            // As in a shell, a dot at the start is only matched by one.
+            let hidden = known.starts_with('.') && !name.starts_with('.');
+            !hidden && irosh::server::pattern::matches_pattern(&known, &name)
         })
         .collect();
     paths.sort();

@@ -8,7 +8,7 @@ use russh::keys::{
 
 use super::{
     command, files,
-    keys::{Offer, WHENCE, tokens},
+    keys::{Offer, tokens},
 };
 use crate::server::{
     account::Account,
@@ -18,7 +18,7 @@ use crate::server::{
         Config,
         tokens::{CertificateTokens, Tokens},
     },
-    key_options::{CertificateError, CommandsDiffer, KeyOptions, Refusal},
+    key_options::{CertificateError, CommandsDiffer, KeyOptions, Refusal, Whence},
 };
 
 /// A certificate does not admit.
@@ -43,8 +43,8 @@ pub(super) fn fingerprint(certificate: &Certificate) -> String {
 pub(super) async fn by_trusted_authority(
     account: &Account,
     config: &Config,
-    offer: &Offer<'_>,
-    signed: &Certificate,
+    (offer, signed): (&Offer<'_>, &Certificate),
+    whence: Whence<'_>,
 ) -> Option<KeyOptions> {
     let path = config.trusted_user_ca_keys.as_ref()?;
     let trusted = std::fs::read(path).inspect_err(|error| tracing::warn!("{path}: {error}")).ok()?;
@@ -56,7 +56,7 @@ pub(super) async fn by_trusted_authority(
     }
     let admitted = async {
         let own = KeyOptions::from_certificate(signed)?;
-        own.check(Timestamp::now(), WHENCE, false)?;
+        own.check(Timestamp::now(), whence, false)?;
         let names = signed.valid_principals();
         if names.is_empty() {
             return Err(NotAdmitted::Principals);
@@ -64,7 +64,7 @@ pub(super) async fn by_trusted_authority(
         match of_principals(account, config, offer, signed).await {
             Listed::Nothing if names.contains(&account.name) => Ok(own),
             Listed::By(options) => {
-                options.check(Timestamp::now(), WHENCE, false)?;
+                options.check(Timestamp::now(), whence, false)?;
                 Ok(options.merge(&own)?)
             }
             Listed::Nothing | Listed::Nobody => Err(NotAdmitted::Principals),
@@ -78,9 +78,10 @@ pub(super) fn by_line(
     account: &Account,
     line: &KeyOptions,
     signed: &Certificate,
+    whence: Whence<'_>,
 ) -> Result<KeyOptions, NotAdmitted> {
     let own = KeyOptions::from_certificate(signed)?;
-    own.check(Timestamp::now(), WHENCE, false)?;
+    own.check(Timestamp::now(), whence, false)?;
     let names = signed.valid_principals();
     let named = match line.names_one_of(names) {
         Some(named) => named,
@@ -108,7 +109,7 @@ enum Listed {
     /// There is no list.
     Nothing,
     /// One of the certificate's is on it.
-    By(KeyOptions),
+    By(Box<KeyOptions>),
     /// None is.
     Nobody,
 }
@@ -132,7 +133,7 @@ async fn of_principals(
             && let Some(content) = files::read_of_user(account, &path, config.strict_modes)
             && let Some(options) = find(&content, &path)
         {
-            return Listed::By(options);
+            return Listed::By(Box::new(options));
         }
     }
     if let (Some(line), Some(user)) =
@@ -143,7 +144,7 @@ async fn of_principals(
         if let Some(printed) = command::output(line, user, account, &tokens).await
             && let Some(options) = find(&printed, "AuthorizedPrincipalsCommand")
         {
-            return Listed::By(options);
+            return Listed::By(Box::new(options));
         }
     }
     listed

@@ -19,9 +19,8 @@ pub(super) async fn output(line: &str, user: &str, account: &Account, tokens: &T
         tracing::warn!("{line}: {reason}");
         None
     };
-    let user = match tokens.expand(user).map(|name| User::from_name(&name)) {
-        Ok(Ok(Some(user))) => user,
-        _ => return wrong(format!("there is no user {user}")),
+    let Ok(Ok(Some(user))) = tokens.expand(user).map(|name| User::from_name(&name)) else {
+        return wrong(format!("there is no user {user}"));
     };
     let Some(words) = split_words(line, false) else {
         return wrong("a quote is not closed".to_owned());

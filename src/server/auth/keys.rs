@@ -58,11 +58,13 @@ pub(super) fn tokens(account: &Account) -> Tokens {
     Tokens::of_user(&account.name, &account.home.to_string_lossy(), account.uid.as_raw())
 }
 
-/// sshd's name for a client without an address, and nothing for `from=` to match.
-pub(super) const WHENCE: Whence<'static> = Whence { host: Some("UNKNOWN"), address: None };
-
 /// What may be done with what is offered; `None` where it admits nobody to this account.
-pub(super) async fn authorize(account: &Account, config: &Config, offer: &Offer<'_>) -> Option<KeyOptions> {
+pub(super) async fn authorize(
+    account: &Account,
+    config: &Config,
+    offer: &Offer<'_>,
+    whence: Whence<'_>,
+) -> Option<KeyOptions> {
     if let Some(path) = config.revoked_keys.as_ref().filter(|path| *path != "none")
         && is_revoked(path, offer)
     {
@@ -70,18 +72,18 @@ pub(super) async fn authorize(account: &Account, config: &Config, offer: &Offer<
         return None;
     }
     if let Some(signed) = offer.certificate {
-        let trusted = certificate::by_trusted_authority(account, config, offer, signed).await;
+        let trusted = certificate::by_trusted_authority(account, config, (offer, signed), whence).await;
         if trusted.is_some() {
             return trusted;
         }
     }
-    if let Some(options) = by_command(account, config, offer).await {
+    if let Some(options) = by_command(account, config, offer, whence).await {
         return Some(options);
     }
     config.authorized_keys_file.iter().find_map(|pattern| {
         let path = tokens(account).expand_path(pattern).ok()?;
         let content = files::read_of_user(account, &path, config.strict_modes)?;
-        in_file(&content, &path, account, offer)
+        in_file(&content, &path, account, offer, whence)
     })
 }
 
@@ -105,7 +107,13 @@ fn is_revoked(path: &str, offer: &Offer<'_>) -> bool {
 }
 
 /// The first line of a file that admits what is offered.
-fn in_file(content: &[u8], name: &str, account: &Account, offer: &Offer<'_>) -> Option<KeyOptions> {
+fn in_file(
+    content: &[u8],
+    name: &str,
+    account: &Account,
+    offer: &Offer<'_>,
+    whence: Whence<'_>,
+) -> Option<KeyOptions> {
     let zone = TimeZone::system();
     let wanted = match offer.certificate {
         Some(signed) => PublicKey::from(signed.signature_key().clone()),
@@ -119,12 +127,12 @@ fn in_file(content: &[u8], name: &str, account: &Account, offer: &Offer<'_>) -> 
                 continue;
             }
         };
-        if let Err(refusal) = entry.options.check(Timestamp::now(), WHENCE, offer.certificate.is_some()) {
+        if let Err(refusal) = entry.options.check(Timestamp::now(), whence, offer.certificate.is_some()) {
             tracing::info!("{name}:{}: {refusal}", entry.line);
             continue;
         }
         let Some(signed) = offer.certificate else { return Some(entry.options) };
-        match certificate::by_line(account, &entry.options, signed) {
+        match certificate::by_line(account, &entry.options, signed, whence) {
             Ok(options) => return Some(options),
             Err(reason) => tracing::info!("{name}:{}: {reason}", entry.line),
         }
@@ -132,9 +140,14 @@ fn in_file(content: &[u8], name: &str, account: &Account, offer: &Offer<'_>) -> 
     None
 }
 
-async fn by_command(account: &Account, config: &Config, offer: &Offer<'_>) -> Option<KeyOptions> {
+async fn by_command(
+    account: &Account,
+    config: &Config,
+    offer: &Offer<'_>,
+    whence: Whence<'_>,
+) -> Option<KeyOptions> {
     let line = config.authorized_keys_command.as_ref()?;
     let user = config.authorized_keys_command_user.as_ref()?;
     let printed = command::output(line, user, account, &offer.tokens(account)).await?;
-    in_file(&printed, "AuthorizedKeysCommand", account, offer)
+    in_file(&printed, "AuthorizedKeysCommand", account, offer, whence)
 }

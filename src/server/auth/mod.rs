@@ -21,8 +21,9 @@ use super::{
         Config, Connection, SshdConfig,
         value::{Method, MethodStep, RootLogin},
     },
-    key_options::KeyOptions,
+    key_options::{KeyOptions, Whence},
     login::Login,
+    origin::Origin,
 };
 
 pub(super) use keys::Offer;
@@ -35,6 +36,7 @@ pub(super) struct Authentication {
     /// The login that the one who started this server vouches for.
     vouched: Option<String>,
     passwords: PasswordFile,
+    origin: Option<Origin>,
     candidate: Option<Candidate>,
 }
 
@@ -49,16 +51,21 @@ struct Candidate {
 }
 
 impl Authentication {
-    pub(super) fn new(config: Arc<SshdConfig>, vouched: Option<String>, passwords: PasswordFile) -> Self {
-        Self { config, vouched, passwords, candidate: None }
+    pub(super) fn new(
+        config: Arc<SshdConfig>,
+        vouched: Option<String>,
+        passwords: PasswordFile,
+        origin: Option<Origin>,
+    ) -> Self {
+        Self { config, vouched, passwords, origin, candidate: None }
     }
 
     /// The candidate of this name; another name begins anew.
     fn candidate(&mut self, user: &str) -> &mut Candidate {
         if self.candidate.as_ref().is_none_or(|candidate| candidate.user != user) {
-            self.candidate = Some(Candidate::new(user, &self.config));
+            self.candidate = Some(Candidate::new(user, &self.config, self.origin.as_ref()));
         }
-        self.candidate.get_or_insert_with(|| Candidate::new(user, &self.config))
+        self.candidate.get_or_insert_with(|| Candidate::new(user, &self.config, self.origin.as_ref()))
     }
 
     /// `none`: succeeds where the login is vouched for, or nothing is asked; and says what methods there are.
@@ -74,8 +81,9 @@ impl Authentication {
 
     /// Whether a key or certificate that is offered could be used to log in.
     pub(super) async fn offered(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
+        let origin = self.origin.clone();
         let candidate = self.candidate(user);
-        match candidate.authorize(offer).await {
+        match candidate.authorize(offer, Origin::whence(origin.as_ref())).await {
             Some(_) => Auth::Accept,
             None => candidate.refuse(),
         }
@@ -83,8 +91,9 @@ impl Authentication {
 
     /// A key or certificate whose signature is right.
     pub(super) async fn proven(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
+        let origin = self.origin.clone();
         let candidate = self.candidate(user);
-        let Some(options) = candidate.authorize(offer).await else {
+        let Some(options) = candidate.authorize(offer, Origin::whence(origin.as_ref())).await else {
             return self.candidate(user).refuse();
         };
         candidate.keys.push(plain(offer.key));
@@ -131,26 +140,31 @@ impl Authentication {
             options: candidate.options,
             steps,
             steps_file: None,
+            origin: self.origin.clone(),
         })
     }
 }
 
 impl Candidate {
-    fn new(user: &str, config: &SshdConfig) -> Self {
+    fn new(user: &str, config: &SshdConfig, origin: Option<&Origin>) -> Self {
         // What follows a colon asked for a style of authentication once.
         let name = user.split(':').next().unwrap_or_default();
         let account = Account::find(name);
         let groups = account.as_ref().map(Account::groups).unwrap_or_default();
+        let whence = Origin::whence(origin);
         let connection = Connection {
             user: Some(name.to_owned()),
             groups: groups.clone(),
-            host: Some("UNKNOWN".to_owned()),
+            host: whence.host.map(str::to_owned),
+            address: whence.address,
+            local_address: origin.map(|origin| origin.server().ip()),
+            local_port: origin.map(|origin| origin.server().port()),
             ..Connection::default()
         };
         let config = config.connection(&connection);
         let account = account.and_then(|account| {
             account.check()?;
-            config.allows(name, &groups, keys::WHENCE)?;
+            config.allows(name, &groups, whence)?;
             Ok(account)
         });
         if let Err(reason) = &account {
@@ -179,7 +193,7 @@ impl Candidate {
     }
 
     /// What the key may do, if it may log in.
-    async fn authorize(&self, offer: &Offer<'_>) -> Option<KeyOptions> {
+    async fn authorize(&self, offer: &Offer<'_>, whence: Whence<'_>) -> Option<KeyOptions> {
         let accepted = algorithms::accepted(&self.config.pubkey_accepted_algorithms);
         let fits = self.enabled(Method::PublicKey)
             && accepted.iter().any(|name| *name == offer.algorithm_name())
@@ -188,7 +202,7 @@ impl Candidate {
             return None;
         }
         let account = self.account.as_ref().ok()?;
-        let options = keys::authorize(account, &self.config, offer).await?;
+        let options = keys::authorize(account, &self.config, offer, whence).await?;
         let forced = self.config.permit_root_login == RootLogin::ForcedCommandsOnly;
         if account.uid.is_root() && forced && options.command.is_none() {
             tracing::info!("root may log in with a forced command alone");

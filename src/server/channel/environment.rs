@@ -8,10 +8,6 @@ use std::{
 use super::process::Program;
 use crate::server::{account::Account, config::value::UserEnvironment};
 
-/// What sshd says of a client that did not come over TCP.
-const NOWHERE: &str = "UNKNOWN";
-const NO_PORT: &str = "65535";
-
 /// What a session runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
@@ -44,8 +40,6 @@ impl Environment {
         }
         let machine = std::fs::read("/etc/environment").unwrap_or_default();
         self.read(&String::from_utf8_lossy(&machine), &UserEnvironment::Yes);
-        self.set("SSH_CLIENT", format!("{NOWHERE} {NO_PORT} {NO_PORT}"));
-        self.set("SSH_CONNECTION", format!("{NOWHERE} {NO_PORT} {NOWHERE} {NO_PORT}"));
     }
 
     pub(super) fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {

@@ -24,6 +24,7 @@ use crate::server::{
     forward::{agent::AgentSocket, x11::Display},
     inboxes::Inboxes,
     login::Login,
+    origin::Origin,
     pattern::matches_pattern,
     sftp,
 };
@@ -230,6 +231,9 @@ impl SessionChannel {
         for (name, value) in login.config.set_env.iter().rev() {
             environment.set(name, value);
         }
+        for (name, value) in Origin::variables(login.origin.as_ref()) {
+            environment.set(name, value);
+        }
         if let Some((terminal, term)) = terminal {
             environment.set("SSH_TTY", &terminal.path);
             environment.set("TERM", term);
@@ -326,14 +330,15 @@ impl Start {
                 let running = Running { group: Some(process.group()), master: Some(master.clone()) };
                 let _ = self.running.set(running);
                 drop(terminal);
-                self.on_terminal(process, master).await
+                self.on_terminal(process, master).await;
             }
             None => {
                 let (process, pipes) = program.run()?;
                 let _ = self.running.set(Running { group: Some(process.group()), master: None });
-                self.on_pipes(process, pipes).await
+                self.on_pipes(process, pipes).await;
             }
         }
+        Ok(())
     }
 
     /// What a user sees before the shell: the message of the day, and that there is no home.
@@ -388,7 +393,7 @@ impl Start {
         }
     }
 
-    async fn on_pipes(&mut self, mut process: Process, pipes: Pipes) -> std::io::Result<()> {
+    async fn on_pipes(&mut self, mut process: Process, pipes: Pipes) {
         let (reader, writer) = pipes.stdio.into_split();
         let closed = self.outlet.closed();
         let sending = &self.sending;
@@ -401,21 +406,20 @@ impl Start {
         };
         let ending = async {
             let end = process.wait().await;
-            report(sending, &self.session, self.id, &end).await;
-            end.map(drop)
+            report(sending, &self.session, self.id, end).await;
         };
         let input = async {
             relay::receive_all(&mut self.outlet, writer).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            (ended, ()) = async { tokio::join!(ending, outputs) } => ended,
-            () = input => Ok(()),
-            () = closed.cancelled() => Ok(()),
+            _ = async { tokio::join!(ending, outputs) } => {}
+            () = input => {}
+            () = closed.cancelled() => {}
         }
     }
 
-    async fn on_terminal(&mut self, mut process: Process, master: Master) -> std::io::Result<()> {
+    async fn on_terminal(&mut self, mut process: Process, master: Master) {
         let closed = self.outlet.closed();
         let sending = &self.sending;
         let output = async {
@@ -429,8 +433,7 @@ impl Start {
         };
         let ending = async {
             let end = process.wait().await;
-            report(sending, &self.session, self.id, &end).await;
-            end.map(drop)
+            report(sending, &self.session, self.id, end).await;
         };
         // The end of the client's input is not one on a terminal: there, a key says so.
         let input = async {
@@ -444,10 +447,10 @@ impl Start {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            (ended, ()) = async { tokio::join!(ending, output) } => ended,
-            () = input => Ok(()),
+            _ = async { tokio::join!(ending, output) } => {}
+            () = input => {}
             // The terminal is closed with what this task holds of it, and the kernel hangs up.
-            () = closed.cancelled() => Ok(()),
+            () = closed.cancelled() => {}
         }
     }
 
@@ -495,15 +498,15 @@ impl Start {
 }
 
 /// Tells the client how a process ended.
-async fn report(sending: &Sending, session: &Handle, id: ChannelId, end: &std::io::Result<End>) {
+async fn report(sending: &Sending, session: &Handle, id: ChannelId, end: std::io::Result<End>) {
     match end {
         Ok(End::Status(status)) => {
-            let _ = sending.exit_status(*status).await;
+            let _ = sending.exit_status(status).await;
         }
         Ok(End::Signal { name, core_dumped }) => {
-            let name = Sig::Custom((*name).to_owned());
+            let name = Sig::Custom(name.to_owned());
             let none = String::new;
-            let _ = session.exit_signal_request(id, name, *core_dumped, none(), none()).await;
+            let _ = session.exit_signal_request(id, name, core_dumped, none(), none()).await;
         }
         Err(_) => {
             let _ = sending.exit_status(255).await;

@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: (u8, &[u8])| {
     let (piece, mut bytes) = input;
     // Nothing is written, and relative paths lead nowhere.
-    let options = Options { read_only: true, start: "/nonexistent".into(), max_handles: Some(8), ..Options::default() };
+    let options =
+        Options { read_only: true, start: "/nonexistent".into(), max_handles: Some(8), ..Options::default() };
     let mut pump = Pump::new(Server::new(options));
     while !bytes.is_empty() {
         let room = pump.room();

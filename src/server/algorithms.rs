@@ -73,7 +73,7 @@ pub(super) const OFFERS: Offers = Offers {
         ],
     },
     host_keys: Offer { default: PLAIN, supported: PLAIN },
-    user_keys: Offer { default: USER_KEYS, supported: USER_KEYS },
+    user_keys: Offer { default: USER_KEYS, supported: ALL_USER_KEYS },
     ca_signatures: Offer { default: CA_SIGNATURES, supported: CA_SIGNATURES },
 };
 
@@ -116,6 +116,28 @@ const USER_KEYS: &[&str] = &[
     "rsa-sha2-256",
 ];
 
+/// With SHA-1, which only a configuration brings back.
+const ALL_USER_KEYS: &[&str] = &[
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+    "ssh-rsa-cert-v01@openssh.com",
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-rsa",
+];
+
 /// How users may sign.
 pub(super) fn accepted(list: &AlgorithmList) -> Vec<String> {
     list.apply(OFFERS.user_keys.default, OFFERS.user_keys.supported)
@@ -131,7 +153,11 @@ pub(super) fn preferred(config: &Config) -> Preferred {
     let mut kexes: Vec<kex::Name> = names(&config.kex_algorithms, &OFFERS.kex);
     kexes.extend([kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER]);
     let offered = config.host_key_algorithms.apply(OFFERS.host_keys.default, OFFERS.host_keys.supported);
-    let keys: Vec<Algorithm> = offered.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
+    let mut keys: Vec<Algorithm> = offered.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
+    // russh tells clients by this list what they may sign with (RFC 8308 section 3.1).
+    if accepted(&config.pubkey_accepted_algorithms).iter().any(|name| name == "ssh-rsa") {
+        keys.push(Algorithm::Rsa { hash: None });
+    }
     Preferred {
         kex: kexes.into(),
         key: keys.into(),

@@ -248,9 +248,15 @@ impl Handler for Connection {
         Ok(())
     }
 
-    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        self.inboxes.close(id);
-        self.sessions.remove(id);
+    async fn channel_close(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        // A session that never started has nobody else.
+        let idle = self.sessions.remove_idle(id);
+        if idle {
+            self.inboxes.forget(id);
+        }
+        if idle || !self.inboxes.close(id) {
+            session.close(id)?;
+        }
         Ok(())
     }
 

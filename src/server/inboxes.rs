@@ -27,11 +27,13 @@ impl Inboxes {
         self.map().get(&id).cloned()
     }
 
-    /// The client has closed a channel.
-    pub(super) fn close(&self, id: ChannelId) {
-        if let Some(inbox) = self.map().remove(&id) {
+    /// The client has closed a channel; whether anybody is there to answer.
+    pub(super) fn close(&self, id: ChannelId) -> bool {
+        let inbox = self.get(id);
+        if let Some(inbox) = &inbox {
             inbox.close();
         }
+        inbox.is_some()
     }
 
     /// This side has closed a channel.

@@ -15,7 +15,8 @@
 //! | `sftp` | the SFTP subsystem |
 //!
 //! russh itself is in `vendor/russh` with a small patch, `vendor/russh.patch`: a channel's window is
-//! opened again by what has been used, and an offered certificate is shown before it is signed with.
+//! opened again by what has been used, a channel that the client closes can still be told how its
+//! process ended, and an offered certificate is shown before it is signed with.
 
 mod account;
 mod algorithms;
@@ -222,6 +223,7 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
         keepalive_max: usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX),
         nodelay: false,
         manual_window: true,
+        manual_close: true,
     }
 }
 

@@ -19,8 +19,13 @@ impl Sessions {
         self.0.get_mut(&id)
     }
 
-    pub(super) fn remove(&mut self, id: ChannelId) {
-        self.0.remove(&id);
+    /// Forgets a channel in which nothing has been started; whether there is such a one.
+    pub(super) fn remove_idle(&mut self, id: ChannelId) -> bool {
+        let idle = self.0.get(&id).is_some_and(|channel| !channel.has_started());
+        if idle {
+            self.0.remove(&id);
+        }
+        idle
     }
 
     /// How many are open; those that this side has closed are forgotten.

@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use russh::Pty;
@@ -50,6 +50,16 @@ pub(super) struct Terminal {
 /// This side of a terminal.
 #[derive(Clone)]
 pub(super) struct Master(Arc<AsyncFd<OwnedFd>>);
+
+/// A way to a terminal that does not keep it open.
+pub(super) struct MasterRef(Weak<AsyncFd<OwnedFd>>);
+
+impl MasterRef {
+    /// The terminal, if it is open still.
+    pub(super) fn get(&self) -> Option<Master> {
+        self.0.upgrade().map(Master)
+    }
+}
 
 impl Terminal {
     /// Opens a terminal with a window of this size and these modes. Its slave belongs to the user of
@@ -112,6 +122,10 @@ impl Master {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn weak(&self) -> MasterRef {
+        MasterRef(Arc::downgrade(&self.0))
     }
 
     /// The window has another size; the kernel tells the process.

@@ -4,7 +4,10 @@ use std::{
     ffi::OsString,
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::PathBuf,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use super::{
     environment::{self, Environment, What},
     inbox::Outlet,
     process::{self, End, Pipes, Process, Program},
-    pty::{Master, Size, Terminal},
+    pty::{Master, MasterRef, Size, Terminal},
     relay::{self, STDERR, Sending},
 };
 use crate::server::{
@@ -49,7 +52,7 @@ pub(in crate::server) struct SessionChannel {
 /// What can be done to a process from outside.
 struct Running {
     group: Option<Pid>,
-    master: Option<Master>,
+    master: Option<MasterRef>,
 }
 
 /// What a client asks a session to run.
@@ -83,6 +86,10 @@ impl SessionChannel {
             started: false,
             forced: false,
         }
+    }
+
+    pub(in crate::server) fn has_started(&self) -> bool {
+        self.started
     }
 
     /// Whether what ran here has ended, and the channel with it.
@@ -138,7 +145,7 @@ impl SessionChannel {
     pub(in crate::server) fn resize(&self, size: [u32; 4]) {
         let master = match (&self.terminal, self.running.get()) {
             (Some((terminal, _)), _) => Some(terminal.master()),
-            (None, Some(running)) => running.master.clone(),
+            (None, Some(running)) => running.master.as_ref().and_then(MasterRef::get),
             (None, None) => None,
         };
         if let Some(Err(error)) = master.map(|master| master.resize(window(size))) {
@@ -327,7 +334,7 @@ impl Start {
             Some(mut terminal) => {
                 let process = program.run_on(&mut terminal)?;
                 let master = terminal.master();
-                let running = Running { group: Some(process.group()), master: Some(master.clone()) };
+                let running = Running { group: Some(process.group()), master: Some(master.weak()) };
                 let _ = self.running.set(running);
                 drop(terminal);
                 self.on_terminal(process, master).await;
@@ -393,10 +400,12 @@ impl Start {
         }
     }
 
+    /// Carries a process without a terminal to its end: its own and those of its outputs.
     async fn on_pipes(&mut self, mut process: Process, pipes: Pipes) {
         let (reader, writer) = pipes.stdio.into_split();
         let closed = self.outlet.closed();
         let sending = &self.sending;
+        let ended = AtomicBool::new(false);
         let outputs = async {
             tokio::join!(
                 relay::send_all(reader, sending, None),
@@ -406,25 +415,31 @@ impl Start {
         };
         let ending = async {
             let end = process.wait().await;
+            ended.store(true, Ordering::Relaxed);
             report(sending, &self.session, self.id, end).await;
         };
+        let input = relay::receive_all(&mut self.outlet, writer);
         let input = async {
-            relay::receive_all(&mut self.outlet, writer).await;
-            std::future::pending::<()>().await;
+            input.await;
+            std::future::pending().await
         };
         tokio::select! {
             _ = async { tokio::join!(ending, outputs) } => {}
             () = input => {}
             () = closed.cancelled() => {}
         }
+        self.wait_for(&mut process, ended.load(Ordering::Relaxed)).await;
     }
 
+    /// Carries a process on a terminal to its end.
     async fn on_terminal(&mut self, mut process: Process, master: Master) {
         let closed = self.outlet.closed();
         let sending = &self.sending;
-        let output = async {
+        let ended = AtomicBool::new(false);
+        let reading = master.clone();
+        let output = async move {
             let mut buffer = vec![0; 16 << 10];
-            while let Ok(count @ 1..) = master.read(&mut buffer).await {
+            while let Ok(count @ 1..) = reading.read(&mut buffer).await {
                 if relay::send(sending, None, Bytes::copy_from_slice(&buffer[..count])).await.is_err() {
                     break;
                 }
@@ -433,24 +448,35 @@ impl Start {
         };
         let ending = async {
             let end = process.wait().await;
+            ended.store(true, Ordering::Relaxed);
             report(sending, &self.session, self.id, end).await;
         };
+        let outlet = &mut self.outlet;
         // The end of the client's input is not one on a terminal: there, a key says so.
-        let input = async {
-            while let Some(bytes) = self.outlet.next().await {
+        let input = async move {
+            while let Some(bytes) = outlet.next().await {
                 if master.write_all(&bytes).await.is_err() {
-                    relay::discard(&mut self.outlet).await;
-                    break;
+                    return relay::discard(outlet).await;
                 }
-                self.outlet.used(bytes.len()).await;
+                outlet.used(bytes.len()).await;
             }
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
+        // Both own the terminal; the kernel hangs up on the process when they are dropped.
         tokio::select! {
             _ = async { tokio::join!(ending, output) } => {}
             () = input => {}
-            // The terminal is closed with what this task holds of it, and the kernel hangs up.
             () = closed.cancelled() => {}
+        }
+        self.wait_for(&mut process, ended.load(Ordering::Relaxed)).await;
+    }
+
+    /// Tells a client that has closed the channel how its process ended all the same, as sshd does: it
+    /// may have closed because neither side had anything more to send.
+    async fn wait_for(&self, process: &mut Process, reported: bool) {
+        if !reported {
+            let end = process.wait().await;
+            report(&self.sending, &self.session, self.id, end).await;
         }
     }
 

@@ -102,6 +102,9 @@ pub struct Config {
     /// Never re-open a channel's window on receipt: what has been used is given back with
     /// [`Handle::adjust_window`]. Disabled by default.
     pub manual_window: bool,
+    /// Never answer the client's close of a channel: the handler does, once it has sent what is
+    /// left to say, such as an exit status. Disabled by default.
+    pub manual_close: bool,
 }
 
 impl Default for Config {
@@ -130,6 +133,7 @@ impl Default for Config {
             keepalive_max: 3,
             nodelay: false,
             manual_window: false,
+            manual_close: false,
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn save_host_keys(paths: &Paths, id: EndpointId, keys: &[Vec<u8>]) -> io::Re
     let text: String = keys
         .iter()
         .filter_map(|key| PublicKey::from_bytes(key).ok()?.to_openssh().ok())
+        .filter(|line| is_one_line(line))
         .map(|line| line + "\n")
         .collect();
     let path = file_of(paths, id);
@@ -30,6 +31,14 @@ pub fn save_host_keys(paths: &Paths, id: EndpointId, keys: &[Vec<u8>]) -> io::Re
     }
     create_private_dir(&paths.announced_keys())?;
     write_file(&path, text.as_bytes(), 0o600)
+}
+
+/// Whether a public key line is a type and a key: the type of a key that is not known here is whatever
+/// the host says it is, and must not become a line of its own, or a marker.
+fn is_one_line(line: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
+    words.len() == 2 && words.iter().all(is_word) && !line.starts_with('@')
 }
 
 /// The public key lines that a host announced last; none when it was never reached.
@@ -47,4 +56,27 @@ pub fn known_hosts_lines(name: &str, keys: &[String]) -> String {
 
 fn file_of(paths: &Paths, id: EndpointId) -> PathBuf {
     paths.announced_keys().join(id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key of a type that nobody has heard of.
+    fn key_of_type(kind: &str) -> Vec<u8> {
+        let string = |text: &[u8]| [&(text.len() as u32).to_be_bytes(), text].concat();
+        [string(kind.as_bytes()), string(b"12345678")].concat()
+    }
+
+    #[test]
+    fn a_key_type_does_not_become_a_line_of_known_hosts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = Paths::under(folder.path());
+        let id = iroh::SecretKey::from_bytes(&[1; 32]).public();
+        let kinds = ["key@example.com", "a@b\nother ssh-ed25519", "a@\x1f\0b", "a@b c", "@revoked"];
+        save_host_keys(&paths, id, &kinds.map(key_of_type)).expect("saved");
+        let keys = load_host_keys(&paths, id);
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        assert!(keys[0].starts_with("key@example.com "), "{keys:?}");
+    }
 }

@@ -82,7 +82,7 @@ fn bulk_both_ways_at_once() {
 
 #[test]
 fn a_reader_that_stalls_gets_every_byte_afterwards() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let length = 24 * MIB;
         let mut ssh = line.client.ssh();
         ssh.args(["box", &format!("head -c {length} /dev/zero | tr '\\0' x")]);

@@ -21,7 +21,7 @@ fn exit_codes_come_back() {
 
 #[test]
 fn a_command_that_a_signal_ends_is_reported() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let output = line.client.exec("kill -TERM $$");
         assert_eq!(output.status.code(), Some(255), "{}", output.stderr.said());
     });
@@ -56,7 +56,7 @@ fn the_end_of_stdin_reaches_the_command() {
 
 #[test]
 fn an_empty_stdin_is_an_end_of_file() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let output = run(line.client.ssh().args(["-n", "box", "cat; echo done"]));
         assert_eq!(output.stdout.said(), "done\n");
     });
@@ -107,7 +107,7 @@ fn a_conversation_is_not_held_back() {
 
 #[test]
 fn a_writer_of_single_bytes_is_heard() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let mut ssh = line.client.ssh();
         let mut running =
             Running::start(ssh.args(["box", "wc -c"]).stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -124,7 +124,7 @@ fn a_writer_of_single_bytes_is_heard() {
 
 #[test]
 fn arguments_and_environment_pass() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let mut ssh = line.client.ssh();
         ssh.env("LC_TEST", "a b").args([
             "-o",

@@ -80,7 +80,7 @@ fn a_remote_port() {
 
 #[test]
 fn a_remote_port_that_the_server_chooses() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let mut ssh = line.client.ssh();
         ssh.args(["-N", "-R", &format!("127.0.0.1:0:127.0.0.1:{}", echo_server()), "box"]);
         let daemon = Daemon::start(ssh.stdin(Stdio::null()));
@@ -118,7 +118,7 @@ fn a_socks_proxy() {
 
 #[test]
 fn unix_sockets_both_ways() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         for option in ["-L", "-R"] {
             let from = line.folder.path().join(format!("from{option}"));
             let to = line.folder.path().join(format!("to{option}"));
@@ -139,7 +139,7 @@ fn unix_sockets_both_ways() {
 
 #[test]
 fn a_forward_to_nowhere_does_not_end_the_session() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let (nowhere, port) = (free_port(), free_port());
         let mut ssh = line.client.ssh();
         ssh.args(["-L", &format!("127.0.0.1:{port}:127.0.0.1:{nowhere}"), "box", "cat"]);
@@ -191,7 +191,7 @@ fn x11_forwarding_sets_a_display() {
     if !have(&["xauth"]) {
         return;
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let mut ssh = line.client.ssh();
         // Nothing needs to answer at the display for ssh to ask for the forwarding.
         ssh.env("DISPLAY", "127.0.0.1:99").args(["-Y", "box", "echo \"$DISPLAY\"; xauth list | wc -l"]);
@@ -244,7 +244,7 @@ fn a_host_by_way_of_another_hosts_proxy() {
 
 #[test]
 fn ssh_in_the_background_forwards_until_it_is_told_to_stop() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let (echo, port) = (echo_server(), free_port());
         let socket = line.folder.path().join("m");
         let mut ssh = line.client.ssh();
@@ -262,7 +262,7 @@ fn ssh_in_the_background_forwards_until_it_is_told_to_stop() {
 
 #[test]
 fn a_server_that_speaks_first_is_heard() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let greeter = listener.local_addr().expect("an address").port();
         thread::spawn(move || {

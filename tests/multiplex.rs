@@ -61,7 +61,7 @@ fn ten_channels_over_one_master() {
 
 #[test]
 fn a_forward_is_added_to_a_running_master() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let master = Master::start(line, &[]);
         let here = line.folder.path().join("here.sock");
         let there = line.folder.path().join("there.sock");
@@ -76,7 +76,7 @@ fn a_forward_is_added_to_a_running_master() {
 
 #[test]
 fn a_master_that_persists_serves_the_next_command() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let log = line.folder.path().join("log");
         let mut ssh = line.client.ssh();
         ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-S"]).arg(socket(line));

@@ -90,7 +90,7 @@ fn ctrl_c_reaches_the_command() {
     if !have(&["python3"]) {
         return;
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let script = "wait('ready'); send('\\x03'); wait('caught'); end()";
         let command = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.1; done";
         assert_eq!(on_a_terminal(line, &["-tt", "box", command], script).trim(), "code 9");
@@ -102,7 +102,7 @@ fn the_terminal_is_a_terminal_and_its_name_is_set() {
     if !have(&["python3"]) {
         return;
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let script = "wait('tty:/dev/'); wait('term:xterm'); end()";
         let command = "echo tty:$(tty); echo term:$TERM; test \"$(tty)\" = \"$SSH_TTY\"";
         assert_eq!(on_a_terminal(line, &["-tt", "box", command], script).trim(), "code 0");
@@ -114,7 +114,7 @@ fn the_escape_character_closes_the_session() {
     if !have(&["python3"]) {
         return;
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let script = "wait('ready'); send('\\r~.'); end()";
         let command = "echo ready; exec cat";
         assert_eq!(on_a_terminal(line, &["-tt", "box", command], script).trim(), "code 255");
@@ -139,7 +139,7 @@ fn a_flood_of_output_can_be_interrupted() {
 
 #[test]
 fn a_terminal_that_vanishes_ends_the_remote_shell() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let mark = line.folder.path().join("hung-up");
         let command =
             format!("trap 'touch {}; exit' HUP; echo ready; while :; do sleep 0.1; done", mark.display());

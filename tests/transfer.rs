@@ -34,7 +34,7 @@ fn scp_both_ways() {
 
 #[test]
 fn scp_with_the_old_protocol() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let here = subfolder(line.folder.path(), "here");
         let bytes = write(&here.join("up"), 2, 500_000);
         succeed(line.client.scp().arg("-O").arg(here.join("up")).arg(format!("box:{}/over", here.display())));
@@ -44,7 +44,7 @@ fn scp_with_the_old_protocol() {
 
 #[test]
 fn scp_between_two_remotes_through_us() {
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let here = subfolder(line.folder.path(), "here");
         let bytes = write(&here.join("from"), 3, 2_000_000);
         let remote = |name: &str| format!("box:{}/{name}", here.display());
@@ -99,7 +99,7 @@ fn rsync_back() {
     if !have(&["rsync"]) {
         return;
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let from = subfolder(line.folder.path(), "from");
         let to = subfolder(line.folder.path(), "to");
         odd_tree(&from, 300);
@@ -148,7 +148,7 @@ fn sshfs_mounts_and_writes() {
     if fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
         return skip("FUSE does not work here");
     }
-    over(&Route::TWO, |line| {
+    over(&Route::FEW, |line| {
         let there = subfolder(line.folder.path(), "there");
         let here = subfolder(line.folder.path(), "here");
         let mut sshfs = line.client.command("sshfs");

@@ -248,6 +248,13 @@ impl Handler for Connection {
         Ok(())
     }
 
+    async fn channel_eow(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.inboxes.get(id) {
+            inbox.stop_reading();
+        }
+        Ok(())
+    }
+
     async fn channel_close(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         // A session that never started has nobody else.
         let idle = self.sessions.remove_idle(id);

@@ -64,6 +64,10 @@ const PACKET: u32 = 65_535;
 /// Bytes after which keys are changed where nothing is configured: what AES allows for safely.
 const REKEY_BYTES: usize = 1 << 30;
 
+/// The name that clients are told. OpenSSH's client says only to a name that begins like its own that
+/// nobody reads any more (`ssh host yes | head`); to any other server, it would go on for ever.
+const NAME: &str = concat!("OpenSSH_irosh_", env!("CARGO_PKG_VERSION"));
+
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -198,9 +202,7 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
     let bytes = if bytes == 0 { REKEY_BYTES } else { bytes.min(REKEY_BYTES) };
     let time = config.rekey_interval;
     RusshConfig {
-        server_id: SshId::Standard(
-            format!("SSH-2.0-irosh_{}{space}{addendum}", env!("CARGO_PKG_VERSION")).into(),
-        ),
+        server_id: SshId::Standard(format!("SSH-2.0-{NAME}{space}{addendum}").into()),
         methods: authentication.first_methods(),
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: None,

@@ -13,12 +13,14 @@ pub(crate) enum Route {
     Tcp,
     /// As [`Route::Exec`], with a relay server between client and host and no other way.
     Relayed,
+    /// Through a host whose sessions the built-in server takes, with sshd's own configuration.
+    Builtin,
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Exec, Self::Tcp, Self::Relayed];
-    /// Plain ssh, and one way through us.
-    pub(crate) const TWO: [Self; 2] = [Self::Direct, Self::Tcp];
+    pub(crate) const ALL: [Self; 5] = [Self::Direct, Self::Exec, Self::Tcp, Self::Relayed, Self::Builtin];
+    /// Plain ssh, and one way through us to each server.
+    pub(crate) const FEW: [Self; 3] = [Self::Direct, Self::Tcp, Self::Builtin];
 }
 
 /// A client that reaches an SSH server under the name `box`.
@@ -44,7 +46,11 @@ impl Line {
         let mut client = Client::new(folder.path(), "client", &server);
         let sshd = matches!(route, Route::Direct | Route::Tcp).then(|| server.listen());
         let relay = (route == Route::Relayed).then(Relay::start);
-        let backend = sshd.as_ref().map_or_else(|| format!("exec:{}", server.command()), Sshd::backend);
+        let backend = match (&sshd, route) {
+            (Some(sshd), _) => sshd.backend(),
+            (None, Route::Builtin) => format!("exec:{}", server.builtin_command()),
+            (None, _) => format!("exec:{}", server.command()),
+        };
         let mut setup = HostSetup::new(&folder.path().join("host"), &backend).settings(settings);
         if let Some(relay) = &relay {
             setup = setup.relay(relay.url());

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::{Uid, User, geteuid};
 
-use super::{Daemon, free_port, new_key, subfolder};
+use super::{Daemon, IROSH, free_port, new_key, subfolder};
 
 /// Where sshd is; it wants to be run by its full path.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -70,6 +70,11 @@ impl Server {
     /// The command that serves one connection on its stdin and stdout.
     pub(crate) fn command(&self) -> String {
         format!("{SSHD} -i -e -f {}", self.config().display())
+    }
+
+    /// The same, of the built-in server with the same configuration.
+    pub(crate) fn builtin_command(&self) -> String {
+        format!("{IROSH} sshd -i -f {}", self.config().display())
     }
 
     /// The commands that its sessions run, told by their environment.

@@ -25,6 +25,7 @@ pub(in crate::server) struct Inbox {
     state: Mutex<State>,
     changed: Notify,
     closed: CancellationToken,
+    unread: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +50,15 @@ impl Inbox {
         self.changed.notify_one();
     }
 
-    /// The client has closed the channel, or is gone: nothing that is sent arrives any more.
+    /// The client will use nothing more that it is sent.
+    pub(in crate::server) fn stop_reading(&self) {
+        self.unread.cancel();
+    }
+
+    /// The client has closed the channel, or is gone: nothing that is sent arrives any more. What it has
+    /// sent before still counts.
     pub(in crate::server) fn close(&self) {
+        self.unread.cancel();
         self.closed.cancel();
         self.end();
     }
@@ -95,6 +103,11 @@ impl Outlet {
     /// Told when the client has closed the channel, or is gone.
     pub(in crate::server) fn closed(&self) -> CancellationToken {
         self.inbox.closed.clone()
+    }
+
+    /// Told when the client will use nothing more that it is sent.
+    pub(in crate::server) fn unread(&self) -> CancellationToken {
+        self.inbox.unread.clone()
     }
 
     /// So many bytes have been used.

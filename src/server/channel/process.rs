@@ -3,10 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt},
-    },
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
 };
@@ -16,10 +13,7 @@ use nix::{
     unistd::Pid,
 };
 use russh::Sig;
-use tokio::{
-    net::UnixStream,
-    process::{Child, Command},
-};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::pty::Terminal;
 
@@ -41,31 +35,26 @@ pub(super) struct Process {
     group: Pid,
 }
 
-/// The ends that this side holds of a process without a terminal. sshd uses sockets too, and bash
-/// looks at that to tell whether it was started by a remote shell.
+/// The ends that this side holds of a process without a terminal. They are pipes as with sshd: a
+/// process can open `/dev/stderr` anew, which it could not do with a socket.
 pub(super) struct Pipes {
-    pub(super) stdio: UnixStream,
-    pub(super) stderr: UnixStream,
+    pub(super) stdin: ChildStdin,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
 }
 
 impl Program {
-    /// Runs it with sockets as stdin, stdout and stderr.
+    /// Runs it with pipes as stdin, stdout and stderr.
     pub(super) fn run(&self) -> io::Result<(Process, Pipes)> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        let (our_errors, their_errors) = StdUnixStream::pair()?;
-        let theirs: OwnedFd = theirs.into();
         let mut command = self.command();
-        command
-            .stdin(Stdio::from(theirs.try_clone()?))
-            .stdout(Stdio::from(theirs))
-            .stderr(Stdio::from(OwnedFd::from(their_errors)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         lead_a_session(&mut command, false);
-        let process = Process::spawn(command)?;
-        for stream in [&ours, &our_errors] {
-            stream.set_nonblocking(true)?;
+        let mut process = Process::spawn(command)?;
+        let child = &mut process.child;
+        match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok((process, Pipes { stdin, stdout, stderr })),
+            _ => Err(io::Error::other("the process has no pipes")),
         }
-        let pipes = Pipes { stdio: UnixStream::from_std(ours)?, stderr: UnixStream::from_std(our_errors)? };
-        Ok((process, pipes))
     }
 
     /// Runs it on a terminal, which becomes its controlling one.
@@ -214,10 +203,10 @@ mod tests {
     #[tokio::test]
     async fn stdout_and_stderr_are_apart_and_the_status_is_the_commands() {
         let (mut process, mut pipes) = shell("cat; echo $A >&2; exit 7").run().expect("runs");
-        pipes.stdio.write_all(b"in").await.expect("written");
-        pipes.stdio.shutdown().await.expect("half-closed");
+        pipes.stdin.write_all(b"in").await.expect("written");
+        drop(pipes.stdin);
         let (mut out, mut errors) = (String::new(), String::new());
-        pipes.stdio.read_to_string(&mut out).await.expect("stdout");
+        pipes.stdout.read_to_string(&mut out).await.expect("stdout");
         pipes.stderr.read_to_string(&mut errors).await.expect("stderr");
         assert_eq!((out.as_str(), errors.as_str()), ("in", "23\n"));
         assert_eq!(process.wait().await.expect("ended"), End::Status(7));

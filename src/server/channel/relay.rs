@@ -106,14 +106,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, writer) = tokio::io::split(stream);
-    let closed = outlet.closed();
+    let unread = outlet.unread();
     let inward = async {
-        send_all(reader, &to, None).await;
+        tokio::select! {
+            () = send_all(reader, &to, None) => {}
+            () = unread.cancelled() => {}
+        }
         let _ = to.eof().await;
     };
-    tokio::select! {
-        _ = async { tokio::join!(inward, receive_all(&mut outlet, writer)) } => {}
-        () = closed.cancelled() => {}
-    }
+    // What the client sent before it closed the channel is written all the same.
+    tokio::join!(inward, receive_all(&mut outlet, writer));
     let _ = to.close().await;
 }

@@ -4,10 +4,7 @@ use std::{
     ffi::OsString,
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::PathBuf,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
 };
 
 use bytes::Bytes;
@@ -386,11 +383,10 @@ impl Start {
         };
         let ran = async {
             let (mut process, pipes) = rc.run()?;
-            let (reader, writer) = pipes.stdio.into_split();
             // Without forwarding of X11, there is nothing on its stdin.
-            drop(writer);
+            drop(pipes.stdin);
             tokio::join!(
-                relay::send_all(reader, &self.sending, None),
+                relay::send_all(pipes.stdout, &self.sending, None),
                 relay::send_all(pipes.stderr, &self.sending, Some(STDERR))
             );
             process.wait().await
@@ -400,83 +396,83 @@ impl Start {
         }
     }
 
-    /// Carries a process without a terminal to its end: its own and those of its outputs.
+    /// Carries a process without a terminal to its end: its own and those of its outputs. A client that
+    /// has closed the channel is still told, as by sshd: it may have closed because neither side had
+    /// anything more to send.
     async fn on_pipes(&mut self, mut process: Process, pipes: Pipes) {
-        let (reader, writer) = pipes.stdio.into_split();
-        let closed = self.outlet.closed();
+        let Pipes { stdin, stdout, stderr } = pipes;
+        let (closed, unread) = (self.outlet.closed(), self.outlet.unread());
         let sending = &self.sending;
-        let ended = AtomicBool::new(false);
         let outputs = async {
-            tokio::join!(
-                relay::send_all(reader, sending, None),
-                relay::send_all(pipes.stderr, sending, Some(STDERR))
-            );
+            let out = async {
+                tokio::select! {
+                    () = relay::send_all(stdout, sending, None) => {}
+                    () = unread.cancelled() => {}
+                }
+            };
+            tokio::select! {
+                _ = async { tokio::join!(out, relay::send_all(stderr, sending, Some(STDERR))) } => {}
+                () = closed.cancelled() => {}
+            }
             let _ = sending.eof().await;
         };
         let ending = async {
             let end = process.wait().await;
-            ended.store(true, Ordering::Relaxed);
             report(sending, &self.session, self.id, end).await;
         };
-        let input = relay::receive_all(&mut self.outlet, writer);
+        let outlet = &mut self.outlet;
         let input = async {
-            input.await;
+            relay::receive_all(outlet, stdin).await;
             std::future::pending().await
         };
         tokio::select! {
             _ = async { tokio::join!(ending, outputs) } => {}
             () = input => {}
-            () = closed.cancelled() => {}
         }
-        self.wait_for(&mut process, ended.load(Ordering::Relaxed)).await;
     }
 
-    /// Carries a process on a terminal to its end.
+    /// Carries a process on a terminal to its end. The kernel hangs up on it when the channel is closed,
+    /// and with it all that holds the terminal here.
     async fn on_terminal(&mut self, mut process: Process, master: Master) {
-        let closed = self.outlet.closed();
+        let (closed, unread) = (self.outlet.closed(), self.outlet.unread());
         let sending = &self.sending;
-        let ended = AtomicBool::new(false);
         let reading = master.clone();
-        let output = async move {
-            let mut buffer = vec![0; 16 << 10];
-            while let Ok(count @ 1..) = reading.read(&mut buffer).await {
-                if relay::send(sending, None, Bytes::copy_from_slice(&buffer[..count])).await.is_err() {
-                    break;
+        let output = async {
+            let carrying = async move {
+                let mut buffer = vec![0; 16 << 10];
+                while let Ok(count @ 1..) = reading.read(&mut buffer).await {
+                    if relay::send(sending, None, Bytes::copy_from_slice(&buffer[..count])).await.is_err() {
+                        break;
+                    }
                 }
+            };
+            tokio::select! {
+                () = carrying => {}
+                () = unread.cancelled() => {}
             }
             let _ = sending.eof().await;
         };
         let ending = async {
             let end = process.wait().await;
-            ended.store(true, Ordering::Relaxed);
             report(sending, &self.session, self.id, end).await;
         };
         let outlet = &mut self.outlet;
-        // The end of the client's input is not one on a terminal: there, a key says so.
         let input = async move {
             while let Some(bytes) = outlet.next().await {
                 if master.write_all(&bytes).await.is_err() {
-                    return relay::discard(outlet).await;
+                    relay::discard(outlet).await;
+                    break;
                 }
                 outlet.used(bytes.len()).await;
             }
+            // The end of the client's input is not one on a terminal: there, a key says so.
+            closed.cancelled().await;
+            drop(master);
             std::future::pending().await
         };
-        // Both own the terminal; the kernel hangs up on the process when they are dropped.
         tokio::select! {
             _ = async { tokio::join!(ending, output) } => {}
             () = input => {}
-            () = closed.cancelled() => {}
-        }
-        self.wait_for(&mut process, ended.load(Ordering::Relaxed)).await;
-    }
-
-    /// Tells a client that has closed the channel how its process ended all the same, as sshd does: it
-    /// may have closed because neither side had anything more to send.
-    async fn wait_for(&self, process: &mut Process, reported: bool) {
-        if !reported {
-            let end = process.wait().await;
-            report(&self.sending, &self.session, self.id, end).await;
         }
     }
 

@@ -1853,6 +1853,10 @@ impl Session {
                         debug!("handler.signal {channel_num:?} {signal:?}");
                         handler.signal(channel_num, signal, self).await
                     }
+                    "eow@openssh.com" => {
+                        map_err!(ensure_end(r))?;
+                        handler.channel_eow(channel_num, self).await
+                    }
                     x => {
                         warn!("unknown channel request {x}");
                         self.channel_failure(channel_num)?;

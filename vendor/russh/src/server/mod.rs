@@ -404,6 +404,16 @@ pub trait Handler: Sized {
         async { Ok(()) }
     }
 
+    /// Called when the client will use no more data of a channel (OpenSSH's PROTOCOL, section 2.1).
+    #[allow(unused_variables)]
+    fn channel_eow(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Called when a new session channel is requested by the client.
     ///
     /// The handler receives a [`ChannelOpenHandle`] that must be used to accept or

@@ -8,6 +8,7 @@ mod password;
 
 use std::sync::Arc;
 
+use nix::unistd::Uid;
 use russh::{
     MethodKind, MethodSet,
     keys::ssh_key::{Certificate, HashAlg, PublicKey},
@@ -111,7 +112,9 @@ impl Authentication {
     pub(super) async fn password(&mut self, user: &str, password: &str, method: Method) -> Auth {
         let file = self.passwords.clone();
         let candidate = self.candidate(user);
-        let enabled = candidate.enabled(method) && candidate.may_log_in(&method);
+        // The password is that of whoever set it: the user who runs the server, and no other account.
+        let own = candidate.account.as_ref().is_ok_and(|account| account.uid == Uid::effective());
+        let enabled = own && candidate.enabled(method) && candidate.may_log_in(&method);
         // The same work, whoever asks.
         let right = file.check(password).await;
         if right && enabled {

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::config::access::NotAllowed;
+use super::config::{Config, access::NotAllowed};
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,52 +73,79 @@ impl Account {
     /// # Errors
     ///
     /// [`NoLogin`], for the log: a client is told nothing.
-    pub(super) fn check(&self) -> Result<(), NoLogin> {
-        if !runs(&self.shell) {
+    pub(super) fn check(&self, config: &Config) -> Result<(), NoLogin> {
+        // Within another root, the shell is another one.
+        if config.chroot_directory.is_none() && !runs(&self.shell) {
             return Err(NoLogin::Shell(self.shell.clone()));
         }
         // Only root can read this, and only root serves others.
         let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
-        check_shadow(&shadow, &self.name, days_since_1970())
+        match check_shadow(&shadow, &self.name, days_since_1970()) {
+            // With PAM, a locked password keeps out passwords alone, of which there are none here but the
+            // server's own.
+            Err(NoLogin::Locked) if config.use_pam => Ok(()),
+            other => other,
+        }
     }
 
-    /// Becomes this user for good: groups, group, user; and makes sure of it.
+    /// Takes on the user's groups. What follows may shut this process in, where there is no list of groups.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the process must end then.
+    pub(super) fn enter_groups(&self) -> io::Result<()> {
+        if self.is_ours()? && !self.uid.is_root() {
+            return Ok(());
+        }
+        let name = CString::new(self.name.as_str())?;
+        nix::unistd::initgroups(&name, self.gid)?;
+        Ok(nix::unistd::setresgid(self.gid, self.gid, self.gid)?)
+    }
+
+    /// Whether this process is the user's in every respect.
+    fn is_ours(&self) -> io::Result<bool> {
+        let uids = nix::unistd::getresuid()?;
+        Ok([uids.real, uids.effective, uids.saved].iter().all(|uid| *uid == self.uid))
+    }
+
+    /// Becomes this user for good, in the groups entered before, and makes sure of it.
     ///
     /// # Errors
     ///
     /// What the system says; the process must end then.
     pub(super) fn become_it(&self) -> io::Result<()> {
-        if Uid::effective() == self.uid && !Uid::effective().is_root() {
+        if self.is_ours()? && !self.uid.is_root() {
             return Ok(());
         }
-        let name = CString::new(self.name.as_str())?;
-        nix::unistd::initgroups(&name, self.gid)?;
-        nix::unistd::setresgid(self.gid, self.gid, self.gid)?;
         nix::unistd::setresuid(self.uid, self.uid, self.uid)?;
-        let uids = nix::unistd::getresuid()?;
         let gids = nix::unistd::getresgid()?;
-        let all = [uids.real, uids.effective, uids.saved].iter().all(|uid| *uid == self.uid)
-            && [gids.real, gids.effective, gids.saved].iter().all(|gid| *gid == self.gid);
+        let all =
+            self.is_ours()? && [gids.real, gids.effective, gids.saved].iter().all(|gid| *gid == self.gid);
         // The way back must be shut.
         let back = !self.uid.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok();
         if all && !back { Ok(()) } else { Err(io::Error::other("the user could not be changed for good")) }
     }
 
-    /// Runs `act` with the rights of this user on files, as sshd does while it reads a user's keys.
+    /// Runs `act` with the rights of this user on files, as sshd does while it reads a user's keys. Ends the
+    /// process rather than leave it between two users.
     pub(super) fn as_it<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
         if !Uid::effective().is_root() || self.uid.is_root() {
             return Ok(act());
         }
         let before = nix::unistd::getgroups()?;
         let name = CString::new(self.name.as_str())?;
-        nix::unistd::initgroups(&name, self.gid)?;
-        nix::unistd::setegid(self.gid)?;
-        nix::unistd::seteuid(self.uid)?;
-        let result = act();
-        nix::unistd::seteuid(Uid::from_raw(0))?;
-        nix::unistd::setegid(Gid::from_raw(0))?;
-        nix::unistd::setgroups(&before)?;
-        Ok(result)
+        let entered = nix::unistd::initgroups(&name, self.gid)
+            .and_then(|()| nix::unistd::setegid(self.gid))
+            .and_then(|()| nix::unistd::seteuid(self.uid));
+        let result = entered.map(|()| act());
+        let left = nix::unistd::seteuid(Uid::from_raw(0))
+            .and_then(|()| nix::unistd::setegid(Gid::from_raw(0)))
+            .and_then(|()| nix::unistd::setgroups(&before));
+        if let Err(error) = left {
+            tracing::error!("cannot be root again: {error}");
+            std::process::abort();
+        }
+        Ok(result?)
     }
 
     /// What `/etc/nologin` says to those whom it keeps out: all but root.

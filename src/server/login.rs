@@ -36,13 +36,16 @@ impl Login {
     /// What the system says; the connection must end then.
     pub(super) fn enter(&mut self) -> io::Result<()> {
         let root = self.chroot()?;
+        self.account.enter_groups()?;
         if let Some(root) = root {
             nix::unistd::chroot(&root)?;
             nix::unistd::chdir("/")?;
         }
         self.account.become_it()?;
-        if self.config.expose_auth_info {
-            self.expose_steps()?;
+        if self.config.expose_auth_info
+            && let Err(error) = self.expose_steps()
+        {
+            tracing::warn!("no file for SSH_USER_AUTH: {error}");
         }
         Ok(())
     }

@@ -59,6 +59,7 @@ impl SshdArguments {
 }
 
 pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()> {
+    keep_memory_closed();
     let config = load(paths, &arguments)?;
     let server = config.server();
     server.check()?;
@@ -90,6 +91,15 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     // A file that is being read from a dead disk keeps nobody waiting.
     runtime.shutdown_background();
     served
+}
+
+/// Shuts /proc/self/mem, through which a user of sftp could otherwise read the host key and change this
+/// program, as OpenSSH's sftp-server does. What is executed from here is open again.
+fn keep_memory_closed() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!("this process can be traced: {error}");
+    }
 }
 
 /// The addresses of stdin, where inetd or the like has handed over a TCP connection.
@@ -144,6 +154,7 @@ fn include(pattern: &str) -> std::io::Result<Vec<(String, String)>> {
 }
 
 pub(super) fn sftp_server(arguments: Vec<String>) -> anyhow::Result<()> {
+    keep_memory_closed();
     let mut options = sftp::Options::parse(arguments)?;
     // As OpenSSH's, which takes the directory it starts in for the home.
     options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));

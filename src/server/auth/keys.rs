@@ -3,10 +3,10 @@
 use jiff::{Timestamp, tz::TimeZone};
 use russh::keys::{
     HashAlg,
-    ssh_key::{Algorithm, PublicKey},
+    ssh_key::{Algorithm, Certificate, PublicKey},
 };
 
-use super::{Signed, certificate, command, files};
+use super::{certificate, command, files};
 use crate::server::{
     account::Account,
     authorized_keys::AuthorizedKeys,
@@ -21,7 +21,7 @@ pub(in crate::server) struct Offer<'a> {
     pub(in crate::server) key: &'a PublicKey,
     /// The signature algorithm.
     pub(in crate::server) algorithm: &'a Algorithm,
-    pub(in crate::server) certificate: Option<Signed<'a>>,
+    pub(in crate::server) certificate: Option<&'a Certificate>,
 }
 
 impl Offer<'_> {
@@ -72,6 +72,9 @@ pub(super) async fn authorize(
         return None;
     }
     if let Some(signed) = offer.certificate {
+        if !certificate::signature_accepted(config, signed) {
+            return None;
+        }
         let trusted = certificate::by_trusted_authority(account, config, (offer, signed), whence).await;
         if trusted.is_some() {
             return trusted;

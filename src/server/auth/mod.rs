@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 use russh::{
     MethodKind, MethodSet,
-    keys::ssh_key::{Certificate, HashAlg, PublicKey},
+    keys::ssh_key::{HashAlg, PublicKey},
     server::Auth,
 };
 
@@ -73,7 +73,7 @@ impl Authentication {
     pub(super) fn none(&mut self, user: &str) -> Auth {
         let vouched = self.vouched.as_deref() == Some(user);
         let candidate = self.candidate(user);
-        if vouched && candidate.may_log_in(&Method::PublicKey) {
+        if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(None) {
             candidate.done.push((Method::None, "none".to_owned()));
             return Auth::Accept;
         }
@@ -97,12 +97,16 @@ impl Authentication {
         let Some(options) = candidate.authorize(offer, Origin::whence(origin.as_ref())).await else {
             return self.candidate(user).refuse();
         };
+        // Of several keys, each restricts; two that force different commands do not go together.
+        let merged = match &candidate.options {
+            Some(before) => before.merge(&options),
+            None => Ok(options),
+        };
+        let Ok(merged) = merged.inspect_err(|differ| tracing::info!(user, "key refused: {differ}")) else {
+            return candidate.refuse();
+        };
         candidate.keys.push(plain(offer.key));
-        candidate.options = Some(match candidate.options.take() {
-            // Of several keys, each restricts.
-            Some(before) => before.merge(&options).unwrap_or(options),
-            None => options,
-        });
+        candidate.options = Some(merged);
         let step = format!("publickey {}", offer.text());
         tracing::info!(user, key = %offer.key.fingerprint(HashAlg::Sha256), "key accepted");
         candidate.succeed(Method::PublicKey, step)
@@ -166,7 +170,7 @@ impl Candidate {
         };
         let config = config.connection(&connection);
         let account = account.and_then(|account| {
-            account.check()?;
+            account.check(&config)?;
             config.allows(name, &groups, whence)?;
             Ok(account)
         });
@@ -206,12 +210,17 @@ impl Candidate {
         }
         let account = self.account.as_ref().ok()?;
         let options = keys::authorize(account, &self.config, offer, whence).await?;
-        let forced = self.config.permit_root_login == RootLogin::ForcedCommandsOnly;
-        if account.uid.is_root() && forced && options.command.is_none() {
+        self.may_run(options.command.as_deref()).then_some(options)
+    }
+
+    /// Whether this account may log in with this forced command, or with none.
+    fn may_run(&self, forced: Option<&str>) -> bool {
+        let only_forced = self.config.permit_root_login == RootLogin::ForcedCommandsOnly
+            && self.account.as_ref().is_ok_and(|account| account.uid.is_root());
+        if only_forced && forced.is_none() {
             tracing::info!("root may log in with a forced command alone");
-            return None;
         }
-        Some(options)
+        !only_forced || forced.is_some()
     }
 
     fn succeed(&mut self, method: Method, step: String) -> Auth {
@@ -265,6 +274,3 @@ fn methods(config: &Config, done: &[(Method, String)]) -> MethodSet {
         .collect();
     MethodSet::from(&kinds[..])
 }
-
-/// The certificate of an offer, with what it says of itself in order.
-type Signed<'a> = &'a Certificate;

@@ -74,7 +74,10 @@ impl Config {
                 return Err(Contradiction::CommandWithoutUser(name));
             }
         }
-        if !self.authentication_methods.is_empty() && self.method_lists().next().is_none() {
+        // `none` asks for nothing that could be switched off.
+        let none = |steps: &Vec<MethodStep>| matches!(&steps[..], [step] if step.method == Method::None);
+        let lists = &self.authentication_methods;
+        if !lists.is_empty() && !lists.iter().any(none) && self.method_lists().next().is_none() {
             return Err(Contradiction::Methods);
         }
         Ok(())

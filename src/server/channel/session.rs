@@ -5,6 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -284,6 +285,9 @@ impl Plan {
     }
 }
 
+/// How long a program may take to read what was typed before its channel was closed.
+const LAST_KEYS: Duration = Duration::from_secs(1);
+
 /// All that a session needs to run.
 struct Start {
     login: Arc<Login>,
@@ -307,16 +311,21 @@ impl Start {
             Plan::Sftp(arguments) => self.serve_sftp(&arguments).await,
             Plan::Run(what) => self.run_program(&what).await,
         };
-        match ended {
-            Ok(()) => {}
-            Err(error) => {
-                let text = format!("{}\r\n", error);
-                let _ = relay::send(&self.sending, Some(STDERR), Bytes::from(text)).await;
-                let _ = self.sending.eof().await;
-                let _ = self.sending.exit_status(255).await;
-            }
+        if let Err(error) = ended {
+            self.say(Some(STDERR), format!("{error}\r\n").into_bytes()).await;
+            let _ = self.sending.eof().await;
+            let _ = self.sending.exit_status(255).await;
         }
         let _ = self.sending.close().await;
+    }
+
+    /// Sends words of the server's own, unless the client has closed the channel.
+    async fn say(&self, extended: Option<u32>, text: Vec<u8>) {
+        let closed = self.outlet.closed();
+        tokio::select! {
+            _ = relay::send(&self.sending, extended, Bytes::from(text)) => {}
+            () = closed.cancelled() => {}
+        }
     }
 
     async fn run_program(&mut self, what: &What) -> std::io::Result<()> {
@@ -350,7 +359,7 @@ impl Start {
         let home = &self.login.account.home;
         if let Err(error) = environment::folder(home) {
             let text = format!("Could not chdir to home directory {}: {error}\r\n", home.display());
-            let _ = relay::send(&self.sending, Some(STDERR), Bytes::from(text)).await;
+            self.say(Some(STDERR), text.into_bytes()).await;
         }
         let wanted = *what == What::Shell && self.terminal.is_some() && self.login.config.print_motd;
         if wanted && !home.join(".hushlogin").exists() {
@@ -364,7 +373,7 @@ impl Start {
             });
             let text: Vec<u8> = lines.collect();
             if !text.is_empty() {
-                let _ = relay::send(&self.sending, None, Bytes::from(text)).await;
+                self.say(None, text).await;
             }
         }
     }
@@ -385,10 +394,17 @@ impl Start {
             let (mut process, pipes) = rc.run()?;
             // Without forwarding of X11, there is nothing on its stdin.
             drop(pipes.stdin);
-            tokio::join!(
-                relay::send_all(pipes.stdout, &self.sending, None),
-                relay::send_all(pipes.stderr, &self.sending, Some(STDERR))
-            );
+            let closed = self.outlet.closed();
+            let outputs = async {
+                tokio::join!(
+                    relay::send_all(pipes.stdout, &self.sending, None),
+                    relay::send_all(pipes.stderr, &self.sending, Some(STDERR))
+                );
+            };
+            tokio::select! {
+                () = outputs => {}
+                () = closed.cancelled() => {}
+            }
             process.wait().await
         };
         if let Err(error) = ran.await {
@@ -459,7 +475,12 @@ impl Start {
         let outlet = &mut self.outlet;
         let input = async move {
             while let Some(bytes) = outlet.next().await {
-                if master.write_all(&bytes).await.is_err() {
+                let written = tokio::select! {
+                    written = master.write_all(&bytes) => written,
+                    // A program that does not read must not keep its terminal from being closed.
+                    () = async { closed.cancelled().await; tokio::time::sleep(LAST_KEYS).await } => break,
+                };
+                if written.is_err() {
                     relay::discard(outlet).await;
                     break;
                 }

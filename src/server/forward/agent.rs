@@ -6,7 +6,7 @@ use std::{
 };
 
 use russh::server::Handle;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 
 use super::{
     listen::{carry, pause},
@@ -33,13 +33,12 @@ impl AgentSocket {
         let file =
             SocketFile::listen(&path, 0o177, false).inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
         let accepting = async move {
-            let mut connections = JoinSet::new();
             loop {
-                while connections.try_join_next().is_some() {}
                 match file.listener.accept().await {
                     Ok((stream, _)) => {
                         let (session, inboxes) = (session.clone(), inboxes.clone());
-                        connections.spawn(async move {
+                        // On its own: what is asked of the agent outlives the session that offered it.
+                        tokio::spawn(async move {
                             let opened = session.channel_open_agent().await;
                             carry(opened, stream, session, &inboxes).await;
                         });

@@ -113,7 +113,7 @@ fn addresses(asked: &str, gateway: GatewayPorts) -> Vec<IpAddr> {
     }
 }
 
-/// Listens on every address that there is, all on one port; the port must be free on the first that works.
+/// Listens on every address where that can be done, all on one port, as sshd does.
 fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
     let mut port = port;
     let mut listeners = Vec::new();
@@ -124,9 +124,7 @@ fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
             }
-            // No IPv6 here is no reason to refuse.
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => failed = Some(error),
-            Err(error) => return Err(error),
+            Err(error) => failed = Some(error),
         }
     }
     if listeners.is_empty() {
@@ -146,14 +144,13 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn accept_tcp(listener: TcpListener, address: String, port: u16, session: Handle, inboxes: Inboxes) {
-    let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
                 let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.clone());
-                connections.spawn(async move {
+                // On its own: a listener that goes takes no connection with it.
+                tokio::spawn(async move {
                     let origin = (peer.ip().to_string(), peer.port().into());
                     let opened =
                         session.channel_open_forwarded_tcpip(address, port.into(), origin.0, origin.1).await;
@@ -166,13 +163,11 @@ async fn accept_tcp(listener: TcpListener, address: String, port: u16, session: 
 }
 
 async fn accept_socket(file: SocketFile, path: String, session: Handle, inboxes: Inboxes) {
-    let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
         match file.listener.accept().await {
             Ok((stream, _)) => {
                 let (session, inboxes, path) = (session.clone(), inboxes.clone(), path.clone());
-                connections.spawn(async move {
+                tokio::spawn(async move {
                     let opened = session.channel_open_forwarded_streamlocal(path).await;
                     carry(opened, stream, session, &inboxes).await;
                 });

@@ -12,7 +12,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpSocket},
     process::Command,
-    task::{AbortHandle, JoinSet},
+    task::AbortHandle,
 };
 
 use super::listen::{carry, pause};
@@ -123,15 +123,14 @@ fn listen(address: Ipv4Addr, first: u32) -> io::Result<(TcpListener, u32)> {
 }
 
 async fn accept(listener: TcpListener, single: bool, session: Handle, inboxes: Inboxes) {
-    let mut connections = JoinSet::new();
     let mut more = true;
     while more {
-        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
                 more = !single;
                 let (session, inboxes) = (session.clone(), inboxes.clone());
-                connections.spawn(async move {
+                // On its own: a window outlives the session that offered the display.
+                tokio::spawn(async move {
                     let opened = session.channel_open_x11(peer.ip().to_string(), peer.port().into()).await;
                     carry(opened, stream, session, &inboxes).await;
                 });
@@ -139,6 +138,4 @@ async fn accept(listener: TcpListener, single: bool, session: Handle, inboxes: I
             Err(error) => pause(&error).await,
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
 }

@@ -155,7 +155,9 @@ mod tests {
         let config_of = config(text);
         let lists: Vec<_> = config_of.method_lists().map(<[_]>::len).collect();
         assert_eq!((lists, config_of.check()), (vec![2], Ok(())));
-        assert_eq!(config("AuthenticationMethods none").check(), Err(Contradiction::Methods));
+        let off = "PasswordAuthentication no\nAuthenticationMethods password";
+        assert_eq!(config(off).check(), Err(Contradiction::Methods));
+        assert_eq!(config("AuthenticationMethods none").check(), Ok(()));
     }
 
     #[test]

@@ -115,12 +115,12 @@ fn kill_ssh(line: &Line, command: &str) {
 
 #[test]
 fn ssh_killed_within_an_upload_ends_its_session_and_its_sshd() {
-    over(&[Route::Exec, Route::Tcp], |line| kill_ssh(line, "echo ready; cat >/dev/null"));
+    over(&[Route::Exec, Route::Tcp, Route::Builtin], |line| kill_ssh(line, "echo ready; cat >/dev/null"));
 }
 
 #[test]
 fn ssh_killed_within_a_download_ends_its_session_and_its_sshd() {
-    over(&[Route::Exec, Route::Relayed], |line| kill_ssh(line, "cat /dev/zero"));
+    over(&[Route::Exec, Route::Relayed, Route::Builtin], |line| kill_ssh(line, "cat /dev/zero"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn through(line: &Line, command: &str, seed: u64, sent: usize) -> (u64, String) 
 
 fn bulk(scenario: impl Fn(&Line, u64, usize)) {
     let (mib, runs) = (number("IROSH_TEST_BULK_MIB", 64), number("IROSH_TEST_BULK_RUNS", 2));
-    over(&[Route::Exec, Route::Tcp], |line| {
+    over(&[Route::Exec, Route::Tcp, Route::Builtin], |line| {
         for run in 0..runs {
             scenario(line, run as u64, mib * MIB);
         }
@@ -187,7 +187,7 @@ fn a_fast_transfer_to_a_slow_reader_never_kills_the_connection() {
 
 #[test]
 fn a_slow_reader_of_ssh_gets_every_byte() {
-    over(&[Route::Exec], |line| {
+    over(&[Route::Exec, Route::Builtin], |line| {
         let length = 64 * MIB;
         let mut ssh = line.client.ssh();
         ssh.args(["box", &format!("head -c {length} /dev/zero")]);

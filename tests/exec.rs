@@ -148,7 +148,7 @@ fn a_background_process_does_not_hold_the_session() {
 
 #[test]
 fn an_idle_session_stays_and_answers_afterwards() {
-    over(&[Route::Exec], |line| {
+    over(&[Route::Exec, Route::Builtin], |line| {
         let mut ssh = line.client.ssh();
         let mut running =
             Running::start(ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()));

@@ -2,39 +2,9 @@
 
 mod harness;
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Stdio};
 
-use harness::{DEADLINE, Line, Random, Route, Running, Said, feed, over, poll, run, succeed};
-
-/// A master connection in the background, ended when dropped.
-struct Master<'a> {
-    line: &'a Line,
-    running: Running,
-}
-
-impl<'a> Master<'a> {
-    fn start(line: &'a Line, options: &[&str]) -> Self {
-        let mut ssh = line.client.ssh();
-        ssh.arg("-S").arg(socket(line)).args(["-M", "-N"]).args(options).arg("box");
-        let running = Running::start(ssh.stdin(Stdio::null()));
-        poll("a master's socket", DEADLINE, || socket(line).exists().then_some(()));
-        Self { line, running }
-    }
-
-    /// A command that goes over the master.
-    fn ssh(&self) -> Command {
-        let mut ssh = self.line.client.ssh();
-        ssh.arg("-S").arg(socket(self.line)).args(["-o", "ProxyCommand=false"]);
-        ssh
-    }
-}
-
-fn socket(line: &Line) -> std::path::PathBuf {
-    line.folder.path().join("m")
-}
+use harness::{DEADLINE, Master, Random, Route, Running, Said, feed, over, poll, run, succeed};
 
 #[test]
 fn ten_channels_over_one_master() {
@@ -55,7 +25,7 @@ fn ten_channels_over_one_master() {
             assert_eq!(host.count("session_started"), 1);
         }
         succeed(master.ssh().args(["-O", "exit", "box"]));
-        master.running.wait(DEADLINE);
+        master.running().wait(DEADLINE);
     });
 }
 
@@ -79,17 +49,17 @@ fn a_master_that_persists_serves_the_next_command() {
     over(&Route::FEW, |line| {
         let log = line.folder.path().join("log");
         let mut ssh = line.client.ssh();
-        ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-S"]).arg(socket(line));
+        ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-S"]).arg(Master::socket(line));
         ssh.args(["-E"]).arg(&log).args(["box", "echo one"]);
         // The master in the background keeps stderr, as it does with plain ssh.
         let mut first = Running::start(ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
         assert!(first.wait(DEADLINE).success(), "{:?}", fs::read_to_string(&log));
         let mut second = line.client.ssh();
-        second.arg("-S").arg(socket(line)).args(["-o", "ProxyCommand=false", "box", "echo two"]);
+        second.arg("-S").arg(Master::socket(line)).args(["-o", "ProxyCommand=false", "box", "echo two"]);
         assert_eq!(run(&mut second).stdout.said(), "two\n");
         let mut exit = line.client.ssh();
-        succeed(exit.arg("-S").arg(socket(line)).args(["-O", "exit", "box"]));
-        poll("the master's end", DEADLINE, || (!socket(line).exists()).then_some(()));
+        succeed(exit.arg("-S").arg(Master::socket(line)).args(["-O", "exit", "box"]));
+        poll("the master's end", DEADLINE, || (!Master::socket(line).exists()).then_some(()));
         if let Some(host) = &line.host {
             host.wait_ended(1);
         }

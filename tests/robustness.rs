@@ -26,7 +26,7 @@ use nix::unistd::Pid;
 
 #[test]
 fn fifty_at_once_with_one_identity() {
-    over(&[Route::Exec, Route::Relayed], |line| {
+    over(&[Route::Exec, Route::Relayed, Route::Builtin], |line| {
         let crowd = number("IROSH_TEST_CROWD", 50);
         thread::scope(|scope| {
             let sessions: Vec<_> = (0..crowd)
@@ -46,7 +46,7 @@ fn fifty_at_once_with_one_identity() {
 
 #[test]
 fn descriptors_and_processes_are_given_back() {
-    over(&[Route::Exec, Route::Tcp, Route::Relayed], |line| {
+    over(&[Route::Exec, Route::Tcp, Route::Relayed, Route::Builtin], |line| {
         let host = line.host();
         assert!(line.client.exec("true").status.success());
         host.wait_ended(1);
@@ -78,7 +78,7 @@ fn ticks(pid: Pid) -> u64 {
 
 #[test]
 fn an_idle_session_costs_next_to_nothing() {
-    over(&[Route::Exec, Route::Relayed], |line| {
+    over(&[Route::Exec, Route::Relayed, Route::Builtin], |line| {
         let mut ssh = line.client.ssh();
         ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut running = Running::start(&mut ssh);

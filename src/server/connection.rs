@@ -413,7 +413,7 @@ impl Handler for Connection {
         port: u32,
         _: &mut Session,
     ) -> Result<bool, Self::Error> {
-        Ok(self.listeners.remove_port(address, port))
+        Ok(self.listeners.remove_port(address, port).await)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, Self::Error> {
@@ -429,6 +429,6 @@ impl Handler for Connection {
     }
 
     async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, Self::Error> {
-        Ok(self.listeners.remove_socket(path))
+        Ok(self.listeners.remove_socket(path).await)
     }
 }

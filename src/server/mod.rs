@@ -96,7 +96,7 @@ pub enum ServeError {
     #[error("nobody logged in within {} seconds", .0.as_secs())]
     Grace(Duration),
     /// The client broke the protocol, or went away.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed")]
     Protocol(#[from] russh::Error),
 }
 

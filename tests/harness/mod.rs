@@ -10,6 +10,7 @@
 
 mod client;
 mod host;
+mod master;
 mod process;
 mod random;
 mod raw;
@@ -27,12 +28,13 @@ use std::{
 
 pub(crate) use client::Client;
 pub(crate) use host::{Host, HostSetup};
+pub(crate) use master::Master;
 pub(crate) use process::{DEADLINE, Daemon, Running, Said, descendants, feed, run, succeed};
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, raw_runtime};
 pub(crate) use relay::Relay;
 pub(crate) use route::{Line, Route, over};
-pub(crate) use server::{Server, Sshd};
+pub(crate) use server::{Server, Sshd, login};
 pub(crate) use tree::{odd_tree, same_tree};
 
 /// The program that people type.

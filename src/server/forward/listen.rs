@@ -14,8 +14,8 @@ use russh::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket},
-    task::{AbortHandle, JoinSet},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     super::channel::{Outlet, relay},
@@ -29,8 +29,7 @@ use crate::server::{
 /// What a connection listens on.
 #[derive(Default)]
 pub(in crate::server) struct Listeners {
-    open: HashMap<Place, Vec<AbortHandle>>,
-    tasks: JoinSet<()>,
+    open: HashMap<Place, Vec<AbortOnDropHandle<()>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,16 +55,15 @@ impl Listeners {
         let (listeners, port) = listen(&addresses(address, config.gateway_ports), port)?;
         let tasks = listeners.into_iter().map(|listener| {
             let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.to_owned());
-            self.tasks.spawn(accept_tcp(listener, address, port, session, inboxes))
+            spawn(accept_tcp(listener, address, port, session, inboxes))
         });
-        let tasks = tasks.collect();
-        self.open.insert(Place::Port(address.to_owned(), port.into()), tasks);
+        self.open.insert(Place::Port(address.to_owned(), port.into()), tasks.collect());
         Ok(port)
     }
 
-    /// Stops listening on a port; whether it did.
-    pub(in crate::server) fn remove_port(&mut self, address: &str, port: u32) -> bool {
-        self.remove(&Place::Port(address.to_owned(), port))
+    /// Stops listening on a port, which is free afterwards; whether there was such a listener.
+    pub(in crate::server) async fn remove_port(&mut self, address: &str, port: u32) -> bool {
+        self.remove(&Place::Port(address.to_owned(), port)).await
     }
 
     /// Listens on a unix socket for the client.
@@ -83,21 +81,27 @@ impl Listeners {
         let mask = config.stream_local_bind_mask;
         let file = SocketFile::listen(Path::new(path), mask, config.stream_local_bind_unlink)?;
         let accepting = accept_socket(file, path.to_owned(), session.clone(), inboxes.clone());
-        let task = self.tasks.spawn(accepting);
-        self.open.insert(Place::Socket(path.to_owned()), vec![task]);
+        self.open.insert(Place::Socket(path.to_owned()), vec![spawn(accepting)]);
         Ok(())
     }
 
-    /// Stops listening on a unix socket; whether it did.
-    pub(in crate::server) fn remove_socket(&mut self, path: &str) -> bool {
-        self.remove(&Place::Socket(path.to_owned()))
+    /// Stops listening on a unix socket, which is gone afterwards; whether there was such a listener.
+    pub(in crate::server) async fn remove_socket(&mut self, path: &str) -> bool {
+        self.remove(&Place::Socket(path.to_owned())).await
     }
 
-    fn remove(&mut self, place: &Place) -> bool {
-        let tasks = self.open.remove(place);
-        tasks.iter().flatten().for_each(AbortHandle::abort);
-        tasks.is_some()
+    async fn remove(&mut self, place: &Place) -> bool {
+        let Some(tasks) = self.open.remove(place) else { return false };
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        true
     }
+}
+
+fn spawn(accepting: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(accepting))
 }
 
 /// The addresses that a bind address stands for (RFC 4254 section 7.1, sshd_config(5), GatewayPorts).

@@ -3,7 +3,7 @@
 use std::{
     io,
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::UnixListener as StdUnixListener,
     },
     path::{Path, PathBuf},
@@ -16,10 +16,11 @@ pub(in crate::server) async fn connect(path: PathBuf) -> io::Result<UnixStream> 
     UnixStream::connect(path).await
 }
 
-/// A listening socket, removed with it.
+/// A listening socket, removed with it unless another has taken its name.
 pub(super) struct SocketFile {
     pub(super) listener: UnixListener,
     path: PathBuf,
+    identity: Option<(u64, u64)>,
 }
 
 impl SocketFile {
@@ -34,12 +35,20 @@ impl SocketFile {
         let bound = bound?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777 & !mask))?;
         bound.set_nonblocking(true)?;
-        Ok(Self { listener: UnixListener::from_std(bound)?, path: path.to_owned() })
+        let listener = UnixListener::from_std(bound)?;
+        Ok(Self { listener, path: path.to_owned(), identity: identity(path) })
     }
+}
+
+/// Which file a name stands for.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if identity(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

@@ -37,6 +37,9 @@ impl ReadSshIdBuffer {
     }
 
     fn line(&self) -> Option<(usize, usize)> {
+        if self.total > 0 && self.buf.first() == Some(&b'\n') {
+            return Some((0, 1));
+        }
         if self.total < 2 {
             return None;
         }

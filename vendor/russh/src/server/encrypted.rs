@@ -47,39 +47,39 @@ impl Session {
         handler: &mut H,
         buf: &[u8],
     ) -> Result<(), H::Error> {
+        let written = self.common.encrypted.as_ref().map_or(0, |e| e.write.len());
+        self.process_any_packet(handler, buf).await?;
+        // Like sshd, the rejection that is one too many is not told: the connection ends instead.
+        if self.common.config.max_auth_attempts > 0
+            && let Some(enc) = self.common.encrypted.as_mut()
+            && let EncryptedState::WaitingAuthRequest(a) = &enc.state
+            && a.rejection_count >= self.common.config.max_auth_attempts
+        {
+            enc.write.truncate(written);
+            self.common.disconnect(
+                Disconnect::ProtocolError,
+                "Too many authentication failures",
+                "",
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn process_any_packet<H: Handler + Send>(
+        &mut self,
+        handler: &mut H,
+        buf: &[u8],
+    ) -> Result<(), H::Error> {
         let rejection_wait_until =
             tokio::time::Instant::now() + self.common.config.auth_rejection_time;
-        let initial_none_rejection_wait_until = if self.common.auth_attempts == 0 {
+        let initial_none_rejection_wait_until = (self.common.auth_attempts == 0).then(|| {
             tokio::time::Instant::now()
                 + self
                     .common
                     .config
                     .auth_rejection_time_initial
                     .unwrap_or(self.common.config.auth_rejection_time)
-        } else {
-            rejection_wait_until
-        };
-
-        if self.common.config.max_auth_attempts > 0
-            // auth request messages
-            && matches!(
-                buf.first(),
-                Some(&(msg::USERAUTH_REQUEST | msg::USERAUTH_INFO_RESPONSE))
-            )
-            // with cap exceeded
-            && matches!(
-                self.common.encrypted.as_ref().map(|e| &e.state),
-                Some(EncryptedState::WaitingAuthRequest(a))
-                    if a.rejection_count >= self.common.config.max_auth_attempts
-            )
-        {
-            self.common.disconnect(
-                Disconnect::NoMoreAuthMethodsAvailable,
-                "Too many authentication attempts",
-                "",
-            )?;
-            return Ok(());
-        }
+        });
 
         let Some(enc) = self.common.encrypted.as_mut() else {
             return Err(Error::Inconsistent.into());
@@ -916,7 +916,7 @@ impl Encrypted {
     async fn server_read_auth_request<H: Handler + Send>(
         &mut self,
         mut until: Instant,
-        initial_auth_until: Instant,
+        initial_auth_until: Option<Instant>,
         handler: &mut H,
         original_packet: &[u8],
         r: &mut &[u8],
@@ -1006,7 +1006,7 @@ impl Encrypted {
                     unreachable!()
                 };
 
-                until = initial_auth_until;
+                until = initial_auth_until.unwrap_or(until);
                 map_err!(ensure_end(r))?;
 
                 let auth = handler.auth_none(&user).await?;
@@ -1031,6 +1031,10 @@ impl Encrypted {
                         auth_request.methods.remove(MethodKind::None);
                     }
                     reject_auth_request(until, &mut self.write, auth_request).await?;
+                    // A client that opens with it only asks which methods there are.
+                    if initial_auth_until.is_some() {
+                        auth_request.rejection_count = 0;
+                    }
                 }
                 Ok(())
             } else if method == "keyboard-interactive" {

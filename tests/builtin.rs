@@ -1,0 +1,295 @@
+//! What the built-in server has to do as OpenSSH's does, beside the scenarios of every route.
+//!
+//! Most of these run over plain ssh to sshd as well: what it does is what is expected.
+
+mod harness;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::Instant,
+};
+
+use harness::{
+    DEADLINE, Line, Master, Random, Route, Running, Said, feed, free_port, hash_reader, new_key, number,
+    over, poll, run, succeed,
+};
+use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
+
+/// sshd and the built-in server, each for a connection of its own.
+const SERVERS: [Route; 2] = [Route::Exec, Route::Builtin];
+
+/// Adds to the server's configuration, where it counts before all else.
+fn configure(line: &Line, lines: &str) {
+    let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+    fs::write(line.server.config(), format!("{lines}\n{old}")).expect("sshd_config");
+}
+
+/// ssh with only these keys.
+fn with_keys(line: &Line, keys: &[&Path]) -> Command {
+    let mut ssh = line.client.ssh();
+    // The keys of ssh_config come after those of the command line.
+    let config = line.folder.path().join("keys_config");
+    let text = fs::read_to_string(line.client.config()).expect("ssh_config");
+    let text: Vec<_> = text.lines().filter(|line| !line.trim().starts_with("IdentityFile")).collect();
+    fs::write(&config, text.join("\n")).expect("ssh_config");
+    ssh.arg("-F").arg(config);
+    for key in keys {
+        ssh.arg("-i").arg(key);
+    }
+    ssh
+}
+
+/// A listener whose queue is full: who connects to it waits. The connections keep it full.
+fn blackhole() -> (u16, Vec<std::os::fd::OwnedFd>) {
+    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&listener, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
+    listen(&listener, 0).expect("listening");
+    let addr = rustix::net::getsockname(&listener).expect("an address");
+    let port = std::net::SocketAddr::try_from(addr).expect("of IP").port();
+    let mut held = vec![listener];
+    for _ in 0..4 {
+        let waiting = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        rustix::io::ioctl_fionbio(&waiting, true).expect("not blocking");
+        let _ = connect(&waiting, &std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        held.push(waiting);
+    }
+    (port, held)
+}
+
+#[test]
+fn a_shell_answers_beside_channels_that_stand_still() {
+    over(&Route::FEW, |line| {
+        let (dead, _queue) = blackhole();
+        let deaf = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (to_dead, to_deaf) = (free_port(), free_port());
+        let target = |here: u16, there: u16| format!("127.0.0.1:{here}:127.0.0.1:{there}");
+        let deaf_port = deaf.local_addr().expect("an address").port();
+        let master = Master::start(line, &["-L", &target(to_dead, dead), "-L", &target(to_deaf, deaf_port)]);
+        // A command that never reads, one whose output nobody reads, and forwards to a target that does
+        // not answer and to one that does not read.
+        let zero = || fs::File::open("/dev/zero").expect("zeros");
+        let mut all = Vec::new();
+        for (command, input) in [("sleep 1000", zero().into()), ("cat /dev/zero", Stdio::null())] {
+            let mut ssh = master.ssh();
+            all.push(Running::start(ssh.args(["box", command]).stdin(input).stdout(Stdio::piped())));
+        }
+        let _waiting = TcpStream::connect(("127.0.0.1", to_dead)).expect("a forwarded port");
+        let flood = TcpStream::connect(("127.0.0.1", to_deaf)).expect("a forwarded port");
+        let mut flooding = flood.try_clone().expect("a clone");
+        thread::spawn(move || std::io::copy(&mut zero(), &mut flooding));
+        let (_held, _) = deaf.accept().expect("forwarded");
+
+        let mut ssh = master.ssh();
+        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = Running::start(&mut ssh);
+        let (mut stdin, mut stdout) = (shell.stdin(), BufReader::new(shell.stdout()));
+        let mut slowest = std::time::Duration::ZERO;
+        for round in 0..200 {
+            let asked = Instant::now();
+            writeln!(stdin, "{round}").expect("sent");
+            let mut answer = String::new();
+            stdout.read_line(&mut answer).expect("an answer");
+            assert_eq!(answer, format!("{round}\n"));
+            if round > 0 {
+                slowest = slowest.max(asked.elapsed());
+            }
+        }
+        eprintln!("the slowest of 199 answers took {slowest:?}");
+        let _ = flood.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+#[test]
+fn keys_change_in_the_middle_of_bulk_both_ways() {
+    let mib = number("IROSH_TEST_REKEY_MIB", 48);
+    let limit = number("IROSH_TEST_REKEY_LIMIT_MIB", 4);
+    over(&[Route::Builtin], |line| {
+        configure(line, &format!("RekeyLimit {limit}M"));
+        let mut ssh = line.client.ssh();
+        ssh.args(["-v", "-o", &format!("RekeyLimit={limit}M"), "box", "cat"]);
+        let log = line.folder.path().join("log");
+        ssh.stderr(fs::File::create(&log).expect("a log"));
+        let mut running = Running::start(ssh.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut stdin = running.stdin();
+        let length = mib << 20;
+        let sending = thread::spawn(move || std::io::copy(&mut Random::new(4, length), &mut stdin));
+        assert_eq!(hash_reader(running.stdout()), hash_reader(Random::new(4, length)));
+        sending.join().expect("no panic").expect("sent");
+        assert!(running.wait(DEADLINE).success());
+        let log = fs::read_to_string(&log).expect("a log");
+        let changes = log.matches("SSH2_MSG_NEWKEYS received").count();
+        eprintln!("keys changed {} times", changes - 1);
+        assert!(changes > mib / limit, "{changes}: {log}");
+    });
+}
+
+#[test]
+fn the_question_which_methods_there_are_is_no_failure() {
+    over(&SERVERS, |line| {
+        configure(line, "MaxAuthTries 1");
+        let output = line.client.exec("echo in");
+        assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+    });
+}
+
+#[test]
+fn one_wrong_key_too_many_ends_the_connection() {
+    over(&SERVERS, |line| {
+        configure(line, "MaxAuthTries 2");
+        let wrong: Vec<_> = ["a", "b"].map(|name| line.folder.path().join(name)).into();
+        wrong.iter().for_each(|path| _ = new_key(path));
+        let output = run(with_keys(line, &[&wrong[0], &line.server.user_key()]).args(["box", "echo in"]));
+        assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+        let keys = [wrong[0].as_path(), &wrong[1], &line.server.user_key()];
+        let output = run(with_keys(line, &keys).args(["box", "echo in"]));
+        let said = output.stderr.said();
+        assert!(output.stdout.is_empty() && said.contains("Too many authentication failures"), "{said}");
+    });
+}
+
+#[test]
+fn a_forward_that_was_cancelled_is_made_again_at_once() {
+    over(&Route::FEW, |line| {
+        let master = Master::start(line, &[]);
+        let (port, socket) = (free_port(), line.folder.path().join("s"));
+        let forwards = [format!("127.0.0.1:{port}:127.0.0.1:9"), format!("{}:127.0.0.1:9", socket.display())];
+        for _ in 0..3 {
+            for forward in &forwards {
+                succeed(master.ssh().args(["-O", "forward", "-R", forward, "box"]));
+                succeed(master.ssh().args(["-O", "cancel", "-R", forward, "box"]));
+                // sshd leaves the socket where it was, and ssh does not wait for the answer.
+                poll("a free port", DEADLINE, || TcpListener::bind(("127.0.0.1", port)).ok());
+                let _ = fs::remove_file(&socket);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_outlives_the_forward_that_it_came_by() {
+    over(&Route::FEW, |line| {
+        let master = Master::start(line, &[]);
+        let target = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let port = free_port();
+        let forward = format!("127.0.0.1:{port}:{}", target.local_addr().expect("an address"));
+        succeed(master.ssh().args(["-O", "forward", "-R", &forward, "box"]));
+        let mut near = poll("a forwarded port", DEADLINE, || TcpStream::connect(("127.0.0.1", port)).ok());
+        let (mut far, _) = target.accept().expect("forwarded");
+        succeed(master.ssh().args(["-O", "cancel", "-R", &forward, "box"]));
+        poll("a free port", DEADLINE, || TcpListener::bind(("127.0.0.1", port)).ok());
+        near.write_all(b"still").expect("sent");
+        let mut got = [0; 5];
+        far.read_exact(&mut got).expect("received");
+        assert_eq!(&got, b"still");
+    });
+}
+
+#[test]
+fn keys_that_force_different_commands_do_not_go_together() {
+    over(&SERVERS, |line| {
+        configure(line, "AuthenticationMethods publickey,publickey");
+        let second = line.folder.path().join("second");
+        let lines = [fs::read_to_string(line.server.authorized_keys()).expect("a key"), new_key(&second)];
+        let output = |commands: [&str; 2]| -> Output {
+            let text = format!("{}{}\n{}{}\n", commands[0], lines[0].trim(), commands[1], lines[1]);
+            fs::write(line.server.authorized_keys(), text).expect("authorized_keys");
+            run(with_keys(line, &[&line.server.user_key(), &second]).args(["box", "echo asked"]))
+        };
+        let same = "command=\"echo forced\" ";
+        assert_eq!(output(["", ""]).stdout.said(), "asked\n");
+        assert_eq!(output([same, ""]).stdout.said(), "forced\n");
+        assert_eq!(output([same, same]).stdout.said(), "forced\n");
+        let other = output([same, "command=\"echo other\" "]);
+        assert_eq!((other.status.code(), other.stdout.said()), (Some(255), String::new()));
+    });
+}
+
+/// Signs the user's key with an authority's; where the certificate is.
+fn certify(line: &Line, authority: &Path, options: &[&str]) {
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.arg("-q").arg("-s").arg(authority).args(["-I", "id"]).args(options);
+    succeed(keygen.arg(line.server.user_key().with_extension("pub")));
+}
+
+#[test]
+fn a_certificate_is_worth_what_its_authority_and_options_say() {
+    over(&SERVERS, |line| {
+        let authority = line.folder.path().join("authority");
+        let trusted = new_key(&authority);
+        let stranger = line.folder.path().join("stranger");
+        new_key(&stranger);
+        let login = harness::login();
+        let in_with = |lines: &str, options: &[&str], signer: &Path| {
+            fs::write(line.server.authorized_keys(), lines).expect("authorized_keys");
+            certify(line, signer, options);
+            run(line.client.ssh().args(["box", "echo in"])).stdout.said() == "in\n"
+        };
+        let ca = format!("cert-authority {trusted}\n");
+        let mine = ["-n", login.as_str()];
+        assert!(in_with(&ca, &mine, &authority));
+        assert!(!in_with(&ca, &mine, &stranger), "an authority that nobody trusts");
+        assert!(!in_with(&ca, &["-n", "somebody"], &authority), "somebody else's principal");
+        assert!(in_with(&ca, &[], &authority), "no principal, from an authority in a user's own list");
+        assert!(!in_with(&ca, &["-h", mine[0], mine[1]], &authority), "a host's certificate");
+        assert!(!in_with(&ca, &["-V", "-2d:-1d", mine[0], mine[1]], &authority), "one that has expired");
+        assert!(!in_with(&trusted, &mine, &authority), "an authority that is listed as a key");
+        let forced = ["-O", "force-command=echo forced", mine[0], mine[1]];
+        certify(line, &authority, &forced);
+        fs::write(line.server.authorized_keys(), &ca).expect("authorized_keys");
+        assert_eq!(line.client.exec("echo in").stdout.said(), "forced\n");
+        let named = format!("cert-authority,principals=\"somebody\" {trusted}\n");
+        assert!(in_with(&named, &["-n", "somebody"], &authority));
+        configure(line, "CASignatureAlgorithms ecdsa-sha2-nistp256");
+        assert!(!in_with(&ca, &mine, &authority), "a signature that is not accepted");
+    });
+}
+
+#[test]
+fn a_terminal_whose_program_does_not_read_is_hung_up_on() {
+    over(&Route::FEW, |line| {
+        let mut ssh = line.client.ssh();
+        ssh.args(["-tt", "box", "stty raw -echo; echo ready; exec sleep 1000"]);
+        let zero = fs::File::open("/dev/zero").expect("zeros");
+        let mut running = Running::start(ssh.stdin(zero).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut stdout = BufReader::new(running.stdout());
+        let mut first = String::new();
+        stdout.read_line(&mut first).expect("a line");
+        assert!(first.contains("ready"), "{first}");
+        assert!(!line.server.processes().is_empty());
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        poll("the end of the command", DEADLINE, || line.server.processes().is_empty().then_some(()));
+    });
+}
+
+#[test]
+fn connections_that_never_log_in_leave_nothing_behind() {
+    let crowd = number("IROSH_TEST_GARBAGE", 60);
+    let line = Line::new(Route::Builtin);
+    let host = line.host();
+    assert!(line.client.exec("true").status.success());
+    host.wait_ended(1);
+    poll("an idle host", DEADLINE, || harness::descendants(host.pid()).is_empty().then_some(()));
+    let before = host.descriptors();
+    let greeting = b"SSH-2.0-half\r\n";
+    for seed in 0..crowd {
+        // Random bytes, a greeting and random bytes, a greeting and a length without an end, one that says
+        // nothing, and one that leaves in the middle of a greeting.
+        let sent = match seed % 5 {
+            0 => Random::bytes(seed as u64, 5000),
+            1 => [&greeting[..], &Random::bytes(seed as u64, 5000)].concat(),
+            2 => [&greeting[..], &[0, 0, 4, 0, 9, 20]].concat(),
+            3 => Vec::new(),
+            _ => greeting[..7].to_vec(),
+        };
+        feed(&mut line.client.proxy("box"), sent);
+    }
+    host.wait_ended(crowd + 1);
+    poll("no process left", DEADLINE, || harness::descendants(host.pid()).is_empty().then_some(()));
+    poll("as many descriptors as before", DEADLINE, || (host.descriptors() <= before).then_some(()));
+    assert!(line.client.exec("true").status.success());
+}

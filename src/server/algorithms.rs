@@ -6,7 +6,7 @@ use russh::{Preferred, cipher, compression, kex, keys::ssh_key::Algorithm, mac};
 
 use super::config::{Config, Offer, Offers, algorithms::AlgorithmList};
 
-/// What there is and what is used where nothing is configured.
+/// What is used where nothing is configured, and what else there is: SHA-1 and the like only by configuration.
 pub(super) const OFFERS: Offers = Offers {
     ciphers: Offer {
         default: &[
@@ -17,17 +17,7 @@ pub(super) const OFFERS: Offers = Offers {
             "aes192-ctr",
             "aes256-ctr",
         ],
-        supported: &[
-            "chacha20-poly1305@openssh.com",
-            "aes128-gcm@openssh.com",
-            "aes256-gcm@openssh.com",
-            "aes128-ctr",
-            "aes192-ctr",
-            "aes256-ctr",
-            "aes128-cbc",
-            "aes192-cbc",
-            "aes256-cbc",
-        ],
+        besides: &["aes128-cbc", "aes192-cbc", "aes256-cbc"],
     },
     macs: Offer {
         default: &[
@@ -36,14 +26,7 @@ pub(super) const OFFERS: Offers = Offers {
             "hmac-sha2-256",
             "hmac-sha2-512",
         ],
-        supported: &[
-            "hmac-sha2-256-etm@openssh.com",
-            "hmac-sha2-512-etm@openssh.com",
-            "hmac-sha2-256",
-            "hmac-sha2-512",
-            "hmac-sha1-etm@openssh.com",
-            "hmac-sha1",
-        ],
+        besides: &["hmac-sha1-etm@openssh.com", "hmac-sha1"],
     },
     // Post-quantum first. The groups of group exchange are fixed in russh, which is not its point.
     kex: Offer {
@@ -58,23 +41,11 @@ pub(super) const OFFERS: Offers = Offers {
             "diffie-hellman-group18-sha512",
             "diffie-hellman-group14-sha256",
         ],
-        supported: &[
-            "mlkem768x25519-sha256",
-            "curve25519-sha256",
-            "curve25519-sha256@libssh.org",
-            "ecdh-sha2-nistp256",
-            "ecdh-sha2-nistp384",
-            "ecdh-sha2-nistp521",
-            "diffie-hellman-group16-sha512",
-            "diffie-hellman-group18-sha512",
-            "diffie-hellman-group14-sha256",
-            "diffie-hellman-group-exchange-sha256",
-            "diffie-hellman-group14-sha1",
-        ],
+        besides: &["diffie-hellman-group-exchange-sha256", "diffie-hellman-group14-sha1"],
     },
-    host_keys: Offer { default: PLAIN, supported: PLAIN },
-    user_keys: Offer { default: USER_KEYS, supported: ALL_USER_KEYS },
-    ca_signatures: Offer { default: CA_SIGNATURES, supported: CA_SIGNATURES },
+    host_keys: Offer { default: PLAIN, besides: &["ssh-rsa"] },
+    user_keys: Offer { default: USER_KEYS, besides: &["ssh-rsa-cert-v01@openssh.com", "ssh-rsa"] },
+    ca_signatures: Offer { default: CA_SIGNATURES, besides: &[] },
 };
 
 const PLAIN: &[&str] = &[
@@ -116,47 +87,28 @@ const USER_KEYS: &[&str] = &[
     "rsa-sha2-256",
 ];
 
-/// With SHA-1, which only a configuration brings back.
-const ALL_USER_KEYS: &[&str] = &[
-    "ssh-ed25519-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    "sk-ssh-ed25519-cert-v01@openssh.com",
-    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "rsa-sha2-512-cert-v01@openssh.com",
-    "rsa-sha2-256-cert-v01@openssh.com",
-    "ssh-rsa-cert-v01@openssh.com",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-    "ssh-rsa",
-];
-
 /// How users may sign.
 pub(super) fn accepted(list: &AlgorithmList) -> Vec<String> {
-    list.apply(OFFERS.user_keys.default, OFFERS.user_keys.supported)
+    list.apply(OFFERS.user_keys.default, OFFERS.user_keys.besides)
 }
 
 /// How authorities may have signed.
 pub(super) fn of_authorities(list: &AlgorithmList) -> Vec<String> {
-    list.apply(OFFERS.ca_signatures.default, OFFERS.ca_signatures.supported)
+    list.apply(OFFERS.ca_signatures.default, OFFERS.ca_signatures.besides)
 }
 
 /// What is offered to a client.
 pub(super) fn preferred(config: &Config) -> Preferred {
     let mut kexes: Vec<kex::Name> = names(&config.kex_algorithms, &OFFERS.kex);
     kexes.extend([kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER]);
-    let offered = config.host_key_algorithms.apply(OFFERS.host_keys.default, OFFERS.host_keys.supported);
+    let offered = config.host_key_algorithms.apply(OFFERS.host_keys.default, OFFERS.host_keys.besides);
     let mut keys: Vec<Algorithm> = offered.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
     // russh tells clients by this list what they may sign with (RFC 8308 section 3.1).
-    if accepted(&config.pubkey_accepted_algorithms).iter().any(|name| name == "ssh-rsa") {
-        keys.push(Algorithm::Rsa { hash: None });
+    let sha1 = Algorithm::Rsa { hash: None };
+    if accepted(&config.pubkey_accepted_algorithms).iter().any(|name| name == "ssh-rsa")
+        && !keys.contains(&sha1)
+    {
+        keys.push(sha1);
     }
     Preferred {
         kex: kexes.into(),
@@ -169,7 +121,7 @@ pub(super) fn preferred(config: &Config) -> Preferred {
 }
 
 fn names<N: for<'a> TryFrom<&'a str>>(list: &AlgorithmList, offer: &Offer) -> Vec<N> {
-    list.apply(offer.default, offer.supported)
+    list.apply(offer.default, offer.besides)
         .iter()
         .filter_map(|name| N::try_from(name.as_str()).ok())
         .collect()
@@ -181,12 +133,12 @@ mod tests {
 
     #[test]
     fn russh_has_every_algorithm_that_is_offered() {
-        fn missing(names: &[&'static str], known: fn(&str) -> bool) -> Vec<&'static str> {
-            names.iter().copied().filter(|name| !known(name)).collect()
+        fn missing(offer: Offer, known: fn(&str) -> bool) -> Vec<&'static str> {
+            offer.default.iter().chain(offer.besides).copied().filter(|name| !known(name)).collect()
         }
-        assert!(missing(OFFERS.ciphers.supported, |name| cipher::Name::try_from(name).is_ok()).is_empty());
-        assert!(missing(OFFERS.macs.supported, |name| mac::Name::try_from(name).is_ok()).is_empty());
-        assert!(missing(OFFERS.kex.supported, |name| kex::Name::try_from(name).is_ok()).is_empty());
-        assert!(missing(PLAIN, |name| Algorithm::new(name).is_ok()).is_empty());
+        assert!(missing(OFFERS.ciphers, |name| cipher::Name::try_from(name).is_ok()).is_empty());
+        assert!(missing(OFFERS.macs, |name| mac::Name::try_from(name).is_ok()).is_empty());
+        assert!(missing(OFFERS.kex, |name| kex::Name::try_from(name).is_ok()).is_empty());
+        assert!(missing(OFFERS.host_keys, |name| Algorithm::new(name).is_ok()).is_empty());
     }
 }

@@ -69,14 +69,14 @@ impl AlgorithmList {
         })
     }
 
-    /// The algorithms to use, in order, none twice: out of `supported`, which holds all of `default`.
-    /// The result may be empty (OpenSSH's `kex_assemble_names`).
+    /// The algorithms to use, in order, none twice: out of `default` and `besides`, which only a list
+    /// that names them brings in. The result may be empty (OpenSSH's `kex_assemble_names`).
     #[must_use]
-    pub fn apply(&self, default: &[&str], supported: &[&str]) -> Vec<String> {
+    pub fn apply(&self, default: &[&str], besides: &[&str]) -> Vec<String> {
         let named = |list: &str| -> Vec<&str> {
             list.split(',')
                 .flat_map(|pattern| {
-                    supported.iter().copied().filter(move |name| matches_pattern(name, pattern))
+                    default.iter().chain(besides).copied().filter(move |name| matches_pattern(name, pattern))
                 })
                 .collect()
         };
@@ -193,31 +193,30 @@ mod tests {
 
     use super::*;
 
-    const SUPPORTED: &[&str] =
-        &["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-256", "rsa-sha2-512", "ssh-rsa"];
     const DEFAULT: &[&str] = &["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-512"];
+    const BESIDES: &[&str] = &["rsa-sha2-256", "ssh-rsa"];
 
     fn apply(list: &str) -> String {
-        AlgorithmList::parse(AlgorithmKind::Signature, list).expect(list).apply(DEFAULT, SUPPORTED).join(" ")
+        AlgorithmList::parse(AlgorithmKind::Signature, list).expect(list).apply(DEFAULT, BESIDES).join(" ")
     }
 
     #[test]
     fn prefixes_change_the_default() {
         for (list, expected) in [
             ("ssh-rsa,ssh-ed25519", "ssh-rsa ssh-ed25519"),
-            ("rsa-*,rsa-sha2-256", "rsa-sha2-256 rsa-sha2-512"),
+            ("rsa-*,rsa-sha2-256", "rsa-sha2-512 rsa-sha2-256"),
             ("*-cert-v01@openssh.com", "ssh-ed25519-cert-v01@openssh.com"),
             ("ssh-ed25519*,ssh-rsa*,ssh-ed25519*", "ssh-ed25519-cert-v01@openssh.com ssh-ed25519 ssh-rsa"),
             ("+ssh-rsa,ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com ssh-ed25519 rsa-sha2-512 ssh-rsa"),
-            ("^rsa-*", "rsa-sha2-256 rsa-sha2-512 ssh-ed25519-cert-v01@openssh.com ssh-ed25519"),
+            ("^rsa-*", "rsa-sha2-512 rsa-sha2-256 ssh-ed25519-cert-v01@openssh.com ssh-ed25519"),
             ("-*cert*,rsa-*", "ssh-ed25519"),
             ("-nothing", "ssh-ed25519-cert-v01@openssh.com ssh-ed25519 rsa-sha2-512"),
             ("ssh-dss", ""),
-            ("*", "ssh-ed25519-cert-v01@openssh.com ssh-ed25519 rsa-sha2-256 rsa-sha2-512 ssh-rsa"),
+            ("*", "ssh-ed25519-cert-v01@openssh.com ssh-ed25519 rsa-sha2-512 rsa-sha2-256 ssh-rsa"),
         ] {
             assert_eq!(apply(list), expected, "{list}");
         }
-        assert_eq!(AlgorithmList::Default.apply(DEFAULT, SUPPORTED), DEFAULT);
+        assert_eq!(AlgorithmList::Default.apply(DEFAULT, BESIDES), DEFAULT);
     }
 
     #[test]
@@ -248,7 +247,7 @@ mod tests {
         #[test]
         fn no_list_panics_or_repeats(list in "[+^-]?(ssh-rsa|\\*|rsa-sha2-*|,|x){0,6}") {
             if let Ok(list) = AlgorithmList::parse(AlgorithmKind::Signature, &list) {
-                let mut names = list.apply(DEFAULT, SUPPORTED);
+                let mut names = list.apply(DEFAULT, BESIDES);
                 let count = names.len();
                 names.sort();
                 names.dedup();

@@ -9,8 +9,8 @@ use super::{algorithms::AlgorithmList, settings::Config, value::MethodStep};
 pub struct Offer {
     /// Where nothing is configured.
     pub default: &'static [&'static str],
-    /// All there are.
-    pub supported: &'static [&'static str],
+    /// What only a configuration brings in.
+    pub besides: &'static [&'static str],
 }
 
 /// The algorithms of the server.
@@ -63,7 +63,7 @@ impl Lines {
     }
 
     fn algorithms(&mut self, keyword: &str, list: &AlgorithmList, offer: &Offer) {
-        self.put(keyword, list.apply(offer.default, offer.supported).join(","));
+        self.put(keyword, list.apply(offer.default, offer.besides).join(","));
     }
 }
 

@@ -28,11 +28,11 @@ fn refused(text: &str) -> String {
 }
 
 const SUPPORTED: &[&str] = &["ssh-ed25519", "rsa-sha2-512"];
-const SIGNATURES: Offer = Offer { default: SUPPORTED, supported: SUPPORTED };
+const SIGNATURES: Offer = Offer { default: SUPPORTED, besides: &[] };
 const OFFERS: Offers = Offers {
-    ciphers: Offer { default: &["aes128-ctr"], supported: &["aes128-ctr"] },
-    macs: Offer { default: &["hmac-sha2-256"], supported: &["hmac-sha2-256"] },
-    kex: Offer { default: &["curve25519-sha256"], supported: &["curve25519-sha256"] },
+    ciphers: Offer { default: &["aes128-ctr"], besides: &[] },
+    macs: Offer { default: &["hmac-sha2-256"], besides: &[] },
+    kex: Offer { default: &["curve25519-sha256"], besides: &[] },
     host_keys: SIGNATURES,
     user_keys: SIGNATURES,
     ca_signatures: SIGNATURES,

@@ -23,6 +23,7 @@
 pub mod files;
 pub mod host;
 pub mod log;
+mod memory;
 pub mod names;
 pub mod protocol;
 pub mod proxy;

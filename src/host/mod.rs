@@ -3,12 +3,12 @@
 mod admission;
 mod backend;
 mod connection;
+mod crowd;
 mod event;
 mod host_keys;
 mod invites;
 mod limits;
 mod loopback;
-mod memory;
 mod peers;
 mod presence;
 mod registry;

@@ -22,10 +22,10 @@ use super::{
     admission::{Admission, Admitted},
     backend::Backend,
     connection,
+    crowd::Crowd,
     event::Event,
     host_keys::HostKeys,
     limits::Penalties,
-    memory::{Crowd, give_back},
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     files::Paths,
+    memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::{
         Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, Relay, bind_host, close_quickly,

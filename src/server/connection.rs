@@ -157,6 +157,8 @@ impl Handler for Connection {
             return Err(russh::Error::Disconnect);
         }
         self.entered.cancel();
+        // What reading the configuration and logging in took; many connections stand idle for long.
+        crate::memory::give_back();
         tracing::info!(user = login.account.name, "logged in");
         self.login = Some(Arc::new(login));
         Ok(())

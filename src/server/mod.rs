@@ -39,7 +39,7 @@ pub mod revoked;
 mod sessions;
 pub mod sftp;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use russh::{Limits, SshId, server::Config as RusshConfig};
 use tokio::{
@@ -147,10 +147,17 @@ where
     let _ = timeout(FAREWELL, drain.finish()).await;
     match served {
         // A client that simply goes is how most connections end.
-        Err(ServeError::Protocol(russh::Error::Disconnect | russh::Error::HUP)) if entered.is_cancelled() => {
-            Ok(())
-        }
+        Err(ServeError::Protocol(error)) if entered.is_cancelled() && is_departure(&error) => Ok(()),
         other => other,
+    }
+}
+
+fn is_departure(error: &russh::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error {
+        russh::Error::Disconnect | russh::Error::HUP => true,
+        russh::Error::IO(error) => matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof),
+        _ => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Memory that a crowd has left behind goes back to the system.
+//! Crowds that come and go, whose memory is worth giving back.
 
 /// Sees when a crowd has gone.
 #[derive(Debug, Default)]
@@ -21,19 +21,6 @@ impl Crowd {
         left
     }
 }
-
-/// Has the allocator give free pages back. glibc's keeps them otherwise, wherever a single small
-/// thing above them is in use. Takes some milliseconds a gigabyte.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "a call without pointers, which any thread may make (malloc_trim(3))")]
-pub(super) fn give_back() {
-    // SAFETY: malloc_trim has no preconditions.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Other allocators give it back by themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(super) fn give_back() {}
 
 #[cfg(test)]
 mod tests {

@@ -17,9 +17,13 @@
 //! | [`session`] | the copy loop and its two kinds of ends |
 //! | [`proxy`] | the client side, as `irosh-proxy` runs it |
 //! | [`host`] | the host side, as `irosh host` runs it |
+//! | [`client`] | sessions, forwards and transfers for programs |
+//! | [`server`] | the built-in SSH server |
 //! | [`names`] | aliases and ssh_config |
 //! | [`files`] | where files are and how they are written |
 
+pub mod client;
+mod elastic;
 pub mod files;
 pub mod host;
 pub mod log;

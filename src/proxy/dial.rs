@@ -1,6 +1,13 @@
 //! Dialling a host and opening sessions on the connection.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use iroh::{
     Endpoint, EndpointAddr, SecretKey, TransportAddr,
@@ -10,6 +17,7 @@ use iroh::{
     },
 };
 use tokio::{
+    io::{AsyncRead, ReadBuf},
     net::TcpStream,
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -388,12 +396,45 @@ impl PendingSession {
     }
 }
 
+impl PendingSession {
+    /// Waits until the host has opened the session, which it says right before the server's first word.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn opened(&mut self) -> Result<(), Arc<SessionError>> {
+        if let Some(opening) = &mut self.opening {
+            let opened = opening.await;
+            self.opening = None;
+            self.leg = Some(opened?);
+        }
+        Ok(())
+    }
+}
+
+/// For those who read by bytes, such as an SSH client. The first word has no deadline here.
+impl AsyncRead for PendingSession {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(opening) = &mut this.opening {
+            let opened = std::task::ready!(opening.as_mut().poll(cx));
+            this.opening = None;
+            this.leg = Some(opened.map_err(io::Error::other)?);
+        }
+        match &mut this.leg {
+            Some(leg) => leg.poll_read(cx, buf),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl Source for PendingSession {
     async fn read(&mut self, batch: &mut Batch) -> io::Result<()> {
-        if let Some(opening) = &mut self.opening {
-            self.leg = Some(opening.await.map_err(io::Error::other)?);
-            self.opening = None;
-        }
+        self.opened().await.map_err(io::Error::other)?;
         let silent = |how| io::Error::other(Arc::new(SessionError::Silent(how)));
         match &mut self.leg {
             Some(leg) if self.heard => leg.read(batch).await,

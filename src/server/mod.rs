@@ -25,7 +25,6 @@ pub mod authorized_keys;
 mod channel;
 pub mod config;
 mod connection;
-mod elastic;
 mod forward;
 pub mod host_port;
 mod inboxes;
@@ -52,6 +51,7 @@ pub use auth::{SetPasswordError, set_password};
 pub use keys::HostKeyError;
 pub use origin::Origin;
 
+use crate::elastic::elastic;
 use auth::{Authentication, PasswordFile};
 use channel::WINDOW;
 use config::{Config, SshdConfig};
@@ -121,7 +121,7 @@ where
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = CancellationToken::new();
     let connection = Connection::new(authentication, banner(&config), entered.clone());
-    let (stream, drain) = elastic::elastic(reader, writer);
+    let (stream, drain) = elastic(reader, writer, CancellationToken::new());
 
     // Whoever started this process may have told the kernel to forget children that end. A handler
     // changes that, before there is a child.

@@ -1,11 +1,18 @@
 //! A leg: one QUIC stream that carries a part of a session.
 
-use std::{future::Future, io, pin::Pin};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use iroh::endpoint::{
     ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, VarInt, WriteError,
 };
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     Batch,
@@ -80,6 +87,10 @@ impl LegSource {
     pub fn new(stream: RecvStream) -> Self {
         Self(stream)
     }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf)
+    }
 }
 
 impl Source for LegSource {
@@ -117,6 +128,21 @@ impl LegSink {
     pub fn new(stream: SendStream) -> Self {
         let stopped = Box::pin(stream.stopped());
         Self { stream, stopped, finished: false }
+    }
+}
+
+impl AsyncWrite for LegSink {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.finished = true;
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.stream), cx)
     }
 }
 

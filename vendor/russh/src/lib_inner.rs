@@ -180,6 +180,10 @@ pub enum Error {
     #[error("Inactivity timeout")]
     InactivityTimeout,
 
+    /// The server takes the password only to have it changed; this is what it says.
+    #[error("The password has to be changed: {0}")]
+    PasswordChange(String),
+
     /// Missing authentication method.
     #[error("No authentication method")]
     NoAuthMethod,

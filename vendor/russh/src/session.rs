@@ -345,6 +345,13 @@ impl Encrypted {
         Ok(())
     }
 
+    /// Forgets what waits for the peer's window.
+    pub fn discard_pending(&mut self, channel: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.pending_data.clear();
+        }
+    }
+
     /// Opens the window further.
     pub fn give_to_window(&mut self, channel: ChannelId, bytes: u32) -> Result<(), crate::Error> {
         if let Some(channel) = self.channels.get_mut(&channel)

@@ -253,6 +253,14 @@ impl Session {
 
                             // continue with userauth_pk_ok
                             match self.common.auth_method.take() {
+                                // The same number is SSH_MSG_USERAUTH_PASSWD_CHANGEREQ there.
+                                Some(auth::Method::Password { .. }) => {
+                                    let prompt = map_err!(Bytes::decode(&mut r))?;
+                                    let prompt = String::from_utf8_lossy(&prompt).into_owned();
+                                    self.sender
+                                        .send(Reply::AuthPasswordChange { prompt })
+                                        .map_err(|_| crate::Error::SendError)?;
+                                }
                                 Some(auth_method @ auth::Method::PublicKey { .. }) => {
                                     self.common.buffer.clear();
                                     enc.client_send_signature(
@@ -532,6 +540,8 @@ impl Session {
                 if let Some(ref mut enc) = self.common.encrypted {
                     // The CHANNEL_CLOSE message must be sent to the server at this point or the session
                     // will not be released.
+                    // What waits for the window waits in vain, and would hold up every other channel.
+                    enc.discard_pending(channel_num);
                     enc.close(channel_num)?;
                 }
                 // Forward the close to the channel before removing it, so that
@@ -581,8 +591,6 @@ impl Session {
                         .await;
                 }
 
-                let _ = self.sender.send(Reply::ChannelOpenFailure);
-
                 client
                     .channel_open_failure(channel_num, reason_code, &descr, &language, self)
                     .await
@@ -598,7 +606,9 @@ impl Session {
                 let target = self.common.config.window_size;
                 #[allow(clippy::collapsible_if)]
                 if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
+                    if self.common.config.manual_window {
+                        enc.take_from_window(channel_num, &data)?;
+                    } else if enc.adjust_window_size(channel_num, &data, target)? {
                         let next_window =
                             client.adjust_window(channel_num, self.target_window_size);
                         if next_window > 0 {
@@ -625,7 +635,9 @@ impl Session {
                 let target = self.common.config.window_size;
                 #[allow(clippy::collapsible_if)]
                 if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
+                    if self.common.config.manual_window {
+                        enc.take_from_window(channel_num, &data)?;
+                    } else if enc.adjust_window_size(channel_num, &data, target)? {
                         let next_window =
                             client.adjust_window(channel_num, self.target_window_size);
                         if next_window > 0 {
@@ -701,6 +713,11 @@ impl Session {
                                 self,
                             )
                             .await
+                    }
+                    "eow@openssh.com" => {
+                        map_err!(u8::decode(&mut r))?; // should be 0.
+                        map_err!(ensure_end(&r))?;
+                        client.channel_eow(channel_num, self).await
                     }
                     "keepalive@openssh.com" => {
                         let wants_reply = map_err!(u8::decode(&mut r))?;
@@ -806,7 +823,9 @@ impl Session {
                     } else {
                         warn!("Unhandled global request: {req:?} {wants_reply:?}",);
                         self.common.wants_reply = false;
-                        push_packet!(enc.write, enc.write.push(msg::REQUEST_FAILURE))
+                        if wants_reply != 0 {
+                            push_packet!(enc.write, enc.write.push(msg::REQUEST_FAILURE))
+                        }
                     }
                 }
                 self.common.received_data = false;

@@ -119,7 +119,6 @@ enum Reply {
         proceed_with_methods: MethodSet,
         partial_success: bool,
     },
-    ChannelOpenFailure,
     SignRequest {
         key: ssh_key::PublicKey,
         data: Vec<u8>,
@@ -144,6 +143,9 @@ enum Reply {
     },
     AuthGssapiError {
         error: auth::GssapiError,
+    },
+    AuthPasswordChange {
+        prompt: String,
     },
 }
 
@@ -246,6 +248,13 @@ pub enum Msg {
     },
     NoMoreSessions {
         want_reply: bool,
+    },
+    /// A channel request of any name (RFC 4254 section 5.4).
+    ChannelRequest {
+        id: ChannelId,
+        name: String,
+        want_reply: bool,
+        data: Vec<u8>,
     },
     HostKeysProve {
         reply_channel: oneshot::Sender<Result<(), crate::Error>>,
@@ -471,6 +480,9 @@ impl<H: Handler> Handle<H> {
                         remaining_methods,
                         partial_success,
                     });
+                }
+                Some(Reply::AuthPasswordChange { prompt }) => {
+                    return Err(crate::Error::PasswordChange(prompt));
                 }
                 None => {
                     return Ok(AuthResult::Failure {
@@ -1067,6 +1079,37 @@ impl<H: Handler> Handle<H> {
             })
     }
 
+    /// Lets the server send so many bytes more on a channel; for [`Config::manual_window`].
+    pub async fn adjust_window(&self, id: ChannelId, bytes: u32) -> Result<(), Error> {
+        self.sender
+            .send(Msg::Channel(id, ChannelMsg::WindowAdjusted { new_size: bytes }))
+            .await
+            .map_err(|_| Error::SendError)
+    }
+
+    /// Closes a channel.
+    pub async fn close(&self, id: ChannelId) -> Result<(), Error> {
+        self.sender
+            .send(Msg::Channel(id, ChannelMsg::Close))
+            .await
+            .map_err(|_| Error::SendError)
+    }
+
+    /// Sends a channel request of any name; `data` is what follows `want_reply` (RFC 4254 section 5.4).
+    pub async fn channel_request(
+        &self,
+        id: ChannelId,
+        name: &str,
+        want_reply: bool,
+        data: Vec<u8>,
+    ) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.sender
+            .send(Msg::ChannelRequest { id, name, want_reply, data })
+            .await
+            .map_err(|_| Error::SendError)
+    }
+
     /// Asynchronously perform a session re-key at the next opportunity
     pub async fn rekey_soon(&self) -> Result<(), Error> {
         self.sender
@@ -1594,9 +1637,10 @@ impl Session {
         u8::decode(&mut r)?; // skip message type
         self.common.disconnected = true;
 
-        let reason_code = u32::decode(&mut r)?.try_into()?;
-        let message = String::decode(&mut r)?;
-        let lang_tag = String::decode(&mut r)?;
+        let reason_code = u32::decode(&mut r)?;
+        let reason_code = reason_code.try_into().unwrap_or(Disconnect::ByApplication);
+        let message = String::from_utf8_lossy(&bytes::Bytes::decode(&mut r)?).into_owned();
+        let lang_tag = String::decode(&mut r).unwrap_or_default();
 
         Ok(RemoteDisconnectInfo {
             reason_code,
@@ -1778,7 +1822,21 @@ impl Session {
             Msg::Channel(id, ChannelMsg::AgentForward { want_reply }) => {
                 self.agent_forward(id, want_reply)?
             }
-            Msg::Channel(id, ChannelMsg::Close) => self.close(id)?,
+            Msg::Channel(id, ChannelMsg::Close) => {
+                self.close(id)?;
+                // The server's own close finds no channel any more and would leave this behind.
+                if (self.common.encrypted.as_ref()).is_some_and(|enc| !enc.channels.contains_key(&id)) {
+                    self.channels.remove(&id);
+                }
+            }
+            Msg::Channel(id, ChannelMsg::WindowAdjusted { new_size }) => {
+                if let Some(enc) = self.common.encrypted.as_mut() {
+                    enc.give_to_window(id, new_size)?;
+                }
+            }
+            Msg::ChannelRequest { id, name, want_reply, data } => {
+                self.channel_request(id, &name, want_reply, &data)?;
+            }
             Msg::Rekey => self.initiate_rekey()?,
             Msg::AwaitExtensionInfo {
                 extension_name,
@@ -2001,8 +2059,10 @@ async fn reply<H: Handler>(
                     return Err(crate::Error::Inconsistent.into());
                 }
                 session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
-                if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
-                {
+                let channels = session.common.encrypted.as_ref().map_or(0, |enc| enc.channels.len());
+                let windows = u64::from(session.common.config.window_size)
+                    .saturating_mul(channels.max(2) as u64);
+                if u64::from(session.pending_len) > windows {
                     return Err(crate::Error::Pending.into());
                 }
             }
@@ -2746,6 +2806,9 @@ pub struct Config {
     pub gex: GexParams,
     /// If active, invoke `set_nodelay(true)` on the ssh socket; disabled by default (i.e. Nagle's algorithm is active).
     pub nodelay: bool,
+    /// Never re-open a channel's window on receipt: what has been used is given back with
+    /// [`Handle::adjust_window`]. Disabled by default.
+    pub manual_window: bool,
 }
 
 impl Default for Config {
@@ -2768,6 +2831,7 @@ impl Default for Config {
             anonymous: false,
             gex: Default::default(),
             nodelay: false,
+            manual_window: false,
         }
     }
 }
@@ -2891,6 +2955,16 @@ pub trait Handler: Sized + Send {
     /// Called when the server sends EOF to a channel.
     #[allow(unused_variables)]
     fn channel_eof(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Called when the server will use no more data of a channel (OpenSSH's PROTOCOL, section 2.1).
+    #[allow(unused_variables)]
+    fn channel_eow(
         &mut self,
         channel: ChannelId,
         session: &mut Session,

@@ -278,6 +278,28 @@ impl Session {
         Ok(())
     }
 
+    /// Sends a channel request of any name; `data` is what follows `want_reply`.
+    pub fn channel_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        want_reply: bool,
+        data: &[u8],
+    ) -> Result<(), crate::Error> {
+        if let Some(ref mut enc) = self.common.encrypted
+            && let Some(channel) = enc.channels.get(&channel)
+        {
+            push_packet!(enc.write, {
+                msg::CHANNEL_REQUEST.encode(&mut enc.write)?;
+                channel.recipient_channel.encode(&mut enc.write)?;
+                name.encode(&mut enc.write)?;
+                (want_reply as u8).encode(&mut enc.write)?;
+                enc.write.extend_from_slice(data);
+            });
+        }
+        Ok(())
+    }
+
     pub fn window_change(
         &mut self,
         channel: ChannelId,

@@ -2,9 +2,10 @@
 //!
 //! russh does not read while it writes: two ends that both send bulk would each wait for the other to
 //! read. Here what is written goes to a queue that a task of its own sends on. The queue is as long as
-//! the client's windows are wide; past [`LIMIT`], writes wait after all.
+//! the peer's windows are wide; past [`LIMIT`], writes wait after all.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,18 +18,21 @@ use tokio::{
     sync::Notify,
     task::JoinHandle,
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Bytes from which on writes wait. A session's window is 2 MiB in OpenSSH.
 const LIMIT: usize = 64 << 20;
 
 /// The reading half as it is, the writing half through a queue.
-pub(super) struct Elastic<R> {
+pub(crate) struct Elastic<R> {
     reader: R,
     queue: Arc<Queue>,
+    cut: CancellationToken,
+    cutting: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// The other end of the queue.
-pub(super) struct Drain {
+pub(crate) struct Drain {
     queue: Arc<Queue>,
     task: JoinHandle<io::Result<()>>,
 }
@@ -43,6 +47,7 @@ struct Queue {
 struct State {
     bytes: BytesMut,
     ended: bool,
+    ends_when_dropped: bool,
     failed: Option<io::ErrorKind>,
     waiting: Option<Waker>,
 }
@@ -87,13 +92,15 @@ impl Queue {
     }
 }
 
-/// Puts a queue before a writer.
-pub(super) fn elastic<R, W>(reader: R, mut writer: W) -> (Elastic<R>, Drain)
+/// Puts a queue before a writer. Once `cut` is cancelled, nothing is read or written any more and both
+/// ends of the stream are let go: russh waits for ever for a peer that stops in a key exchange.
+pub(crate) fn elastic<R, W>(reader: R, mut writer: W, cut: CancellationToken) -> (Elastic<R>, Drain)
 where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let queue = Arc::new(Queue::default());
     let source = Arc::clone(&queue);
+    let stopped = cut.clone();
     let task = tokio::spawn(async move {
         let sending = async {
             while let Some(bytes) = source.take().await {
@@ -102,18 +109,27 @@ where
             }
             writer.shutdown().await
         };
-        let result = sending.await;
+        let result = tokio::select! {
+            sent = sending => sent,
+            () = stopped.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+        };
         if let Err(error) = &result {
             source.fail(error);
         }
         result
     });
-    (Elastic { reader, queue: Arc::clone(&queue) }, Drain { queue, task })
+    let cutting = Box::pin(cut.clone().cancelled_owned());
+    (Elastic { reader, queue: Arc::clone(&queue), cut, cutting }, Drain { queue, task })
 }
 
 impl Drain {
+    /// Leaves it to the stream: when that is dropped, what is left is sent and the writer is closed.
+    pub(crate) fn detach(self) {
+        self.queue.state().ends_when_dropped = true;
+    }
+
     /// Adds last words, in the clear.
-    pub(super) fn say(&self, words: &[u8]) {
+    pub(crate) fn say(&self, words: &[u8]) {
         self.queue.state().bytes.extend_from_slice(words);
         self.queue.more.notify_one();
     }
@@ -123,9 +139,17 @@ impl Drain {
     /// # Errors
     ///
     /// What the writer says.
-    pub(super) async fn finish(self) -> io::Result<()> {
+    pub(crate) async fn finish(self) -> io::Result<()> {
         self.queue.end();
         self.task.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    }
+}
+
+impl<R> Drop for Elastic<R> {
+    fn drop(&mut self) {
+        if self.queue.state().ends_when_dropped {
+            self.queue.end();
+        }
     }
 }
 
@@ -135,6 +159,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for Elastic<R> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.is_cancelled() || self.cutting.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.reader).poll_read(cx, buf)
     }
 }
@@ -175,7 +202,7 @@ mod tests {
     async fn a_write_does_not_wait_for_the_reader_and_nothing_is_lost() {
         let (ours, mut theirs) = tokio::io::duplex(16);
         let (reader, writer) = tokio::io::split(ours);
-        let (mut stream, drain) = elastic(reader, writer);
+        let (mut stream, drain) = elastic(reader, writer, CancellationToken::new());
         let sent: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
         stream.write_all(&sent).await.expect("written at once");
         let reading = tokio::spawn(async move {
@@ -194,9 +221,37 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(16);
         drop(theirs);
         let (reader, writer) = tokio::io::split(ours);
-        let (mut stream, drain) = elastic(reader, writer);
+        let (mut stream, drain) = elastic(reader, writer, CancellationToken::new());
         let _ = stream.write_all(b"x").await;
         assert!(drain.finish().await.is_err());
         assert_eq!(stream.write_all(b"y").await.map_err(|e| e.kind()), Err(io::ErrorKind::BrokenPipe));
+    }
+
+    #[tokio::test]
+    async fn a_detached_stream_sends_all_when_it_is_dropped() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let (reader, writer) = tokio::io::split(ours);
+        let (mut stream, drain) = elastic(reader, writer, CancellationToken::new());
+        drain.detach();
+        stream.write_all(&[7; 1000]).await.expect("queued");
+        drop(stream);
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).await.expect("read");
+        assert_eq!(got, [7; 1000]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_lets_go_of_both_ends() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let (reader, writer) = tokio::io::split(ours);
+        let cut = CancellationToken::new();
+        let (mut stream, drain) = elastic(reader, writer, cut.clone());
+        drain.detach();
+        stream.write_all(&[0; 1000]).await.expect("queued");
+        let reading = tokio::spawn(async move { stream.read_u8().await });
+        cut.cancel();
+        assert!(reading.await.expect("joined").is_err());
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).await.expect("the end");
     }
 }

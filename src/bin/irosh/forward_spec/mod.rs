@@ -1,0 +1,284 @@
+//! What `-L`, `-R` and `-D` take: `[bind:]port:host:hostport` and its kin (ssh(1)).
+
+mod fields;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, path::PathBuf};
+
+use fields::{Field, split};
+
+/// Which side listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// `-L` and `-D`: this side listens, the other connects.
+    Local,
+    /// `-R`: the other side listens, this one connects.
+    Remote,
+}
+
+/// A forward that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// Who listens.
+    pub direction: Direction,
+    /// Where.
+    pub listen: Listen,
+    /// Where the connections go.
+    pub to: Destination,
+}
+
+/// Where a forward listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP port; 0, which only `-R` may ask for, leaves the choice to the other side.
+    Tcp {
+        /// On which addresses.
+        bind: Bind,
+        /// In host order.
+        port: u16,
+    },
+    /// A Unix domain socket.
+    Socket(PathBuf),
+}
+
+/// The addresses that a port is listened on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// None was named: loopback, unless `GatewayPorts` says otherwise.
+    Unnamed,
+    /// `*` or nothing before the colon: every address.
+    Any,
+    /// `localhost`: the loopback addresses of every family.
+    Loopback,
+    /// This one: an address, without brackets, or a name.
+    Address(String),
+}
+
+/// Where a forwarded connection goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A TCP port.
+    Tcp {
+        /// A name or an address, without brackets.
+        host: String,
+        /// Not 0.
+        port: u16,
+    },
+    /// A Unix domain socket.
+    Socket(PathBuf),
+    /// Where the connecting program asks for, by SOCKS 4 or 5.
+    Socks,
+}
+
+/// A text that is no forward.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotForward {
+    /// What `-L` does not understand.
+    #[error(
+        "bad local forwarding specification `{text}`: {why}\n\
+         expected [BIND:]PORT:HOST:HOSTPORT, such as 8080:localhost:80, or /SOCKET in place of a port or of HOST:HOSTPORT"
+    )]
+    Local {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: Wrong,
+    },
+    /// What `-R` does not understand.
+    #[error(
+        "bad remote forwarding specification `{text}`: {why}\n\
+         expected [BIND:]PORT:HOST:HOSTPORT, such as 8080:localhost:80, [BIND:]PORT alone for SOCKS, or /SOCKET in place of a port or of HOST:HOSTPORT"
+    )]
+    Remote {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: Wrong,
+    },
+    /// What `-D` does not understand.
+    #[error(
+        "bad dynamic forwarding specification `{text}`: {why}\n\
+         expected [BIND:]PORT, such as 1080 or localhost:1080"
+    )]
+    Dynamic {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: Wrong,
+    },
+    /// What `-KL`, `-KR` and `-KD` do not understand.
+    #[error(
+        "bad forwarding close specification `{text}`: {why}\n\
+         expected [BIND:]PORT or /SOCKET, such as 8080"
+    )]
+    Close {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: Wrong,
+    },
+}
+
+/// What is wrong with the text of a forward.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// Not as many parts as any form has.
+    #[error("it has {0} parts between colons (an IPv6 address stands in brackets: [::1])")]
+    Parts(usize),
+    /// No number from 1 to 65535.
+    #[error("`{0}` is no port, a number from 1 to 65535")]
+    Port(String),
+    /// No name or address.
+    #[error("`{0}` is no host")]
+    Host(String),
+    /// A `[` without its `]`, or text behind that, or a `\` with nothing behind it.
+    #[error("a bracket or a backslash is not closed")]
+    Open,
+}
+
+impl Forward {
+    /// Reads what `-L` takes.
+    ///
+    /// # Errors
+    ///
+    /// [`NotForward::Local`]. Names of services, which ssh takes for ports, are not known.
+    pub fn local(text: &str) -> Result<Self, NotForward> {
+        let (listen, to) =
+            listen_and_to(text, 1).map_err(|why| NotForward::Local { text: text.into(), why })?;
+        Ok(Self { direction: Direction::Local, listen, to })
+    }
+
+    /// Reads what `-R` takes; without a destination it is [`Destination::Socks`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotForward::Remote`].
+    pub fn remote(text: &str) -> Result<Self, NotForward> {
+        let read = || match listen_alone(&split(text)?, 0) {
+            Ok(listen) => Ok((listen, Destination::Socks)),
+            Err(Wrong::Parts(1)) => Err(Wrong::Parts(1)),
+            Err(_) => listen_and_to(text, 0),
+        };
+        let (listen, to) = read().map_err(|why| NotForward::Remote { text: text.into(), why })?;
+        Ok(Self { direction: Direction::Remote, listen, to })
+    }
+
+    /// Reads what `-D` takes.
+    ///
+    /// # Errors
+    ///
+    /// [`NotForward::Dynamic`].
+    pub fn dynamic(text: &str) -> Result<Self, NotForward> {
+        let listen = split(text)
+            .and_then(|fields| listen_alone(&fields, 1))
+            .map_err(|why| NotForward::Dynamic { text: text.into(), why })?;
+        Ok(Self { direction: Direction::Local, listen, to: Destination::Socks })
+    }
+}
+
+impl Listen {
+    /// Reads what `-KL`, `-KR` and `-KD` take: where the forward to cancel listens.
+    ///
+    /// # Errors
+    ///
+    /// [`NotForward::Close`].
+    pub fn parse(text: &str) -> Result<Self, NotForward> {
+        split(text)
+            .and_then(|fields| listen_alone(&fields, 1))
+            .map_err(|why| NotForward::Close { text: text.into(), why })
+    }
+
+    /// Whether a request to cancel `self` means a forward that listens on `other`. As in ssh, no
+    /// address and `localhost` are the same.
+    #[must_use]
+    pub fn cancels(&self, other: &Self) -> bool {
+        let loopback = |bind: &Bind| matches!(bind, Bind::Unnamed | Bind::Loopback);
+        match (self, other) {
+            (Self::Tcp { bind: mine, port: a }, Self::Tcp { bind: theirs, port: b }) => {
+                a == b && (mine == theirs || loopback(mine) && loopback(theirs))
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl Bind {
+    /// The address in a `tcpip-forward` request (RFC 4254 section 7.1): empty is every address.
+    #[must_use]
+    pub fn wire(&self) -> &str {
+        match self {
+            Self::Unnamed | Self::Loopback => "localhost",
+            Self::Any => "",
+            Self::Address(address) => address,
+        }
+    }
+}
+
+fn listen_and_to(text: &str, least_port: u16) -> Result<(Listen, Destination), Wrong> {
+    let fields = split(text)?;
+    Ok(match fields.as_slice() {
+        [listen, to] if listen.is_path() && to.is_path() => {
+            (Listen::Socket(listen.path()), Destination::Socket(to.path()))
+        }
+        [port, to] if to.is_path() => (tcp(Bind::Unnamed, port, least_port)?, Destination::Socket(to.path())),
+        [bind, port, to] if !bind.is_path() && to.is_path() => {
+            (tcp(bind.bind()?, port, least_port)?, Destination::Socket(to.path()))
+        }
+        [listen, host, port] if listen.is_path() => (Listen::Socket(listen.path()), tcp_to(host, port)?),
+        [port, host, host_port] => (tcp(Bind::Unnamed, port, least_port)?, tcp_to(host, host_port)?),
+        [bind, port, host, host_port] => (tcp(bind.bind()?, port, least_port)?, tcp_to(host, host_port)?),
+        _ => return Err(Wrong::Parts(fields.len())),
+    })
+}
+
+fn listen_alone(fields: &[Field], least_port: u16) -> Result<Listen, Wrong> {
+    match fields {
+        [path] if path.is_path() => Ok(Listen::Socket(path.path())),
+        [port] => tcp(Bind::Unnamed, port, least_port),
+        [bind, port] => tcp(bind.bind()?, port, least_port),
+        _ => Err(Wrong::Parts(fields.len())),
+    }
+}
+
+fn tcp(bind: Bind, port: &Field, least_port: u16) -> Result<Listen, Wrong> {
+    Ok(Listen::Tcp { bind, port: port.port(least_port)? })
+}
+
+fn tcp_to(host: &Field, port: &Field) -> Result<Destination, Wrong> {
+    Ok(Destination::Tcp { host: host.host()?, port: port.port(1)? })
+}
+
+impl fmt::Display for Forward {
+    /// As it would be typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            Destination::Socks => write!(f, "{}", self.listen),
+            _ => write!(f, "{}:{}", self.listen, self.to),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { bind: Bind::Unnamed, port } => write!(f, "{port}"),
+            Self::Tcp { bind: Bind::Any, port } => write!(f, "*:{port}"),
+            Self::Tcp { bind: Bind::Loopback, port } => write!(f, "localhost:{port}"),
+            Self::Tcp { bind: Bind::Address(address), port } => {
+                write!(f, "{}:{port}", fields::bracketed(address))
+            }
+            Self::Socket(path) => f.write_str(&fields::escaped(path)),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{}:{port}", fields::bracketed(host)),
+            Self::Socket(path) => f.write_str(&fields::escaped(path)),
+            Self::Socks => f.write_str("[socks]"),
+        }
+    }
+}

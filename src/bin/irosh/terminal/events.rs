@@ -1,0 +1,101 @@
+//! What happens on the side of the person: keys, sizes, signals.
+
+use std::{io, sync::Arc};
+
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{
+    RawMode, Terminal, WindowSize,
+    signals::{Heard, Signals},
+};
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TerminalEvent {
+    /// Bytes were typed, or came from what stdin is.
+    Typed(Vec<u8>),
+    /// The window has this size. Also when the process was continued after a stop.
+    Resized(WindowSize),
+    /// Nothing more will be typed: the end of a file, or a terminal that is gone. Said once.
+    Eof,
+    /// The program shall end, by SIGHUP, SIGINT, SIGQUIT or SIGTERM. ssh says `Killed by signal 15.`
+    /// and exits with 255.
+    Killed(Signal),
+}
+
+/// A source of events.
+#[derive(Debug)]
+pub struct Events<R> {
+    terminal: Option<Terminal>,
+    raw: Option<Arc<RawMode>>,
+    signals: Signals,
+    /// `None` after its end.
+    input: Option<R>,
+    buffer: Box<[u8]>,
+}
+
+impl<R: AsyncRead + Unpin> Events<R> {
+    /// Events of a terminal, if there is one, and of an input, such as `irosh::stdio::reader` makes of
+    /// stdin. `raw` is set again when the process is continued.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new(terminal: Option<Terminal>, raw: Option<Arc<RawMode>>, input: R) -> io::Result<Self> {
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Ok(Self { terminal, raw, signals: Signals::listen()?, input: Some(input), buffer })
+    }
+
+    /// The next event. Cancel safe if reading the input is. It never ends: after
+    /// [`TerminalEvent::Eof`] there are sizes and signals still.
+    pub async fn next(&mut self) -> TerminalEvent {
+        loop {
+            tokio::select! {
+                biased;
+                heard = self.signals.next() => if let Some(event) = self.heard(heard) {
+                    return event;
+                },
+                read = read(&mut self.input, &mut self.buffer) => return match read {
+                    Ok(count @ 1..) => TerminalEvent::Typed(self.buffer[..count].to_vec()),
+                    end => {
+                        if let Err(error) = end {
+                            tracing::debug!(%error, "stdin ended");
+                        }
+                        self.input = None;
+                        TerminalEvent::Eof
+                    }
+                },
+            }
+        }
+    }
+
+    fn heard(&self, heard: Heard) -> Option<TerminalEvent> {
+        match heard {
+            Heard::Fatal(signal) => return Some(TerminalEvent::Killed(signal)),
+            Heard::Continued => {
+                if let Some(raw) = &self.raw
+                    && let Err(error) = raw.set()
+                {
+                    tracing::debug!(%error, "the terminal could not be made raw again");
+                }
+            }
+            Heard::Resized => {}
+        }
+        Some(TerminalEvent::Resized(self.terminal.as_ref()?.size()))
+    }
+}
+
+async fn read(input: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> io::Result<usize> {
+    match input {
+        Some(input) => input.read(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How much is read at once, in bytes: a paste fits, and so does what comes from a pipe.
+const BUFFER: usize = 16 << 10;
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,98 @@
+//! Keys of an SSH agent.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use russh::keys::{
+    HashAlg, PublicKey,
+    agent::{AgentIdentity, client::AgentClient},
+};
+use tokio::{net::UnixStream, sync::Mutex};
+
+use super::{
+    BoxFuture, Key,
+    signer::{KeySigner, SignError},
+};
+
+/// Where the agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AgentSource {
+    /// At `SSH_AUTH_SOCK`, if that is set.
+    #[default]
+    Environment,
+    /// At this socket.
+    Socket(PathBuf),
+    /// No agent is used.
+    None,
+}
+
+impl AgentSource {
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        match self {
+            Self::Environment => {
+                std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from)
+            }
+            Self::Socket(path) => Some(path.clone()),
+            Self::None => None,
+        }
+    }
+}
+
+type Client = Arc<Mutex<AgentClient<UnixStream>>>;
+
+/// A key in the agent.
+struct AgentKey {
+    agent: Client,
+    identity: AgentIdentity,
+}
+
+impl fmt::Debug for AgentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AgentKey").field(&self.identity.public_key().algorithm()).finish()
+    }
+}
+
+impl KeySigner for AgentKey {
+    fn sign<'a>(
+        &'a self,
+        data: &'a [u8],
+        hash: Option<HashAlg>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
+        Box::pin(async move {
+            let mut agent = self.agent.lock().await;
+            let signed = agent.sign_request(&self.identity, hash, data.to_vec()).await;
+            let signed = signed.map_err(|error| SignError(format!("the agent does not sign: {error}")))?;
+            // The agent's client returns the data with the signature after it, as a string.
+            let signature = signed.get(data.len() + 4..);
+            signature.map(<[u8]>::to_vec).ok_or_else(|| SignError("the agent sends no signature".to_owned()))
+        })
+    }
+}
+
+/// The keys and certificates that the agent has, in its order.
+///
+/// # Errors
+///
+/// A sentence.
+pub(super) async fn keys(source: &AgentSource) -> Result<Vec<Key>, String> {
+    let Some(socket) = source.socket() else { return Ok(Vec::new()) };
+    let name = socket.display().to_string();
+    let stream = match UnixStream::connect(&socket).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(format!("no agent at {name}: {error}")),
+    };
+    let mut client = AgentClient::connect(stream);
+    let identities = client.request_identities().await;
+    let identities = identities.map_err(|error| format!("the agent at {name} shows no keys: {error}"))?;
+    let agent = Arc::new(Mutex::new(client));
+    let keys = identities.into_iter().map(|identity| {
+        let certificate = match &identity {
+            AgentIdentity::Certificate { certificate, .. } => Some(certificate.clone()),
+            AgentIdentity::PublicKey { .. } => None,
+        };
+        let public: PublicKey = identity.public_key().into_owned();
+        Key { public, certificate, signer: Arc::new(AgentKey { agent: Arc::clone(&agent), identity }) }
+    });
+    Ok(keys.collect())
+}

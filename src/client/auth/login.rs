@@ -1,0 +1,321 @@
+//! The login, attempt by attempt.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use russh::{
+    MethodSet,
+    client::{AuthResult, Handle, KeyboardInteractiveAuthResponse},
+    keys::{HashAlg, ssh_key::Algorithm},
+};
+use tokio::sync::watch;
+
+use super::{
+    Attempt, Authenticator, Key, Method, Questions, ServerSays,
+    signer::{Adapter, AdapterError},
+};
+use crate::client::{
+    connect::{ConnectError, Phase},
+    handler::ClientHandler,
+    shared::Shared,
+    state::Disconnected,
+};
+
+/// What sshd says before it hangs up on who tried too often, at all its versions.
+const TOO_MANY: &str = "Too many authentication failures";
+
+/// Rounds of questions in one attempt, more than which no server needs.
+const MOST_ROUNDS: usize = 64;
+
+/// The server did not accept any proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The login.
+    pub login: String,
+    /// What was tried, in order: methods, and keys by their fingerprints.
+    pub tried: Vec<String>,
+    /// The methods that the server still allows.
+    pub remaining: Vec<Method>,
+    /// Whether something was right, and more was wanted.
+    pub partial_success: bool,
+    /// Why keys or files were not tried.
+    pub notes: Vec<String>,
+}
+
+/// The sentence of a login that failed.
+pub(crate) fn refusal(refused: &Refused) -> String {
+    let names: Vec<_> = refused.remaining.iter().map(|method| method.name()).collect();
+    let mut text = format!("permission denied for {}: the server takes {}", refused.login, names.join(", "));
+    if names.is_empty() {
+        text = format!("permission denied for {}: the server takes nothing more", refused.login);
+    }
+    if refused.partial_success {
+        text.push_str(", besides what it has accepted");
+    }
+    if !refused.tried.is_empty() {
+        text.push_str(&format!("; tried {}", refused.tried.join(", ")));
+    }
+    for note in &refused.notes {
+        text.push('\n');
+        text.push_str(note);
+    }
+    text
+}
+
+/// A login that is about to be tried.
+pub(crate) struct Login<'a> {
+    pub(crate) name: &'a str,
+    /// How long the server may take for each step.
+    pub(crate) deadline: Duration,
+    pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) shared: &'a Arc<Shared>,
+}
+
+/// How one attempt went.
+enum Outcome {
+    In,
+    No {
+        methods: MethodSet,
+        partial_success: bool,
+    },
+    /// Nothing was sent, or the server still waits for the proof.
+    Untried,
+}
+
+impl From<AuthResult> for Outcome {
+    fn from(result: AuthResult) -> Self {
+        match result {
+            AuthResult::Success => Self::In,
+            AuthResult::Failure { remaining_methods, partial_success } => {
+                Self::No { methods: remaining_methods, partial_success }
+            }
+        }
+    }
+}
+
+impl Login<'_> {
+    /// Tries until the server is content.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), ConnectError> {
+        let mut says =
+            ServerSays { login: self.name.to_owned(), methods: Vec::new(), partial_success: false };
+        let mut progress = Progress::default();
+        let none = self.in_time(handle.authenticate_none(self.name)).await?;
+        let mut outcome = none.map(Outcome::from).map_err(|error| self.gone(&error, &progress))?;
+        loop {
+            match outcome {
+                Outcome::In => return Ok(()),
+                Outcome::No { methods, partial_success } => {
+                    if methods.is_empty()
+                        && let Some(why) = self.hung_up(handle).await
+                        && why != Disconnected::ByUs
+                    {
+                        return Err(self.ended(why, &progress));
+                    }
+                    says.methods = methods.iter().map(|kind| Method::of(*kind)).collect();
+                    says.partial_success = partial_success;
+                    progress.partial |= partial_success;
+                }
+                Outcome::Untried => {}
+            }
+            let attempt = if says.methods.is_empty() {
+                None
+            } else {
+                // People and agents take the time that they need, but a server that leaves is noticed.
+                tokio::select! {
+                    attempt = self.authenticator.next_attempt(&says) => attempt,
+                    why = gone(self.shared) => return Err(self.ended(why, &progress)),
+                }
+            };
+            outcome = match attempt {
+                None => return Err(self.refused(&says, progress)),
+                Some(Attempt::Cancel) => return Err(ConnectError::Cancelled),
+                Some(attempt) => self.attempt(handle, attempt, &mut progress).await?,
+            };
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        handle: &mut Handle<ClientHandler>,
+        attempt: Attempt,
+        progress: &mut Progress,
+    ) -> Result<Outcome, ConnectError> {
+        match attempt {
+            Attempt::PublicKey(key) => self.public_key(handle, &key, progress).await,
+            Attempt::Password(password) => {
+                progress.add(Method::Password.name().to_owned(), true);
+                let tried = handle.authenticate_password(self.name, password.as_str());
+                match self.in_time(tried).await? {
+                    Ok(result) => Ok(result.into()),
+                    Err(russh::Error::PasswordChange(prompt)) => Err(ConnectError::PasswordChange(prompt)),
+                    Err(error) => Err(self.gone(&error, progress)),
+                }
+            }
+            Attempt::KeyboardInteractive => self.questions(handle, progress).await,
+            Attempt::Cancel => Err(ConnectError::Cancelled),
+        }
+    }
+
+    async fn public_key(
+        &self,
+        handle: &mut Handle<ClientHandler>,
+        key: &Key,
+        progress: &mut Progress,
+    ) -> Result<Outcome, ConnectError> {
+        let mut hash = None;
+        if matches!(key.public.algorithm(), Algorithm::Rsa { .. }) {
+            let best = self.in_time(handle.best_supported_rsa_hash()).await?;
+            hash = match best.map_err(|error| self.gone(&error, progress))? {
+                // A server that does not say is taken at the best, as ssh does.
+                None => Some(HashAlg::Sha512),
+                Some(Some(hash)) => Some(hash),
+                Some(None) => {
+                    let name = key.name();
+                    progress
+                        .notes
+                        .push(format!("{name}: the server takes RSA only with SHA-1, which is broken"));
+                    return Ok(Outcome::Untried);
+                }
+            };
+        }
+        progress.add(key.name(), false);
+        let busy = watch::Sender::new(false);
+        let mut signer = Adapter { signer: key.signer.as_ref(), busy: &busy };
+        let tried = async {
+            match key.certificate.clone() {
+                Some(certificate) => {
+                    handle.authenticate_certificate_with(self.name, certificate, hash, &mut signer).await
+                }
+                None => {
+                    handle.authenticate_publickey_with(self.name, key.public.clone(), hash, &mut signer).await
+                }
+            }
+        };
+        let result = tokio::select! {
+            result = tried => result,
+            () = silence(self.deadline, busy.subscribe()) => return Err(self.too_slow()),
+        };
+        match result {
+            Ok(result) => Ok(result.into()),
+            Err(AdapterError::Sign(error)) => {
+                progress.notes.push(format!("{}: {error}", key.name()));
+                Ok(Outcome::Untried)
+            }
+            Err(AdapterError::Gone) => Err(self.gone(&russh::Error::SendError, progress)),
+        }
+    }
+
+    async fn questions(
+        &mut self,
+        handle: &mut Handle<ClientHandler>,
+        progress: &mut Progress,
+    ) -> Result<Outcome, ConnectError> {
+        progress.add(Method::KeyboardInteractive.name().to_owned(), true);
+        let started = handle.authenticate_keyboard_interactive_start(self.name, None);
+        let mut said = self.in_time(started).await?;
+        for _ in 0..MOST_ROUNDS {
+            let questions = match said.map_err(|error| self.gone(&error, progress))? {
+                KeyboardInteractiveAuthResponse::Success => return Ok(Outcome::In),
+                KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success } => {
+                    return Ok(Outcome::No { methods: remaining_methods, partial_success });
+                }
+                KeyboardInteractiveAuthResponse::InfoRequest { name, instructions, prompts } => Questions {
+                    name,
+                    instructions,
+                    questions: prompts.into_iter().map(|prompt| (prompt.prompt, prompt.echo)).collect(),
+                },
+            };
+            let answers = self.authenticator.answer(&questions).await.ok_or(ConnectError::Cancelled)?;
+            let answers = answers.iter().map(|answer| answer.to_string()).collect();
+            said = self.in_time(handle.authenticate_keyboard_interactive_respond(answers)).await?;
+        }
+        Err(ConnectError::Handshake("the server does not stop asking".to_owned()))
+    }
+
+    async fn in_time<T>(&self, step: impl Future<Output = T>) -> Result<T, ConnectError> {
+        tokio::time::timeout(self.deadline, step).await.map_err(|_| self.too_slow())
+    }
+
+    fn too_slow(&self) -> ConnectError {
+        ConnectError::Deadline { phase: Phase::Authentication, limit: self.deadline }
+    }
+
+    /// Why the server has hung up, if it has.
+    async fn hung_up(&self, handle: &Handle<ClientHandler>) -> Option<Disconnected> {
+        let noted = || self.shared.why().borrow().clone();
+        if noted().is_none() && handle.is_closed() {
+            let _ = tokio::time::timeout(self.deadline, gone(self.shared)).await;
+        }
+        noted()
+    }
+
+    fn gone(&self, error: &russh::Error, progress: &Progress) -> ConnectError {
+        let noted = self.shared.why().borrow().clone();
+        self.ended(noted.unwrap_or_else(|| Disconnected::from_error(error)), progress)
+    }
+
+    fn ended(&self, why: Disconnected, progress: &Progress) -> ConnectError {
+        match why {
+            Disconnected::ByServer { message, .. } if message.contains(TOO_MANY) => {
+                ConnectError::TooManyAttempts { tried: progress.tried.clone() }
+            }
+            why => ConnectError::Disconnected { phase: Phase::Authentication, why },
+        }
+    }
+
+    fn refused(&self, says: &ServerSays, progress: Progress) -> ConnectError {
+        let (login, remaining) = (self.name.to_owned(), says.methods.clone());
+        if progress.last_was_secret && !says.partial_success {
+            return ConnectError::WrongPassword { login, remaining };
+        }
+        let mut notes = progress.notes;
+        notes.extend(self.authenticator.notes());
+        let seen: BTreeSet<_> = notes.iter().cloned().collect();
+        ConnectError::Authentication(Refused {
+            login,
+            tried: progress.tried,
+            remaining,
+            partial_success: progress.partial,
+            notes: seen.into_iter().collect(),
+        })
+    }
+}
+
+/// What was tried so far.
+#[derive(Default)]
+struct Progress {
+    tried: Vec<String>,
+    notes: Vec<String>,
+    partial: bool,
+    last_was_secret: bool,
+}
+
+impl Progress {
+    fn add(&mut self, what: String, secret: bool) {
+        self.tried.push(what);
+        self.last_was_secret = secret;
+    }
+}
+
+async fn gone(shared: &Shared) -> Disconnected {
+    let mut why = shared.why().subscribe();
+    let gone = why.wait_for(Option::is_some).await;
+    gone.ok().and_then(|why| why.clone()).unwrap_or(Disconnected::Gone)
+}
+
+/// Waits until the server alone has taken so long, beginning anew after each time that something here was
+/// busy.
+async fn silence(limit: Duration, mut busy: watch::Receiver<bool>) {
+    loop {
+        if busy.wait_for(|busy| !busy).await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(limit) => return,
+            _ = busy.wait_for(|busy| *busy) => {}
+        }
+    }
+}

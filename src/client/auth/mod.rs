@@ -1,0 +1,55 @@
+//! Logging in (RFC 4252).
+
+mod agent;
+mod attempt;
+mod identity;
+mod login;
+mod prompt;
+mod signer;
+mod standard;
+
+use std::{future::Future, pin::Pin};
+
+pub use agent::AgentSource;
+pub use attempt::{Attempt, Key, Method, Questions, Secret, ServerSays};
+pub use identity::IdentityError;
+pub use login::Refused;
+pub use prompt::{NoPrompt, Prompt, Question, Topic};
+pub use signer::{KeySigner, LocalKey, SignError};
+pub use standard::{Standard, StandardOptions};
+
+pub(crate) use login::{Login, refusal};
+
+/// A future in a box, for traits that are objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Proves who logs in, one attempt after the other.
+///
+/// The `none` method has been tried before the first: it tells what the server allows, and some servers
+/// need no more.
+pub trait Authenticator: Send {
+    /// The next attempt, given what the server says; `None` gives up.
+    fn next_attempt<'a>(&'a mut self, server: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>>;
+
+    /// Answers to the questions of keyboard-interactive, one each; `None` gives up the whole login.
+    fn answer<'a>(&'a mut self, questions: &'a Questions) -> BoxFuture<'a, Option<Vec<Secret>>>;
+
+    /// Why keys or files were not tried, for the error of a login that failed.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Has nothing to log in with: for servers that need nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoCredentials;
+
+impl Authenticator for NoCredentials {
+    fn next_attempt<'a>(&'a mut self, _: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>> {
+        Box::pin(async { None })
+    }
+
+    fn answer<'a>(&'a mut self, _: &'a Questions) -> BoxFuture<'a, Option<Vec<Secret>>> {
+        Box::pin(async { None })
+    }
+}

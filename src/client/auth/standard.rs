@@ -1,0 +1,230 @@
+//! Logging in as ssh does.
+
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+
+use tokio::sync::Mutex;
+
+use super::{
+    Attempt, Authenticator, BoxFuture, Key, Method, Questions, Secret, ServerSays,
+    agent::{self, AgentSource},
+    identity::{self, Asking},
+    prompt::{NoPrompt, Prompt, Question, Topic},
+};
+
+/// The order of methods where none is configured (`PreferredAuthentications`).
+const ORDER: [Method; 3] = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];
+
+/// The names of key files in `~/.ssh` where none is configured (`IdentityFile`).
+const IDENTITY_NAMES: [&str; 6] =
+    ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss"];
+
+/// What [`Standard`] logs in with, by the names of ssh_config(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandardOptions {
+    /// `IdentityAgent`.
+    pub agent: AgentSource,
+    /// `IdentityFile`. Files that are not there are left out.
+    pub identity_files: Vec<PathBuf>,
+    /// `CertificateFile`.
+    pub certificate_files: Vec<PathBuf>,
+    /// `IdentitiesOnly`: of the agent's keys, only those that a file names.
+    pub identities_only: bool,
+    /// `PreferredAuthentications`.
+    pub preferred: Vec<Method>,
+    /// `NumberOfPasswordPrompts`.
+    pub password_prompts: u32,
+    /// The name of the host in questions.
+    pub host: String,
+}
+
+impl StandardOptions {
+    /// The defaults of ssh: the agent, and the usual files of this home.
+    #[must_use]
+    pub fn new(host: impl Into<String>, home: Option<&std::path::Path>) -> Self {
+        let folder = home.map(|home| home.join(".ssh"));
+        Self {
+            agent: AgentSource::Environment,
+            identity_files: IDENTITY_NAMES
+                .iter()
+                .filter_map(|name| folder.as_ref().map(|folder| folder.join(name)))
+                .collect(),
+            certificate_files: Vec::new(),
+            identities_only: false,
+            preferred: ORDER.to_vec(),
+            password_prompts: 3,
+            host: host.into(),
+        }
+    }
+}
+
+/// Logs in as ssh does: keys of the agent, keys in files, keyboard-interactive, a password.
+///
+/// No key is offered twice.
+pub struct Standard {
+    options: StandardOptions,
+    prompt: Arc<Mutex<Box<dyn Prompt>>>,
+    keys: Option<VecDeque<Key>>,
+    questions: Tries,
+    passwords: u32,
+    notes: Vec<String>,
+}
+
+/// How often questions were tried.
+#[derive(Debug, Default)]
+struct Tries {
+    count: u32,
+    asked: bool,
+}
+
+impl std::fmt::Debug for Standard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Standard").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Standard {
+    /// Logs in with these.
+    #[must_use]
+    pub fn new(options: StandardOptions) -> Self {
+        Self {
+            options,
+            prompt: Arc::new(Mutex::new(Box::new(NoPrompt))),
+            keys: None,
+            questions: Tries::default(),
+            passwords: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Asks this where a person is needed; nobody is asked otherwise.
+    #[must_use]
+    pub fn prompt(mut self, prompt: impl Prompt + 'static) -> Self {
+        self.prompt = Arc::new(Mutex::new(Box::new(prompt)));
+        self
+    }
+
+    /// The keys in ssh's order: certificates that are configured, keys of the agent that files name, other
+    /// keys of the agent, keys that are in files alone.
+    async fn collect(&mut self) -> VecDeque<Key> {
+        let asking = Asking { prompt: Arc::clone(&self.prompt), times: self.options.password_prompts };
+        let mut files = Vec::new();
+        for path in &self.options.identity_files {
+            match identity::keys_of(path, &asking) {
+                Ok(keys) => files.extend(keys),
+                Err(error) => self.notes.push(error.to_string()),
+            }
+        }
+        let agent = agent::keys(&self.options.agent).await.unwrap_or_else(|error| {
+            self.notes.push(error);
+            Vec::new()
+        });
+        let mut ordered = self.certificates(&files, &agent);
+        let (named, others): (Vec<Key>, Vec<Key>) =
+            agent.into_iter().partition(|key| files.iter().any(|file| same(file, key)));
+        // In the order of the files.
+        for file in &files {
+            ordered.extend(named.iter().filter(|key| same(file, key)).cloned());
+        }
+        if !self.options.identities_only {
+            ordered.extend(others);
+        }
+        ordered.extend(files);
+        let mut unique: VecDeque<Key> = VecDeque::new();
+        for key in ordered {
+            if !unique.iter().any(|other| same(other, &key)) {
+                unique.push_back(key);
+            }
+        }
+        unique
+    }
+
+    /// The certificates of CertificateFile, each with who can sign for it.
+    fn certificates(&mut self, files: &[Key], agent: &[Key]) -> Vec<Key> {
+        let mut found = Vec::new();
+        for path in &self.options.certificate_files {
+            match identity::certificate(path) {
+                Ok(Some(certificate)) => {
+                    let signs = |key: &&Key| key.public.key_data() == certificate.public_key();
+                    match agent.iter().find(signs).or_else(|| files.iter().find(signs)) {
+                        Some(key) => found.push(Key { certificate: Some(certificate), ..key.clone() }),
+                        None => self.notes.push(format!("{}: its key is not there", path.display())),
+                    }
+                }
+                Ok(None) => self.notes.push(format!("{}: not found", path.display())),
+                Err(error) => self.notes.push(error.to_string()),
+            }
+        }
+        found
+    }
+
+    async fn next(&mut self, server: &ServerSays) -> Option<Attempt> {
+        for method in self.options.preferred.clone() {
+            if !server.methods.contains(&method) {
+                continue;
+            }
+            match method {
+                Method::PublicKey => {
+                    if self.keys.is_none() {
+                        self.keys = Some(self.collect().await);
+                    }
+                    if let Some(key) = self.keys.as_mut().and_then(VecDeque::pop_front) {
+                        return Some(Attempt::PublicKey(Box::new(key)));
+                    }
+                }
+                // A server that refuses without a question will not ask the next time either.
+                Method::KeyboardInteractive
+                    if self.questions.count < self.options.password_prompts
+                        && (self.questions.count == 0 || self.questions.asked) =>
+                {
+                    self.questions.count += 1;
+                    return Some(Attempt::KeyboardInteractive);
+                }
+                Method::Password if self.passwords < self.options.password_prompts => {
+                    self.passwords += 1;
+                    let text = format!("{}@{}'s password: ", server.login, self.options.host);
+                    let question = Question { topic: Topic::Password, text: &text, echo: false };
+                    if let Some(password) = self.prompt.lock().await.ask(question).await {
+                        return Some(Attempt::Password(password));
+                    }
+                    self.passwords = self.options.password_prompts;
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// Whether two are the same key, and the same certificate if there is one.
+fn same(one: &Key, other: &Key) -> bool {
+    one.public.key_data() == other.public.key_data() && one.certificate == other.certificate
+}
+
+impl Authenticator for Standard {
+    fn next_attempt<'a>(&'a mut self, server: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>> {
+        Box::pin(self.next(server))
+    }
+
+    fn answer<'a>(&'a mut self, questions: &'a Questions) -> BoxFuture<'a, Option<Vec<Secret>>> {
+        Box::pin(async move {
+            let Questions { name, instructions, questions } = questions;
+            let topic = Topic::KeyboardInteractive { name, instructions };
+            let mut answers = Vec::with_capacity(questions.len());
+            let mut prompt = self.prompt.lock().await;
+            for (text, echo) in questions {
+                self.questions.asked = true;
+                let answer = prompt.ask(Question { topic, text, echo: *echo }).await;
+                if answer.is_none() {
+                    // An empty answer is wrong, and lets the next method have its turn.
+                    self.questions.count = self.options.password_prompts;
+                }
+                answers.push(answer.unwrap_or_default());
+            }
+            Some(answers)
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}

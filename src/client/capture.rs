@@ -1,0 +1,52 @@
+//! The output of a command, collected.
+
+use bytes::BytesMut;
+
+use crate::client::{
+    session::{SessionError, SessionEvent, SessionEvents},
+    state::Exit,
+};
+
+/// What a command said and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// Its output of the second kind.
+    pub stderr: Vec<u8>,
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether there was more of either than was wanted.
+    pub truncated: bool,
+}
+
+impl ExecOutput {
+    /// Whether it ended with status 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.exit == Exit::Status(0)
+    }
+}
+
+pub(crate) async fn collect(events: &mut SessionEvents, cap: usize) -> Result<ExecOutput, SessionError> {
+    let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
+    let (mut exit, mut truncated) = (None, false);
+    let mut keep = |kept: &mut BytesMut, data: &[u8]| {
+        let room = cap.saturating_sub(kept.len()).min(data.len());
+        kept.extend_from_slice(&data[..room]);
+        truncated |= room < data.len();
+    };
+    while let Some(event) = events.next().await {
+        match event {
+            SessionEvent::Stdout(data) => keep(&mut stdout, &data),
+            SessionEvent::Stderr(data) => keep(&mut stderr, &data),
+            SessionEvent::ExitStatus(status) => exit = Some(Exit::Status(status)),
+            SessionEvent::ExitSignal(signal) => exit = Some(Exit::Signal(signal)),
+            SessionEvent::Eof | SessionEvent::Closed => {}
+        }
+    }
+    let Some(exit) = exit else {
+        return Err(events.disconnected().map_or(SessionError::Closed, SessionError::Disconnected));
+    };
+    Ok(ExecOutput { stdout: stdout.into(), stderr: stderr.into(), exit, truncated })
+}

@@ -1,0 +1,108 @@
+//! An open channel, whatever is on it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use russh::{Channel, ChannelId, ChannelWriteHalf, client::Msg};
+use tokio::sync::{Mutex, oneshot};
+
+use crate::client::{
+    connection::Connection,
+    inbox::{Inbox, Item, WINDOW},
+};
+
+/// Bytes used after which the server may send as many again.
+const CREDIT: u32 = WINDOW / 4;
+
+/// A channel, which is closed when this is dropped.
+pub(crate) struct RawChannel {
+    pub(crate) id: ChannelId,
+    pub(crate) sending: ChannelWriteHalf<Msg>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) connection: Connection,
+    used: AtomicU32,
+    /// Replies come in the order of their requests.
+    turn: Mutex<()>,
+}
+
+impl fmt::Debug for RawChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawChannel").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl RawChannel {
+    pub(crate) fn new(channel: Channel<Msg>, connection: Connection) -> Self {
+        let (_, sending) = channel.split();
+        let id = sending.id();
+        let inbox = connection.shared().inboxes.get_or_add(id);
+        if let Some(why) = connection.disconnected() {
+            inbox.close(crate::client::SessionState::Disconnected(why));
+        }
+        Self { id, sending, inbox, connection, used: AtomicU32::new(0), turn: Mutex::default() }
+    }
+
+    /// The next item; `None` when the channel is closed. What was taken before counts as used now.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        self.give_back();
+        let next = self.inbox.poll_next(cx);
+        if let Poll::Ready(Some(Item::Data(data, _))) = &next {
+            self.used.fetch_add(u32::try_from(data.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+        next
+    }
+
+    /// Lets the server send as much as was used.
+    fn give_back(&self) {
+        if self.used.load(Ordering::Relaxed) < CREDIT || self.inbox.closed().is_cancelled() {
+            return;
+        }
+        let (id, used) = (self.id, self.used.swap(0, Ordering::Relaxed));
+        let connection = self.connection.clone();
+        // In a task, since this cannot wait; there are never more than a few a channel.
+        tokio::spawn(async move {
+            let _ = connection.handle().adjust_window(id, used).await;
+        });
+    }
+
+    /// Sends a request and waits for the reply; `None` when none can come any more. A caller who stops
+    /// waiting does not confuse the replies of later requests.
+    pub(crate) async fn ask(self: &Arc<Self>, name: &'static str, data: Vec<u8>) -> Option<bool> {
+        let (tell, told) = oneshot::channel();
+        let channel = Arc::clone(self);
+        tokio::spawn(async move {
+            let _turn = channel.turn.lock().await;
+            channel.inbox.expect_reply(tell);
+            let _ = channel.connection.handle().channel_request(channel.id, name, true, data).await;
+        });
+        told.await.ok()
+    }
+
+    /// Sends a request that has no reply.
+    pub(crate) async fn tell(&self, name: &'static str, data: Vec<u8>) -> bool {
+        !self.inbox.closed().is_cancelled()
+            && self.connection.handle().channel_request(self.id, name, false, data).await.is_ok()
+    }
+}
+
+impl Drop for RawChannel {
+    fn drop(&mut self) {
+        self.connection.shared().inboxes.forget(self.id);
+        if self.inbox.closed().is_cancelled() {
+            return;
+        }
+        self.inbox.close(crate::client::SessionState::Closed);
+        let (id, connection) = (self.id, self.connection.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                connection.close_channel(id).await;
+            });
+        }
+    }
+}

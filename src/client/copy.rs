@@ -1,0 +1,224 @@
+//! Files over a connection: SFTP in a session of its own, and digests computed at the server.
+
+use std::{path::Path, path::PathBuf, sync::Arc};
+
+use crate::client::{
+    connection::{Connection, OpenError},
+    session::{Session, SessionError},
+    sftp::{Completion, Sftp, SftpError, complete},
+    state::Exit,
+    transfer::{
+        RemoteSha256, Sha256Digest, Sha256Future, TransferFailure, TransferOptions, TransferReport, download,
+        upload,
+    },
+};
+
+/// Files could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// No channel.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The server has no SFTP.
+    #[error("the server does not serve files: {0}\nit needs `Subsystem sftp` in its sshd_config")]
+    Subsystem(#[source] SessionError),
+    /// SFTP did not begin.
+    #[error(transparent)]
+    Sftp(#[from] SftpError),
+    /// A transfer was not done in full.
+    #[error(transparent)]
+    Transfer(#[from] TransferFailure),
+}
+
+impl Connection {
+    /// SFTP in a session of its own, which ends with the last clone of it.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`], but no [`FilesError::Transfer`].
+    pub async fn sftp(&self) -> Result<Sftp, FilesError> {
+        let session = self.open_session().await?;
+        session.subsystem("sftp").await.map_err(FilesError::Subsystem)?;
+        let (reader, writer) = tokio::io::split(session.into_stream());
+        Ok(Sftp::start(reader, writer).await?)
+    }
+
+    /// Copies files and folders to the server, by the rules of [`crate::client::transfer`].
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`].
+    pub async fn upload(
+        &self,
+        sources: &[PathBuf],
+        destination: &[u8],
+        options: TransferOptions,
+    ) -> Result<TransferReport, FilesError> {
+        Ok(upload(&self.sftp().await?, sources, destination, options).await?)
+    }
+
+    /// Copies files and folders from the server, by the rules of [`crate::client::transfer`].
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`].
+    pub async fn download(
+        &self,
+        sources: &[Vec<u8>],
+        destination: &Path,
+        options: TransferOptions,
+    ) -> Result<TransferReport, FilesError> {
+        Ok(download(&self.sftp().await?, sources, destination, options).await?)
+    }
+
+    /// The paths of the server that begin like this, as a shell would complete them.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`], but no [`FilesError::Transfer`].
+    pub async fn remote_completion(&self, partial: &[u8]) -> Result<Vec<Completion>, FilesError> {
+        Ok(complete(&self.sftp().await?, partial).await?)
+    }
+}
+
+/// As of its [`Connection`].
+impl Session {
+    /// As [`Connection::upload`].
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`].
+    pub async fn upload(
+        &self,
+        sources: &[PathBuf],
+        destination: &[u8],
+        options: TransferOptions,
+    ) -> Result<TransferReport, FilesError> {
+        self.connection().upload(sources, destination, options).await
+    }
+
+    /// As [`Connection::download`].
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`].
+    pub async fn download(
+        &self,
+        sources: &[Vec<u8>],
+        destination: &Path,
+        options: TransferOptions,
+    ) -> Result<TransferReport, FilesError> {
+        self.connection().download(sources, destination, options).await
+    }
+
+    /// As [`Connection::remote_completion`].
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`], but no [`FilesError::Transfer`].
+    pub async fn remote_completion(&self, partial: &[u8]) -> Result<Vec<Completion>, FilesError> {
+        self.connection().remote_completion(partial).await
+    }
+}
+
+/// Computes digests by `sha256sum` at the server, where there is one.
+#[must_use]
+pub fn remote_sha256(connection: Connection) -> Arc<dyn RemoteSha256> {
+    Arc::new(ByCommand(connection))
+}
+
+struct ByCommand(Connection);
+
+/// Bytes of a command line. The kernel takes 128 KiB in one argument, which all of it becomes.
+const LONGEST: usize = 64 << 10;
+
+impl RemoteSha256 for ByCommand {
+    fn sha256<'a>(&'a self, paths: &'a [Vec<u8>]) -> Sha256Future<'a> {
+        Box::pin(async move {
+            let mut digests = Vec::with_capacity(paths.len());
+            let mut rest = paths;
+            while !rest.is_empty() {
+                let mut length = 0;
+                let fits = rest.iter().take_while(|path| {
+                    length += quoted(path).len() + 1;
+                    length <= LONGEST
+                });
+                let (now, later) = rest.split_at(fits.count().max(1));
+                digests.extend(self.ask(now).await);
+                rest = later;
+            }
+            digests
+        })
+    }
+}
+
+impl ByCommand {
+    async fn ask(&self, paths: &[Vec<u8>]) -> Vec<Option<Sha256Digest>> {
+        let unknown = vec![None; paths.len()];
+        let Ok(session) = self.0.open_session().await else { return unknown };
+        match session.capture_exec(command(paths), 128 * paths.len()).await {
+            Ok(output) if output.exit == Exit::Status(0) => {
+                let mut digests: Vec<_> = output.stdout.split(|byte| *byte == b'\n').map(digest).collect();
+                digests.resize(paths.len(), None);
+                digests
+            }
+            _ => unknown,
+        }
+    }
+}
+
+/// A line of output for each path, whatever the login shell is.
+fn command(paths: &[Vec<u8>]) -> Vec<u8> {
+    let script = "for f do sha256sum <\"$f\" 2>/dev/null || echo none; done";
+    let mut command = format!("exec sh -c '{script}' sh").into_bytes();
+    for path in paths {
+        command.push(b' ');
+        command.extend(quoted(path));
+    }
+    command
+}
+
+fn quoted(path: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for byte in path {
+        match byte {
+            b'\'' => quoted.extend(b"'\\''"),
+            other => quoted.push(*other),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
+fn digest(line: &[u8]) -> Option<Sha256Digest> {
+    let mut digest = Sha256Digest::default();
+    hex::decode_to_slice(line.get(..64)?, &mut digest).ok()?;
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest;
+
+    use super::*;
+
+    #[test]
+    fn the_command_gives_a_digest_for_each_file_in_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = ["plain", "it's", "-n", "two\nlines", "$HOME", "not there"];
+        let paths = names.map(|name| {
+            let path = folder.path().join(name);
+            if name != "not there" {
+                std::fs::write(&path, name).expect("a file");
+            }
+            path.into_os_string().into_encoded_bytes()
+        });
+        let text = String::from_utf8(command(&paths)).expect("text");
+        let output = std::process::Command::new("sh").args(["-c", &text]).output().expect("sh");
+        let digests: Vec<_> = output.stdout.split(|byte| *byte == b'\n').take(6).map(digest).collect();
+        for (name, digest) in names.iter().zip(&digests).take(5) {
+            assert_eq!(*digest, Some(sha2::Sha256::digest(name).into()), "{name}");
+        }
+        assert_eq!(digests[5], None);
+    }
+}

@@ -1,0 +1,148 @@
+//! Forwards that begin at this side.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::{
+    Bound, ForwardError, Place, dynamic,
+    listen::{Listen, Listening, SocketFile},
+    relay::{self, Socket},
+};
+use crate::client::{
+    channel::RawChannel,
+    connection::{Connection, OpenError, Wanted},
+    event::ConnectionEvent,
+};
+
+/// What a forward does with its connections.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// Leads them there.
+    To(Place),
+    /// Asks each where to go.
+    Socks,
+}
+
+/// A forward, for each of its connections.
+#[derive(Debug, Clone)]
+pub(super) struct Accepting {
+    pub(super) connection: Connection,
+    pub(super) kind: Arc<Kind>,
+    /// Where it listens, for people.
+    pub(super) name: Arc<str>,
+}
+
+/// # Errors
+///
+/// [`ForwardError`].
+pub(super) fn start(
+    connection: &Connection,
+    listen: &Listen,
+    kind: Kind,
+) -> Result<(Bound, JoinSet<()>), ForwardError> {
+    if let Some(why) = connection.disconnected() {
+        return Err(why.into());
+    }
+    let mut tasks = JoinSet::new();
+    let accepting = |name: String| Accepting {
+        connection: connection.clone(),
+        kind: Arc::new(kind.clone()),
+        name: name.into(),
+    };
+    let bound = match listen.start()? {
+        Listening::Tcp(listeners) => {
+            let mut addresses = Vec::new();
+            for listener in listeners {
+                let address = listener.local_addr();
+                let address =
+                    address.map_err(|error| ForwardError::Listen { place: listen.to_string(), error })?;
+                addresses.push(address);
+                tasks.spawn(accepting(address.to_string()).tcp(listener));
+            }
+            Bound::Addresses(addresses)
+        }
+        Listening::Socket(file) => {
+            let path = file.path().to_owned();
+            tasks.spawn(accepting(path.display().to_string()).socket(file));
+            Bound::Socket(path)
+        }
+    };
+    Ok((bound, tasks))
+}
+
+impl Accepting {
+    async fn tcp(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = self.connection.wait_disconnected() => return,
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    let _ = stream.set_nodelay(true);
+                    // On its own: a forward that ends takes no connection with it.
+                    tokio::spawn(self.clone().carry(stream, Some(from)));
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    async fn socket(self, file: SocketFile) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = file.listener.accept() => accepted,
+                _ = self.connection.wait_disconnected() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => drop(tokio::spawn(self.clone().carry(stream, None))),
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    async fn carry<S: Socket>(self, socket: S, from: Option<SocketAddr>) {
+        match &*self.kind {
+            Kind::Socks => dynamic::carry(&self, socket, from).await,
+            Kind::To(place) => match self.open(place.clone(), from).await {
+                Ok(channel) => relay::join(channel, socket, Bytes::new()).await,
+                Err(error) => {
+                    self.failed(&place.to_string(), &error.to_string());
+                    socket.reset();
+                }
+            },
+        }
+    }
+
+    /// Opens a channel to a place.
+    pub(super) async fn open(
+        &self,
+        place: Place,
+        from: Option<SocketAddr>,
+    ) -> Result<Arc<RawChannel>, OpenError> {
+        let originator =
+            from.map_or_else(|| ("127.0.0.1".to_owned(), 0), |from| (from.ip().to_string(), from.port()));
+        let wanted = match place {
+            Place::Tcp { host, port } => Wanted::Tcp { host, port, originator },
+            Place::Socket(path) => Wanted::Socket { path: path.to_string_lossy().into_owned() },
+        };
+        self.connection.open(wanted).await
+    }
+
+    pub(super) fn failed(&self, target: &str, error: &str) {
+        tracing::info!("forward from {} to {target}: {error}", self.name);
+        self.connection.shared().events.tell(ConnectionEvent::ForwardFailed {
+            forward: self.name.to_string(),
+            target: target.to_owned(),
+            error: error.to_owned(),
+        });
+    }
+}
+
+/// A full descriptor table is left alone for a moment.
+async fn pause(error: &std::io::Error) {
+    tracing::warn!("cannot accept a forwarded connection: {error}");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}

@@ -1,0 +1,170 @@
+//! Forwards: ports and sockets at one side that lead to the other (RFC 4254 section 7, and section 2.4 of
+//! OpenSSH's PROTOCOL).
+
+mod dynamic;
+pub(crate) mod incoming;
+mod listen;
+mod local;
+mod place;
+mod relay;
+mod remote;
+pub mod socks;
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use tokio::task::JoinSet;
+
+pub use listen::Listen;
+pub use place::Place;
+pub use remote::RemoteListen;
+
+use crate::client::{connection::Connection, session::Session, state::Disconnected};
+
+/// A forward that is in place. It ends when this is dropped; connections that are open go on.
+#[derive(Debug)]
+pub struct Forward {
+    bound: Bound,
+    end: End,
+}
+
+/// Where a forward listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// On these addresses, all with one port, at this side.
+    Addresses(Vec<SocketAddr>),
+    /// On this socket at this side.
+    Socket(PathBuf),
+    /// On a port of the server.
+    RemotePort {
+        /// As it was asked for.
+        address: String,
+        /// The port, which the server has chosen if it was to.
+        port: u16,
+    },
+    /// On a socket of the server.
+    RemoteSocket(String),
+}
+
+#[derive(Debug)]
+enum End {
+    /// The tasks that accept, which are stopped with it.
+    Local(JoinSet<()>),
+    Remote(remote::Registration),
+}
+
+/// A forward could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// This side cannot listen there.
+    #[error("cannot listen on {place}: {error}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The server does not listen there: it is not allowed, or the place is taken.
+    #[error("the server does not listen on {0}: it is not allowed there, or taken")]
+    Refused(String),
+    /// There is a forward there already.
+    #[error("there is a forward on {0} already")]
+    Twice(String),
+    /// The connection is gone.
+    #[error(transparent)]
+    Disconnected(#[from] Disconnected),
+}
+
+impl Forward {
+    /// Where it listens.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Its port, where it has one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match &self.bound {
+            Bound::Addresses(addresses) => addresses.first().map(SocketAddr::port),
+            Bound::RemotePort { port, .. } => Some(*port),
+            Bound::Socket(_) | Bound::RemoteSocket(_) => None,
+        }
+    }
+
+    /// Ends it and waits until nothing listens there any more. Connections that are open go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`]; the server may not know it any more.
+    pub async fn cancel(self) -> Result<(), ForwardError> {
+        match self.end {
+            End::Local(mut tasks) => {
+                tasks.shutdown().await;
+                Ok(())
+            }
+            End::Remote(registration) => registration.cancel().await,
+        }
+    }
+}
+
+impl Connection {
+    /// Listens here and leads to a place that the server connects to (`-L`).
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn local_forward(&self, listen: &Listen, target: Place) -> Result<Forward, ForwardError> {
+        let (bound, tasks) = local::start(self, listen, local::Kind::To(target))?;
+        Ok(Forward { bound, end: End::Local(tasks) })
+    }
+
+    /// Listens here as a SOCKS proxy, versions 4, 4a and 5 (`-D`).
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn dynamic_forward(&self, listen: &Listen) -> Result<Forward, ForwardError> {
+        let (bound, tasks) = local::start(self, listen, local::Kind::Socks)?;
+        Ok(Forward { bound, end: End::Local(tasks) })
+    }
+
+    /// Has the server listen and leads to a place that this side connects to (`-R`).
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn remote_forward(&self, listen: RemoteListen, target: Place) -> Result<Forward, ForwardError> {
+        let (bound, registration) = remote::start(self, listen, target).await?;
+        Ok(Forward { bound, end: End::Remote(registration) })
+    }
+}
+
+/// As of its [`Connection`].
+impl Session {
+    /// As [`Connection::local_forward`].
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn local_forward(&self, listen: &Listen, target: Place) -> Result<Forward, ForwardError> {
+        self.connection().local_forward(listen, target).await
+    }
+
+    /// As [`Connection::dynamic_forward`].
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn dynamic_forward(&self, listen: &Listen) -> Result<Forward, ForwardError> {
+        self.connection().dynamic_forward(listen).await
+    }
+
+    /// As [`Connection::remote_forward`].
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`].
+    pub async fn remote_forward(&self, listen: RemoteListen, target: Place) -> Result<Forward, ForwardError> {
+        self.connection().remote_forward(listen, target).await
+    }
+}

@@ -1,0 +1,143 @@
+//! Bytes between a channel and a socket.
+
+use std::{future::poll_fn, io, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::client::{SessionState, channel::RawChannel, inbox::Item};
+
+/// The smallest and the largest buffer to read into.
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 256 << 10;
+
+/// Buffers that grow while reads fill them, and are handed on without a copy.
+#[derive(Debug)]
+struct Buffer {
+    bytes: BytesMut,
+    size: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), size: SMALL }
+    }
+}
+
+impl Buffer {
+    /// Room for the next read.
+    fn room(&mut self) -> &mut BytesMut {
+        if self.bytes.capacity() < self.size / 2 {
+            self.bytes = BytesMut::with_capacity(self.size);
+        }
+        &mut self.bytes
+    }
+
+    /// What was read.
+    fn take(&mut self) -> Bytes {
+        let count = self.bytes.len();
+        if count >= self.size / 2 {
+            self.size = (self.size * 4).min(LARGE);
+        } else if count < self.size / 8 {
+            self.size = (self.size / 2).max(SMALL);
+        }
+        self.bytes.split().freeze()
+    }
+}
+
+/// The socket of a forwarded connection.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Has the other end told that this did not end well, where sockets can tell.
+    fn reset(&self);
+}
+
+impl Socket for TcpStream {
+    fn reset(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Socket for UnixStream {
+    fn reset(&self) {}
+}
+
+/// Joins a channel to a socket: each direction ends by itself, and the channel closes when both have.
+/// A connection that is lost resets the socket, so that nobody takes half of something for all of it.
+pub(crate) async fn join<S: Socket>(channel: Arc<RawChannel>, mut socket: S, first: Bytes) {
+    let whole = {
+        let (reader, writer) = split(&mut socket);
+        let inward = async {
+            tokio::select! {
+                () = send_all(reader, &channel, first) => {}
+                () = channel.inbox.unread().cancelled() => {}
+            }
+            let _ = channel.sending.eof().await;
+        };
+        // What the server sent before it closed the channel is written all the same.
+        let ((), whole) = tokio::join!(inward, receive_all(&channel, writer));
+        whole
+    };
+    if !whole {
+        socket.reset();
+    }
+    let _ = channel.sending.close().await;
+    channel.inbox.close(SessionState::Closed);
+}
+
+/// As tokio's own split, of a borrowed stream.
+fn split<S: Socket>(socket: &mut S) -> (tokio::io::ReadHalf<&mut S>, tokio::io::WriteHalf<&mut S>) {
+    tokio::io::split(socket)
+}
+
+/// Sends all that a reader gives. Ends with the reader, or when the channel is closed.
+async fn send_all(mut reader: impl AsyncRead + Unpin, channel: &RawChannel, first: Bytes) {
+    if !first.is_empty() && channel.sending.data_bytes(first).await.is_err() {
+        return;
+    }
+    let mut buffer = Buffer::default();
+    loop {
+        match reader.read_buf(buffer.room()).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        }
+        if channel.sending.data_bytes(buffer.take()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes all that the server sends, and closes the writer at its end; whether it came to an end. A writer
+/// that fails stops nothing: what comes then is thrown away, until the other side is done.
+async fn receive_all(channel: &RawChannel, mut writer: impl AsyncWrite + Unpin) -> bool {
+    let mut writes = true;
+    loop {
+        match poll_fn(|cx| channel.poll_next(cx)).await {
+            Some(Item::Data(data, _)) if writes => {
+                writes = async {
+                    writer.write_all(&data).await?;
+                    writer.flush().await
+                }
+                .await
+                .is_ok();
+            }
+            Some(Item::Data(..) | Item::Exit(_)) => {}
+            Some(Item::Eof) => {
+                let _ = writer.shutdown().await;
+                return true;
+            }
+            None => {
+                // A channel that is closed has ended; a connection that is lost has not.
+                let whole = channel.connection.disconnected().is_none();
+                if whole {
+                    let _ = writer.shutdown().await;
+                }
+                return whole;
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What the server says, handed on.
+//!
+//! russh calls these in the connection's own loop, so nothing here waits.
+
+use std::sync::Arc;
+
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, Names, Sig,
+    client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
+    keys::PublicKeyOrCertificate,
+};
+
+use crate::client::{
+    event::ConnectionEvent,
+    forward::incoming::Incoming,
+    host_key::{HostKeyMismatch, HostKeyPolicy},
+    metadata::Algorithms,
+    shared::Shared,
+    state::{Disconnected, Exit, ExitSignal, SessionState},
+};
+
+/// Channels that the server may have open, of all kinds.
+const MOST_CHANNELS: usize = 4096;
+
+/// The extended data type of stderr (RFC 4254 section 5.2).
+const STDERR: u32 = 1;
+
+pub(crate) struct ClientHandler {
+    shared: Arc<Shared>,
+    host_keys: HostKeyPolicy,
+}
+
+/// Why russh's loop ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandlerError {
+    #[error("the host key is not the right one")]
+    HostKey(HostKeyMismatch),
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+}
+
+impl ClientHandler {
+    pub(crate) fn new(shared: Arc<Shared>, host_keys: HostKeyPolicy) -> Self {
+        Self { shared, host_keys }
+    }
+
+    fn gone(&self, why: Disconnected) {
+        let why = self.shared.disconnect(why);
+        self.shared.inboxes.close_all(&SessionState::Disconnected(why));
+    }
+
+    async fn offer(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, incoming: Option<Incoming>) {
+        match incoming {
+            None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
+            Some(_) if self.shared.inboxes.len() >= MOST_CHANNELS => {
+                reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            }
+            Some(incoming) => incoming.carry(channel, reply, &self.shared),
+        }
+    }
+}
+
+impl Drop for ClientHandler {
+    fn drop(&mut self) {
+        self.gone(Disconnected::Gone);
+    }
+}
+
+impl Handler for ClientHandler {
+    type Error = HandlerError;
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
+        self.shared.add_banner(banner);
+        self.shared.events.tell(ConnectionEvent::Banner(banner.to_owned()));
+        Ok(())
+    }
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let key = shown.public_key();
+        self.host_keys.check(&key).map_err(HandlerError::HostKey)?;
+        self.shared.set_host_key(key);
+        Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.shared.set_algorithms(Algorithms::of(names), session.remote_sshid());
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        id: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // The server may send at once, before the task that asked for the channel runs again.
+        self.shared.inboxes.get_or_add(id);
+        Ok(())
+    }
+
+    async fn channel_success(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.reply(true);
+        }
+        Ok(())
+    }
+
+    async fn channel_failure(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.reply(false);
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.close(SessionState::Closed);
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.end();
+        }
+        Ok(())
+    }
+
+    async fn channel_eow(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.stop_reading();
+        }
+        Ok(())
+    }
+
+    async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.push(data, false);
+        }
+        Ok(())
+    }
+
+    async fn extended_data(
+        &mut self,
+        id: ChannelId,
+        kind: u32,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // No other type is defined.
+        if kind == STDERR
+            && let Some(inbox) = self.shared.inboxes.get(id)
+        {
+            inbox.push(data, true);
+        }
+        Ok(())
+    }
+
+    async fn exit_status(&mut self, id: ChannelId, status: u32, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            inbox.exit(Exit::Status(status));
+        }
+        Ok(())
+    }
+
+    async fn exit_signal(
+        &mut self,
+        id: ChannelId,
+        name: Sig,
+        core_dumped: bool,
+        message: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            let name = match name {
+                Sig::Custom(name) => name,
+                // Their debug forms are the names of RFC 4254 section 6.10.
+                known => format!("{known:?}"),
+            };
+            inbox.exit(Exit::Signal(ExitSignal { name, core_dumped, message: message.to_owned() }));
+        }
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        address: &str,
+        port: u32,
+        originator: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        tracing::debug!("{originator}:{originator_port} comes in on {address}:{port}");
+        let incoming = self.shared.remote_forwards.of_port(address, port);
+        self.offer(channel, reply, incoming).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let incoming = self.shared.remote_forwards.of_socket(path);
+        self.offer(channel, reply, incoming).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let incoming = self.shared.agent.clone().map(Incoming::agent);
+        self.offer(channel, reply, incoming).await;
+        Ok(())
+    }
+
+    // russh would agree to all of these.
+
+    async fn server_channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.offer(channel, reply, None).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.offer(channel, reply, None).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.offer(channel, reply, None).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.offer(channel, reply, None).await;
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
+        self.gone(match reason {
+            DisconnectReason::ReceivedDisconnect(said) => {
+                Disconnected::ByServer { code: said.reason_code as u32, message: said.message }
+            }
+            DisconnectReason::Error(HandlerError::Ssh(error)) => Disconnected::from_error(&error),
+            DisconnectReason::Error(error) => Disconnected::Protocol(error.to_string().into()),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! What a connection is made with.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::client::{
+    auth::{Authenticator, NoCredentials},
+    event::{ConnectionEvent, EventSink},
+    host_key::HostKeyPolicy,
+};
+
+/// How a client connects; made with [`ClientOptions::new`] and then changed part by part.
+pub struct ClientOptions {
+    pub(crate) login: String,
+    pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) host_keys: HostKeyPolicy,
+    pub(crate) handshake_deadline: Duration,
+    pub(crate) authentication_deadline: Duration,
+    pub(crate) keepalive_interval: Option<Duration>,
+    pub(crate) keepalive_count: usize,
+    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) rekey_bytes: usize,
+    pub(crate) rekey_interval: Option<Duration>,
+    pub(crate) agent: Option<PathBuf>,
+    pub(crate) events: EventSink,
+}
+
+/// The most bytes between two key exchanges: what AES allows for safely.
+const REKEY_BYTES: usize = 1 << 30;
+
+impl ClientOptions {
+    /// Options for this login, with nothing to prove it by, and a server that is known by the keys that
+    /// its host announces.
+    #[must_use]
+    pub fn new(login: impl Into<String>) -> Self {
+        Self {
+            login: login.into(),
+            authenticator: Box::new(NoCredentials),
+            host_keys: HostKeyPolicy::Announced(Vec::new()),
+            handshake_deadline: Duration::from_secs(30),
+            authentication_deadline: Duration::from_secs(60),
+            keepalive_interval: Some(Duration::from_secs(15)),
+            keepalive_count: 3,
+            environment: Vec::new(),
+            rekey_bytes: REKEY_BYTES,
+            rekey_interval: None,
+            agent: None,
+            events: EventSink::default(),
+        }
+    }
+
+    /// How the server's key is checked, where no host announces it.
+    #[must_use]
+    pub fn host_keys(mut self, policy: HostKeyPolicy) -> Self {
+        self.host_keys = policy;
+        self
+    }
+
+    /// How the user logs in.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authenticator = Box::new(authenticator);
+        self
+    }
+
+    /// How long the server may take until its key is known. 30 seconds otherwise.
+    #[must_use]
+    pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
+        self.handshake_deadline = deadline;
+        self
+    }
+
+    /// How long the server may take for each step of the login; the time that people and agents take
+    /// does not count. 60 seconds otherwise.
+    #[must_use]
+    pub fn authentication_deadline(mut self, deadline: Duration) -> Self {
+        self.authentication_deadline = deadline;
+        self
+    }
+
+    /// After how long a silence the server is asked for a sign of life, and how many questions may go
+    /// unanswered; `None` never asks. 15 seconds and 3 otherwise.
+    #[must_use]
+    pub fn keepalive(mut self, interval: Option<Duration>, count: usize) -> Self {
+        self.keepalive_interval = interval.filter(|interval| !interval.is_zero());
+        self.keepalive_count = count.max(1);
+        self
+    }
+
+    /// A variable for every session; a server takes only those that its AcceptEnv allows.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keys are changed after so many bytes each way, 1 GiB at the most.
+    #[must_use]
+    pub fn rekey_bytes(mut self, bytes: usize) -> Self {
+        self.rekey_bytes = bytes.clamp(64 << 10, REKEY_BYTES);
+        self
+    }
+
+    /// Keys are changed after so long; never by time otherwise.
+    #[must_use]
+    pub fn rekey_interval(mut self, interval: Option<Duration>) -> Self {
+        self.rekey_interval = interval.filter(|interval| !interval.is_zero());
+        self
+    }
+
+    /// Lends the SSH agent that listens on this socket to every session (`ForwardAgent`).
+    #[must_use]
+    pub fn forward_agent(mut self, socket: Option<PathBuf>) -> Self {
+        self.agent = socket;
+        self
+    }
+
+    /// Told what happens besides: banners, forwarded connections that fail. Called in the connection's
+    /// own task, so it must not block.
+    #[must_use]
+    pub fn on_event(mut self, tell: impl Fn(ConnectionEvent) + Send + Sync + 'static) -> Self {
+        self.events = EventSink(Some(Arc::new(tell)));
+        self
+    }
+}
+
+impl std::fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientOptions").field("login", &self.login).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! Terminals (RFC 4254 sections 6.2, 6.7 and 8).
+
+use crate::client::wire::Payload;
+
+pub use russh::Pty as PtyMode;
+
+/// The size of a terminal. Zero is "not known".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PtySize {
+    /// In characters.
+    pub columns: u32,
+    /// In characters.
+    pub rows: u32,
+    /// In pixels.
+    pub width_px: u32,
+    /// In pixels.
+    pub height_px: u32,
+}
+
+impl PtySize {
+    /// A size in characters.
+    #[must_use]
+    pub fn new(columns: u32, rows: u32) -> Self {
+        Self { columns, rows, width_px: 0, height_px: 0 }
+    }
+
+    pub(crate) fn encode(self, payload: Payload) -> Payload {
+        payload.u32(self.columns).u32(self.rows).u32(self.width_px).u32(self.height_px)
+    }
+}
+
+/// What a terminal is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PtyOptions {
+    /// The value of TERM.
+    pub term: String,
+    /// Its size.
+    pub size: PtySize,
+    /// Its modes, such as those of the terminal at this side; what is not listed is up to the server.
+    pub modes: Vec<(PtyMode, u32)>,
+}
+
+impl PtyOptions {
+    /// A terminal of this kind and size, with the server's modes.
+    #[must_use]
+    pub fn new(term: impl Into<String>, size: PtySize) -> Self {
+        Self { term: term.into(), size, modes: Vec::new() }
+    }
+
+    /// The payload of `pty-req`.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let payload = self.size.encode(Payload::default().string(self.term.as_bytes()));
+        payload.string(&encode_modes(&self.modes)).done()
+    }
+}
+
+/// Terminal modes as SSH writes them (RFC 4254 section 8).
+fn encode_modes(modes: &[(PtyMode, u32)]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(modes.len() * 5 + 1);
+    for (mode, value) in modes.iter().filter(|(mode, _)| *mode != PtyMode::TTY_OP_END) {
+        encoded.push(*mode as u8);
+        encoded.extend_from_slice(&value.to_be_bytes());
+    }
+    encoded.push(PtyMode::TTY_OP_END as u8);
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_end_with_the_end_and_only_there() {
+        let modes = [(PtyMode::ECHO, 0), (PtyMode::TTY_OP_END, 7), (PtyMode::VINTR, 3)];
+        assert_eq!(encode_modes(&modes), [53, 0, 0, 0, 0, 1, 0, 0, 0, 3, 0]);
+        assert_eq!(encode_modes(&[]), [0]);
+    }
+
+    #[test]
+    fn a_request_is_written_as_the_rfc_says() {
+        let options =
+            PtyOptions::new("xterm", PtySize { columns: 80, rows: 24, width_px: 640, height_px: 480 });
+        let mut expected = vec![0, 0, 0, 5];
+        expected.extend_from_slice(b"xterm");
+        for number in [80_u32, 24, 640, 480, 1] {
+            expected.extend_from_slice(&number.to_be_bytes());
+        }
+        expected.push(0);
+        assert_eq!(options.encode(), expected);
+    }
+}

@@ -1,0 +1,180 @@
+//! From a target to a connection: dialling the host, and SSH over a session there.
+
+use std::{str::FromStr, sync::Arc};
+
+use iroh::SecretKey;
+use russh::keys::PublicKey;
+
+use crate::{
+    client::{
+        ClientOptions, ConnectError, Connection, HostKeyPolicy, Session, connect::connect_without_session,
+        connection::OpenError,
+    },
+    names::Aliases,
+    proxy::{DialError, Dialer, SessionError},
+    session::Lost,
+    transport::{BindFailed, Network, Target, TargetError, close_quickly},
+};
+
+/// Dials hosts. Any number of connections can be made with one.
+pub struct Client {
+    dialer: Dialer,
+}
+
+/// A host could not be reached, or no session was opened there.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The host was not reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The host said no, or nothing.
+    #[error(transparent)]
+    Host(#[from] Arc<SessionError>),
+    /// The connection was lost as soon as it was there.
+    #[error("the connection was cut off: {0}")]
+    Lost(#[from] Lost),
+    /// SSH, with the server behind the host.
+    #[error(transparent)]
+    Ssh(#[from] ConnectError),
+}
+
+impl From<OpenError> for ClientError {
+    fn from(error: OpenError) -> Self {
+        Self::Ssh(error.into())
+    }
+}
+
+impl Client {
+    /// Binds an endpoint that dials as this identity.
+    ///
+    /// # Errors
+    ///
+    /// [`BindFailed`] when no socket could be opened.
+    pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
+        Ok(Self { dialer: Dialer::bind(network, identity).await? })
+    }
+
+    /// Connects to a host, logs in there and opens a session. Dropping the future ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn connect(
+        &self,
+        target: &ResolvedTarget,
+        options: ClientOptions,
+    ) -> Result<Session, ClientError> {
+        Ok(self.connect_without_session(target, options).await?.open_session().await?)
+    }
+
+    /// Connects to a host and logs in there, for forwards and files alone (`ssh -N`).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn connect_without_session(
+        &self,
+        target: &ResolvedTarget,
+        mut options: ClientOptions,
+    ) -> Result<Connection, ClientError> {
+        let host = self.dialer.dial(&target.target).await?;
+        let (mut source, sink) = host.open().await?;
+        let welcome = host.welcome().await?;
+        source.opened().await?;
+        if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
+            let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
+            options = options.host_keys(HostKeyPolicy::Announced(keys.collect()));
+        }
+        Ok(connect_without_session(tokio::io::join(source, sink), options).await?)
+    }
+
+    /// Says goodbye to every host. What was sent last is on its way afterwards.
+    pub async fn close(&self) {
+        close_quickly(self.dialer.endpoint()).await;
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// `[user@]TARGET`: an alias, an endpoint id, a ticket or an invite, and perhaps a login.
+#[derive(Debug, Clone)]
+pub struct ResolvedTarget {
+    login: Option<String>,
+    name: String,
+    target: Target,
+}
+
+impl ResolvedTarget {
+    /// Reads a target with these aliases.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`] with the nearest alias, if one is near.
+    pub fn resolve(text: &str, aliases: &Aliases) -> Result<Self, TargetError> {
+        Self::read(text, |name| aliases.resolve(name))
+    }
+
+    fn read(text: &str, resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
+        let (login, name) = match text.rsplit_once('@') {
+            Some((login, name)) if !login.is_empty() => (Some(login.to_owned()), name),
+            _ => (None, text),
+        };
+        Ok(Self { login, name: name.to_owned(), target: resolve(name)? })
+    }
+
+    /// The login before the `@`.
+    #[must_use]
+    pub fn login(&self) -> Option<&str> {
+        self.login.as_deref()
+    }
+
+    /// The target as it was written, without the login.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The target itself.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl From<Target> for ResolvedTarget {
+    fn from(target: Target) -> Self {
+        Self { login: None, name: target.short_name(), target }
+    }
+}
+
+/// Without aliases: an endpoint id, a ticket or an invite.
+impl FromStr for ResolvedTarget {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        Self::read(text, Target::from_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_stands_before_the_last_at() {
+        let id = SecretKey::from_bytes(&[1; 32]).public().to_string();
+        for (text, login) in [
+            (id.clone(), None),
+            (format!("alice@{id}"), Some("alice")),
+            (format!("alice@example.org@{id}"), Some("alice@example.org")),
+        ] {
+            let target: ResolvedTarget = text.parse().expect("a target");
+            assert_eq!((target.login(), target.name()), (login, id.as_str()));
+        }
+        assert!("alice@".parse::<ResolvedTarget>().is_err());
+    }
+}

@@ -1,0 +1,398 @@
+//! A session: a shell, a command or a subsystem (RFC 4254 section 6).
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::client::{
+    capture::{self, ExecOutput},
+    channel::RawChannel,
+    connection::{Connection, OpenError},
+    inbox::Item,
+    metadata::RemoteMetadata,
+    outbox::Outbox,
+    pty::{PtyOptions, PtySize},
+    state::{Disconnected, Exit, ExitSignal, Running, SessionState},
+    stream::ChannelStream,
+    wire::Payload,
+};
+
+/// One session of a connection. It is closed when it is dropped, once what was sent is on its way.
+#[derive(Debug)]
+pub struct Session {
+    sender: SessionSender,
+    events: SessionEvents,
+}
+
+/// The half of a session that sends; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SessionSender {
+    channel: Arc<RawChannel>,
+    outbox: Arc<Outbox>,
+}
+
+/// The half of a session that is told what happens. When it is dropped, output is thrown away.
+#[derive(Debug)]
+pub struct SessionEvents {
+    channel: Arc<RawChannel>,
+    over: bool,
+}
+
+/// What happens in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// Output.
+    Stdout(Bytes),
+    /// Output of the second kind; never with a terminal.
+    Stderr(Bytes),
+    /// There is no more output.
+    Eof,
+    /// The process has ended by itself.
+    ExitStatus(u32),
+    /// A signal has ended the process.
+    ExitSignal(ExitSignal),
+    /// The session is over; nothing comes after this. A process whose end was not told before has been
+    /// cut off.
+    Closed,
+}
+
+/// A session could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The channel could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The server refuses a request, such as `pty-req` or `shell`.
+    #[error("the server refuses the request `{0}`")]
+    Refused(&'static str),
+    /// The session is closed, or takes no more input.
+    #[error("the session takes nothing any more")]
+    Closed,
+    /// The connection is gone.
+    #[error(transparent)]
+    Disconnected(#[from] Disconnected),
+}
+
+impl Session {
+    pub(crate) fn new(channel: Arc<RawChannel>) -> Self {
+        let outbox = Arc::new(Outbox::new(Arc::clone(&channel)));
+        let events = SessionEvents { channel: Arc::clone(&channel), over: false };
+        Self { sender: SessionSender { channel, outbox }, events }
+    }
+
+    /// The connection that carries it.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.sender.channel.connection.clone()
+    }
+
+    /// Opens one more session on the same connection. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_session(&self) -> Result<Self, OpenError> {
+        self.sender.channel.connection.open_session().await
+    }
+
+    /// What it is doing now.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.sender.state()
+    }
+
+    /// Follows what it is doing.
+    #[must_use]
+    pub fn watch_state(&self) -> watch::Receiver<SessionState> {
+        self.sender.channel.inbox.session().subscribe()
+    }
+
+    /// What is known of the server.
+    #[must_use]
+    pub fn remote_metadata(&self) -> RemoteMetadata {
+        self.sender.channel.connection.remote_metadata()
+    }
+
+    /// Asks for a terminal; before the shell or the command. Cancel safe, as is every request here: the
+    /// server may have acted on one that nobody waits for any more.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn request_pty(&self, options: &PtyOptions) -> Result<(), SessionError> {
+        self.sender.ask("pty-req", options.encode()).await
+    }
+
+    /// Sets a variable for what is started next.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`]; servers refuse what their AcceptEnv does not allow.
+    pub async fn set_env(&self, name: &[u8], value: &[u8]) -> Result<(), SessionError> {
+        self.sender.ask("env", Payload::default().string(name).string(value).done()).await
+    }
+
+    /// Starts the login shell.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn start_shell(&self) -> Result<(), SessionError> {
+        self.start("shell", Vec::new(), Running::Shell).await
+    }
+
+    /// Starts a command, which the login shell reads.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn exec(&self, command: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        let payload = Payload::default().string(command.as_ref());
+        self.start("exec", payload.done(), Running::Exec).await
+    }
+
+    /// Starts a subsystem, such as `sftp`.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn subsystem(&self, name: &str) -> Result<(), SessionError> {
+        let payload = Payload::default().string(name.as_bytes());
+        self.start("subsystem", payload.done(), Running::Subsystem).await
+    }
+
+    async fn start(&self, name: &'static str, data: Vec<u8>, what: Running) -> Result<(), SessionError> {
+        let channel = &self.sender.channel;
+        // Refusals do not matter, as in ssh.
+        if channel.connection.shared().agent.is_some() {
+            channel.tell("auth-agent-req@openssh.com", Vec::new()).await;
+        }
+        for (variable, value) in channel.connection.environment() {
+            channel.tell("env", Payload::default().string(variable).string(value).done()).await;
+        }
+        self.sender.ask(name, data).await?;
+        channel.inbox.session().send_if_modified(|state| {
+            let idle = *state == SessionState::Authenticated;
+            if idle {
+                *state = SessionState::Running(what);
+            }
+            idle
+        });
+        Ok(())
+    }
+
+    /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
+    /// rest is read and thrown away.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], also where the session ends without telling how the command did.
+    pub async fn capture_exec(
+        mut self,
+        command: impl AsRef<[u8]>,
+        cap: usize,
+    ) -> Result<ExecOutput, SessionError> {
+        self.exec(command).await?;
+        self.sender.eof();
+        capture::collect(&mut self.events, cap).await
+    }
+
+    /// Queues bytes for the input of what runs; waits while much is queued that the server's window does
+    /// not allow yet. Cancel safe: all of the bytes are queued or none.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send(&self, bytes: impl Into<Bytes>) -> Result<(), SessionError> {
+        self.sender.send(bytes).await
+    }
+
+    /// Ends the input, after what is queued.
+    pub fn eof(&self) {
+        self.sender.eof();
+    }
+
+    /// Tells the server that the terminal has another size.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn resize(&self, size: PtySize) -> Result<(), SessionError> {
+        self.sender.resize(size).await
+    }
+
+    /// Sends a signal to what runs; `name` is without `SIG` (RFC 4254 section 6.9).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn signal(&self, name: &str) -> Result<(), SessionError> {
+        self.sender.signal(name).await
+    }
+
+    /// Sends a break of so many milliseconds to what runs, where the server can (RFC 4335).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send_break(&self, milliseconds: u32) -> Result<(), SessionError> {
+        self.sender.send_break(milliseconds).await
+    }
+
+    /// What happens next; `None` after [`SessionEvent::Closed`]. Cancel safe. What is not asked for holds
+    /// up this session alone.
+    pub async fn next_event(&mut self) -> Option<SessionEvent> {
+        self.events.next().await
+    }
+
+    /// Sending and events apart, for tasks of their own.
+    #[must_use]
+    pub fn split(self) -> (SessionSender, SessionEvents) {
+        (self.sender, self.events)
+    }
+
+    /// Input and stdout as a stream, for a subsystem. What comes on stderr is thrown away.
+    #[must_use]
+    pub fn into_stream(self) -> ChannelStream {
+        ChannelStream::with_outbox(self.events.into_channel(), self.sender.outbox)
+    }
+
+    /// Closes the session now: what is queued may be lost, and what runs is hung up on.
+    pub async fn close(self) {
+        self.sender.close().await;
+    }
+
+    /// Closes the whole connection, with a goodbye.
+    pub async fn disconnect(self) {
+        self.connection().disconnect().await;
+    }
+}
+
+impl SessionSender {
+    /// What the session is doing now.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.channel.inbox.session().borrow().clone()
+    }
+
+    /// As [`Session::send`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send(&self, bytes: impl Into<Bytes>) -> Result<(), SessionError> {
+        self.outbox.send(bytes.into()).await.map_err(|_| self.why())
+    }
+
+    /// As [`Session::eof`].
+    pub fn eof(&self) {
+        self.outbox.end();
+    }
+
+    /// As [`Session::resize`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn resize(&self, size: PtySize) -> Result<(), SessionError> {
+        self.tell("window-change", size.encode(Payload::default()).done()).await
+    }
+
+    /// As [`Session::signal`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn signal(&self, name: &str) -> Result<(), SessionError> {
+        let name = name.strip_prefix("SIG").unwrap_or(name);
+        self.tell("signal", Payload::default().string(name.as_bytes()).done()).await
+    }
+
+    /// As [`Session::send_break`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send_break(&self, milliseconds: u32) -> Result<(), SessionError> {
+        self.ask("break", Payload::default().u32(milliseconds).done()).await
+    }
+
+    /// As [`Session::close`].
+    pub async fn close(&self) {
+        self.channel.connection.close_channel(self.channel.id).await;
+        self.channel.inbox.close(SessionState::Closed);
+    }
+
+    async fn ask(&self, name: &'static str, data: Vec<u8>) -> Result<(), SessionError> {
+        match self.channel.ask(name, data).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(SessionError::Refused(name)),
+            None => Err(self.why()),
+        }
+    }
+
+    async fn tell(&self, name: &'static str, data: Vec<u8>) -> Result<(), SessionError> {
+        if self.channel.tell(name, data).await { Ok(()) } else { Err(self.why()) }
+    }
+
+    fn why(&self) -> SessionError {
+        self.channel.connection.disconnected().map_or(SessionError::Closed, SessionError::Disconnected)
+    }
+}
+
+impl SessionEvents {
+    /// As [`Session::next_event`].
+    pub async fn next(&mut self) -> Option<SessionEvent> {
+        if self.over {
+            return None;
+        }
+        Some(match poll_fn(|cx| self.channel.poll_next(cx)).await {
+            Some(Item::Data(data, false)) => SessionEvent::Stdout(data),
+            Some(Item::Data(data, true)) => SessionEvent::Stderr(data),
+            Some(Item::Eof) => SessionEvent::Eof,
+            Some(Item::Exit(Exit::Status(status))) => SessionEvent::ExitStatus(status),
+            Some(Item::Exit(Exit::Signal(signal))) => SessionEvent::ExitSignal(signal),
+            None => {
+                self.over = true;
+                SessionEvent::Closed
+            }
+        })
+    }
+
+    /// Why the connection is gone, if that is why the session is over.
+    #[must_use]
+    pub fn disconnected(&self) -> Option<Disconnected> {
+        match &*self.channel.inbox.session().borrow() {
+            SessionState::Disconnected(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    fn into_channel(mut self) -> Arc<RawChannel> {
+        self.over = true;
+        Arc::clone(&self.channel)
+    }
+}
+
+impl Drop for SessionEvents {
+    fn drop(&mut self) {
+        if self.over || self.channel.inbox.closed().is_cancelled() {
+            return;
+        }
+        // Somebody may still send, and must not be held up by output that nobody wants.
+        let channel = Arc::downgrade(&self.channel);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(poll_fn(move |cx| {
+                let Some(channel) = channel.upgrade() else { return std::task::Poll::Ready(()) };
+                loop {
+                    match channel.poll_next(cx) {
+                        std::task::Poll::Ready(Some(_)) => {}
+                        std::task::Poll::Ready(None) => return std::task::Poll::Ready(()),
+                        std::task::Poll::Pending => return std::task::Poll::Pending,
+                    }
+                }
+            }));
+        }
+    }
+}

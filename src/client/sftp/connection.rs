@@ -1,0 +1,219 @@
+//! The requests that wait for answers, and what is shared by all who ask.
+
+use std::{
+    collections::{HashMap, hash_map::Entry as Place},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    MAX_PACKET, WINDOW,
+    answers::{Answer, Expect, id_of},
+    error::{Nonsense, SftpError},
+    files::Held,
+    handle::Handle,
+    outbox::{Outbox, Pieces},
+    pending::{About, Pending, Reply},
+    wire::{Request, kind},
+};
+
+/// Requests without content that may wait for an answer at once.
+const REQUESTS: usize = 4096;
+
+/// A connection as those who ask and the tasks that drive it see it.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Tells the writer that there is something to write.
+    wake: Notify,
+    /// Nobody asks any more: what is queued is written, and then the stream is closed.
+    pub(super) left: CancellationToken,
+    /// The connection is of no use any more.
+    pub(super) failed: CancellationToken,
+    /// The writer has ended.
+    pub(super) written: CancellationToken,
+    /// Bytes that may be read, in flight and until they are dropped.
+    pub(super) reads: Arc<Semaphore>,
+    /// Bytes that may be written, until they are answered.
+    pub(super) writes: Arc<Semaphore>,
+    /// Requests without content.
+    requests: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u32,
+    waiting: HashMap<u32, Waiting>,
+    outbox: Outbox,
+    /// Why no request is taken any more.
+    end: Option<SftpError>,
+}
+
+/// A request that waits for its answer. It stays here when nobody wants the answer any more, so that its
+/// number is not given to another.
+struct Waiting {
+    expect: Expect,
+    path: Arc<[u8]>,
+    sender: oneshot::Sender<Result<Reply, SftpError>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            left: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            written: CancellationToken::new(),
+            reads: Arc::new(Semaphore::new(WINDOW)),
+            writes: Arc::new(Semaphore::new(WINDOW)),
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+        })
+    }
+
+    /// Asks once fewer than [`REQUESTS`] wait. Cancel safe: what is dropped before it was sent is not
+    /// sent.
+    pub(super) async fn ask(self: &Arc<Self>, request: Request, expect: Expect, about: About) -> Pending {
+        // It is never closed, and without a permit the request is still a good one.
+        let permit = Arc::clone(&self.requests).acquire_owned().await.ok();
+        self.send(request, None, expect, about, permit)
+    }
+
+    /// Queues a request at once. The permit is given back when it is answered; that of a read when what
+    /// was read is dropped.
+    pub(super) fn send(
+        self: &Arc<Self>,
+        request: Request,
+        payload: Option<Bytes>,
+        expect: Expect,
+        about: About,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Pending {
+        let (sender, receiver) = oneshot::channel();
+        let length = payload.as_ref().map_or(0, Bytes::len);
+        let refused = if request.length() + length > MAX_PACKET || about.path.contains(&0) {
+            Some(SftpError::BadPath { path: Arc::clone(&about.path) })
+        } else {
+            let mut state = self.state();
+            let refused = state.end.clone();
+            if refused.is_none() {
+                let path = Arc::clone(&about.path);
+                let waiting = Waiting { expect, path, sender, permit };
+                let id = state.register(waiting);
+                let idle = state.outbox.is_empty();
+                state.outbox.push(&request.finish(id, length), payload);
+                drop(state);
+                if idle {
+                    self.wake.notify_one();
+                }
+                return Pending::new(receiver, about);
+            }
+            refused
+        };
+        if let Some(error) = refused {
+            let _ = sender.send(Err(error));
+        }
+        Pending::new(receiver, about)
+    }
+
+    /// Takes in an answer.
+    ///
+    /// # Errors
+    /// [`Nonsense`], with which the connection cannot go on.
+    pub(super) fn receive(self: &Arc<Self>, packet: &Bytes) -> Result<(), Nonsense> {
+        let id = id_of(packet)?;
+        let waiting = self.state().waiting.remove(&id).ok_or(Nonsense::UnknownId(id))?;
+        let Waiting { expect, path, sender, permit } = waiting;
+        let reply = match Answer::read(packet, expect) {
+            Ok(answer) => answer,
+            Err(nonsense) => {
+                let _ = sender.send(Err(nonsense.clone().into()));
+                return Err(nonsense);
+            }
+        };
+        let reply = match reply {
+            Answer::Done => Reply::Done,
+            Answer::Refused(code, message) => Reply::Refused(code, message),
+            Answer::Handle(raw) => Reply::Handle(Handle::new(Arc::clone(self), raw, path)),
+            Answer::Data(bytes) => Reply::Data(Held::new(bytes, permit)),
+            Answer::Names(names) => Reply::Names(names),
+            Answer::Attributes(attributes) => Reply::Attributes(attributes),
+            Answer::Extended(body) => Reply::Extended(body),
+        };
+        // Nobody may be waiting any more. A handle closes itself then.
+        let _ = sender.send(Ok(reply));
+        Ok(())
+    }
+
+    /// Closes a handle that nobody will use any more.
+    pub(super) fn forget(self: &Arc<Self>, raw: &[u8], path: &Arc<[u8]>) {
+        let about = About { operation: "close", path: Arc::clone(path) };
+        drop(self.send(Request::new(kind::CLOSE).string(raw), None, Expect::Status, about, None));
+    }
+
+    /// Waits for something to write. Nothing once all who could ask have left.
+    pub(super) async fn next_pieces(&self) -> Option<Pieces> {
+        loop {
+            let woken = self.wake.notified();
+            {
+                let mut state = self.state();
+                if !state.outbox.is_empty() {
+                    return Some(state.outbox.take());
+                }
+            }
+            if self.left.is_cancelled() {
+                return None;
+            }
+            tokio::select! {
+                () = woken => {}
+                () = self.left.cancelled() => {}
+            }
+        }
+    }
+
+    /// Takes no more requests, and lets those that are queued be written.
+    pub(super) fn leave(&self) {
+        self.state().end.get_or_insert(SftpError::Gone { source: None });
+        self.left.cancel();
+    }
+
+    /// Ends the connection: all that wait are told why.
+    pub(super) fn fail(&self, error: SftpError) {
+        let (error, waiting) = {
+            let mut state = self.state();
+            let error = state.end.get_or_insert(error).clone();
+            drop(state.outbox.take());
+            (error, std::mem::take(&mut state.waiting))
+        };
+        for waiting in waiting.into_values() {
+            let _ = waiting.sender.send(Err(error.clone()));
+        }
+        self.failed.cancel();
+    }
+
+    pub(super) fn lost(&self, error: Option<io::Error>) {
+        self.fail(SftpError::Gone { source: error.map(Arc::new) });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn register(&mut self, waiting: Waiting) -> u32 {
+        loop {
+            let id = self.next;
+            self.next = self.next.wrapping_add(1);
+            // After 2^32 requests the first may still wait.
+            if let Place::Vacant(place) = self.waiting.entry(id) {
+                place.insert(waiting);
+                return id;
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! An open file or folder.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    answers::Expect,
+    connection::Shared,
+    error::SftpError,
+    pending::{About, Pending},
+    wire::{Request, kind},
+};
+
+/// An open file or folder on the server. Dropping it closes it without looking at the answer; where that
+/// matters, as after writing, there is [`Handle::close`].
+pub struct Handle {
+    shared: Arc<Shared>,
+    raw: Box<[u8]>,
+    path: Arc<[u8]>,
+    open: bool,
+}
+
+impl Handle {
+    /// The path by which it was opened.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Closes it. Cancel safe: it is closed in any case.
+    ///
+    /// # Errors
+    /// A file system may say only now that something was not written, as over a network with a quota.
+    pub async fn close(self) -> Result<(), SftpError> {
+        self.begin_close().done().await
+    }
+
+    pub(crate) fn begin_close(mut self) -> Pending {
+        self.open = false;
+        let request = Request::new(kind::CLOSE).string(&self.raw);
+        self.shared.send(request, None, Expect::Status, self.about("close"), None)
+    }
+
+    pub(super) fn new(shared: Arc<Shared>, raw: Box<[u8]>, path: Arc<[u8]>) -> Self {
+        Self { shared, raw, path, open: true }
+    }
+
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    pub(super) fn about(&self, operation: &'static str) -> About {
+        About { operation, path: Arc::clone(&self.path) }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.open {
+            self.shared.forget(&self.raw, &self.path);
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! A client of SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions.
+//!
+//! [`Sftp`] is a handle that is cheap to clone. Any number of tasks may ask at once: requests go out in
+//! the order in which they are made, and answers are told apart by their numbers. Two tasks drive it;
+//! all that is decided is in pure modules below them: `wire` (fields), `packets` (a byte stream cut
+//! into packets), `answers` (what a packet says), `outbox` (what is to be written).
+//!
+//! Paths are bytes and are never decoded. A future that is dropped leaves nothing behind: its answer is
+//! dropped when it comes, and a file or folder that it opened is closed.
+//!
+//! Memory is bounded: [`WINDOW`] bytes of file content may be on their way in each direction.
+
+mod answers;
+mod attributes;
+mod complete;
+mod connection;
+mod directories;
+mod drive;
+mod error;
+mod expand;
+mod extensions;
+mod files;
+mod handle;
+mod outbox;
+mod packets;
+mod paths;
+mod pending;
+mod session;
+mod shown;
+mod wire;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use attributes::{Attributes, FileKind};
+pub use complete::{Completion, complete};
+pub use directories::Entry;
+pub use error::{Nonsense, SftpError, StatusCode};
+pub use extensions::FileSystem;
+pub use files::OpenFlags;
+pub use handle::Handle;
+pub use session::{Limits, Sftp};
+pub use shown::Shown;
+
+pub(crate) use files::Held;
+pub(crate) use pending::Pending;
+
+/// The longest packet either way, in bytes after its length: OpenSSH's `SFTP_MAX_MSG_LENGTH`.
+pub const MAX_PACKET: usize = 256 << 10;
+
+/// The most bytes of a file in one read or write, whatever a server allows: OpenSSH's
+/// `SFTP_MAX_READ_LENGTH`.
+pub const MAX_DATA: usize = MAX_PACKET - 1024;
+
+/// Bytes of file content on their way, in each direction: 1 Gbit/s over 100 ms are 12.5 MB.
+pub const WINDOW: usize = 16 << 20;

@@ -1,0 +1,174 @@
+//! Requests on paths: draft-ietf-secsh-filexfer-02 sections 6.5, 6.6, 6.8, 6.10 and 6.11.
+
+use super::{
+    answers::Expect,
+    attributes::Attributes,
+    directories::Entry,
+    error::{Nonsense, SftpError},
+    pending::{About, Pending},
+    session::Sftp,
+    wire::{Request, kind},
+};
+
+impl Sftp {
+    /// The attributes of what a path leads to. Cancel safe, as all that only looks.
+    ///
+    /// # Errors
+    /// [`SftpError`], as of all requests here.
+    pub async fn stat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
+        self.about_path(kind::STAT, path.as_ref(), Expect::Attributes, "look at").await.attributes().await
+    }
+
+    /// The attributes of a path itself, also when it is a symbolic link.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn lstat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
+        self.about_path(kind::LSTAT, path.as_ref(), Expect::Attributes, "look at").await.attributes().await
+    }
+
+    /// Sets attributes of what a path leads to.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn setstat(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
+        self.begin_setstat(path.as_ref(), attributes).await.done().await
+    }
+
+    /// `lsetstat@openssh.com`: sets attributes of a path itself, also when it is a symbolic link.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn lsetstat(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
+        const NAME: &str = "lsetstat@openssh.com";
+        self.offered(NAME)?;
+        let path = path.as_ref();
+        let request = Request::extended(NAME).string(path).attributes(attributes);
+        self.ask(request, Expect::Status, "set the attributes of", path).await.done().await
+    }
+
+    /// Makes a folder with a mode, from which the server takes its umask.
+    ///
+    /// # Errors
+    /// [`SftpError`]; that something of that name exists is `SSH_FX_FAILURE`.
+    pub async fn mkdir(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
+        let path = path.as_ref();
+        let request = Request::new(kind::MKDIR).string(path).attributes(attributes);
+        self.ask(request, Expect::Status, "make the folder", path).await.done().await
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn rmdir(&self, path: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        self.about_path(kind::RMDIR, path.as_ref(), Expect::Status, "remove the folder").await.done().await
+    }
+
+    /// Removes what is not a folder.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn remove(&self, path: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        self.about_path(kind::REMOVE, path.as_ref(), Expect::Status, "remove").await.done().await
+    }
+
+    /// Renames. With OpenSSH's server it fails when the new name is taken; others replace it.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        nul(to)?;
+        let request = Request::new(kind::RENAME).string(from).string(to);
+        self.ask(request, Expect::Status, "rename", from).await.done().await
+    }
+
+    /// `posix-rename@openssh.com`: renames, and replaces what had the new name at once.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn posix_rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        const NAME: &str = "posix-rename@openssh.com";
+        self.offered(NAME)?;
+        let (from, to) = (from.as_ref(), to.as_ref());
+        nul(to)?;
+        let request = Request::extended(NAME).string(from).string(to);
+        self.ask(request, Expect::Status, "rename", from).await.done().await
+    }
+
+    /// `hardlink@openssh.com`: gives a file a second name.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn hardlink(&self, file: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        const NAME: &str = "hardlink@openssh.com";
+        self.offered(NAME)?;
+        let (file, name) = (file.as_ref(), name.as_ref());
+        nul(file)?;
+        let request = Request::extended(NAME).string(file).string(name);
+        self.ask(request, Expect::Status, "link", name).await.done().await
+    }
+
+    /// Makes a symbolic link at `link` that leads to `target`.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn symlink(&self, target: impl AsRef<[u8]>, link: impl AsRef<[u8]>) -> Result<(), SftpError> {
+        let (target, link) = (target.as_ref(), link.as_ref());
+        nul(target)?;
+        // OpenSSH has the arguments the other way round than the draft, and all others follow it: its
+        // PROTOCOL, section 4.1.
+        let request = Request::new(kind::SYMLINK).string(target).string(link);
+        self.ask(request, Expect::Status, "link", link).await.done().await
+    }
+
+    /// Where a symbolic link leads, as it is written in it.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn readlink(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
+        let pending = self.about_path(kind::READLINK, path.as_ref(), Expect::Names, "read the link").await;
+        one(pending.names().await?)
+    }
+
+    /// The absolute path without links, `.` and `..` that a path leads to. Its last part need not exist.
+    ///
+    /// # Errors
+    /// [`SftpError`].
+    pub async fn realpath(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
+        let pending = self.about_path(kind::REALPATH, path.as_ref(), Expect::Names, "find").await;
+        one(pending.names().await?)
+    }
+
+    /// Asks for a file to be removed, without waiting for the answer and also while the program is
+    /// dropping what it did.
+    pub(crate) fn begin_remove(&self, path: &[u8]) -> Pending {
+        let about = About { operation: "remove", path: path.into() };
+        self.shared().send(Request::new(kind::REMOVE).string(path), None, Expect::Status, about, None)
+    }
+
+    /// Asks for attributes to be set.
+    pub(crate) async fn begin_setstat(&self, path: &[u8], attributes: &Attributes) -> Pending {
+        let request = Request::new(kind::SETSTAT).string(path).attributes(attributes);
+        self.ask(request, Expect::Status, "set the attributes of", path).await
+    }
+
+    async fn about_path(&self, kind: u8, path: &[u8], expect: Expect, operation: &'static str) -> Pending {
+        self.ask(Request::new(kind).string(path), expect, operation, path).await
+    }
+}
+
+/// The only name of an answer.
+pub(super) fn one(names: Vec<Entry>) -> Result<Vec<u8>, SftpError> {
+    let count = names.len();
+    match <[Entry; 1]>::try_from(names) {
+        Ok([entry]) => Ok(entry.name),
+        Err(_) => Err(Nonsense::Names(count).into()),
+    }
+}
+
+/// Refuses a second path with a NUL; the first is looked at where it is sent.
+fn nul(path: &[u8]) -> Result<(), SftpError> {
+    if path.contains(&0) { Err(SftpError::BadPath { path: path.into() }) } else { Ok(()) }
+}

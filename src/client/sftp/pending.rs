@@ -1,0 +1,105 @@
+//! Requests that were sent, and their answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{
+    attributes::Attributes,
+    directories::Entry,
+    error::{Nonsense, SftpError, StatusCode},
+    files::Held,
+    handle::Handle,
+};
+
+/// A request that was sent. Dropping it drops the answer; what it opens is closed.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    receiver: oneshot::Receiver<Result<Reply, SftpError>>,
+    about: About,
+}
+
+impl Pending {
+    pub(super) fn new(receiver: oneshot::Receiver<Result<Reply, SftpError>>, about: About) -> Self {
+        Self { receiver, about }
+    }
+
+    /// Whether the answer is here, so that waiting for it takes no time.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+
+    pub(crate) async fn done(self) -> Result<(), SftpError> {
+        self.reply().await.map(|_| ())
+    }
+
+    pub(super) async fn handle(self) -> Result<Handle, SftpError> {
+        match self.reply().await? {
+            Reply::Handle(handle) => Ok(handle),
+            _ => Err(Nonsense::WrongType(0).into()),
+        }
+    }
+
+    /// Nothing at the end of the file.
+    pub(crate) async fn data(self) -> Result<Option<Held>, SftpError> {
+        match self.reply().await {
+            Ok(Reply::Data(held)) => Ok(Some(held)),
+            Ok(_) => Err(Nonsense::WrongType(0).into()),
+            Err(error) if error.code() == Some(StatusCode::EndOfFile) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn names(self) -> Result<Vec<Entry>, SftpError> {
+        match self.reply().await? {
+            Reply::Names(names) => Ok(names),
+            _ => Err(Nonsense::WrongType(0).into()),
+        }
+    }
+
+    pub(crate) async fn attributes(self) -> Result<Attributes, SftpError> {
+        match self.reply().await? {
+            Reply::Attributes(attributes) => Ok(attributes),
+            _ => Err(Nonsense::WrongType(0).into()),
+        }
+    }
+
+    pub(super) async fn extended(self) -> Result<Bytes, SftpError> {
+        match self.reply().await? {
+            Reply::Extended(body) => Ok(body),
+            _ => Err(Nonsense::WrongType(0).into()),
+        }
+    }
+
+    async fn reply(self) -> Result<Reply, SftpError> {
+        let About { operation, path } = self.about;
+        match self.receiver.await {
+            Ok(Ok(Reply::Refused(code, message))) => {
+                Err(SftpError::Status { operation, path, code, message })
+            }
+            Ok(other) => other,
+            // The connection was dropped with all its tasks.
+            Err(_) => Err(SftpError::Gone { source: None }),
+        }
+    }
+}
+
+/// An answer with all that hangs on it.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Done,
+    Refused(StatusCode, Arc<str>),
+    Handle(Handle),
+    Data(Held),
+    Names(Vec<Entry>),
+    Attributes(Attributes),
+    Extended(Bytes),
+}
+
+/// What a request is about, for its error.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    pub(super) operation: &'static str,
+    pub(super) path: Arc<[u8]>,
+}

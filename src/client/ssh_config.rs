@@ -1,0 +1,407 @@
+//! What the user's own ssh would do for a host: its configuration, read by ssh itself.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use crate::client::auth::{AgentSource, Method, StandardOptions};
+
+/// How long ssh may take; `Match exec` runs commands.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What `ssh -G` prints for a host, as far as it matters here (ssh_config(5)).
+///
+/// Forwards are kept as ssh prints them. Nothing of it connects: a `ProxyCommand` is never run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "so it is in ssh_config")]
+pub struct SshConfig {
+    /// `User`, which ssh sets to the local one by default; `None` when there is no ssh.
+    pub user: Option<String>,
+    /// `HostName`.
+    pub host_name: Option<String>,
+    /// `Port`.
+    pub port: u16,
+    /// `IdentityFile`, with `~` and tokens replaced; `None` for the usual files.
+    pub identity_files: Option<Vec<PathBuf>>,
+    /// `CertificateFile`, likewise.
+    pub certificate_files: Vec<PathBuf>,
+    /// `IdentityAgent`.
+    pub identity_agent: AgentSource,
+    /// `IdentitiesOnly`.
+    pub identities_only: bool,
+    /// `ForwardAgent`: the agent to lend.
+    pub forward_agent: Option<AgentSource>,
+    /// `LocalForward`, each a listening place and a target.
+    pub local_forwards: Vec<(String, String)>,
+    /// `RemoteForward`; without a target it is a SOCKS proxy.
+    pub remote_forwards: Vec<(String, Option<String>)>,
+    /// `DynamicForward`.
+    pub dynamic_forwards: Vec<String>,
+    /// `ExitOnForwardFailure`.
+    pub exit_on_forward_failure: bool,
+    /// `GatewayPorts`.
+    pub gateway_ports: bool,
+    /// `StreamLocalBindUnlink`.
+    pub stream_local_bind_unlink: bool,
+    /// `PreferredAuthentications`, in order; `None` for the usual ones.
+    pub preferred_authentications: Option<Vec<Method>>,
+    /// `SendEnv`: patterns of names.
+    pub send_env: Vec<String>,
+    /// `SetEnv`.
+    pub set_env: Vec<(String, String)>,
+    /// `RequestTTY`.
+    pub request_tty: RequestTty,
+    /// `ServerAliveInterval`; `None` for never, which is ssh's default.
+    pub server_alive_interval: Option<Duration>,
+    /// `ServerAliveCountMax`.
+    pub server_alive_count_max: usize,
+    /// `ConnectTimeout`.
+    pub connect_timeout: Option<Duration>,
+    /// `EscapeChar`; `None` for none.
+    pub escape_char: Option<u8>,
+    /// `NumberOfPasswordPrompts`.
+    pub password_prompts: u32,
+    /// `BatchMode`: nobody may be asked.
+    pub batch_mode: bool,
+    /// `RemoteCommand`.
+    pub remote_command: Option<String>,
+}
+
+/// `RequestTTY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequestTty {
+    /// With a shell, not with a command.
+    #[default]
+    Auto,
+    /// Never.
+    No,
+    /// When standard input is a terminal.
+    Yes,
+    /// Always.
+    Force,
+}
+
+/// ssh could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SshConfigError {
+    /// It cannot be run.
+    #[error("cannot run ssh: {0}")]
+    Run(io::Error),
+    /// It does not like its configuration.
+    #[error("ssh does not like its configuration: {0}")]
+    Refused(String),
+    /// It takes too long, which a command in `Match exec` may.
+    #[error("ssh -G does not end within {} seconds", DEADLINE.as_secs())]
+    Deadline,
+}
+
+impl Default for SshConfig {
+    fn default() -> Self {
+        Self {
+            user: None,
+            host_name: None,
+            port: 22,
+            identity_files: None,
+            certificate_files: Vec::new(),
+            identity_agent: AgentSource::Environment,
+            identities_only: false,
+            forward_agent: None,
+            local_forwards: Vec::new(),
+            remote_forwards: Vec::new(),
+            dynamic_forwards: Vec::new(),
+            exit_on_forward_failure: false,
+            gateway_ports: false,
+            stream_local_bind_unlink: false,
+            preferred_authentications: None,
+            send_env: Vec::new(),
+            set_env: Vec::new(),
+            request_tty: RequestTty::Auto,
+            server_alive_interval: None,
+            server_alive_count_max: 3,
+            connect_timeout: None,
+            escape_char: Some(b'~'),
+            password_prompts: 3,
+            batch_mode: false,
+            remote_command: None,
+        }
+    }
+}
+
+/// What stands for something in file names (ssh_config(5), TOKENS).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// The home of the local user.
+    pub home: PathBuf,
+    /// The name of the local user.
+    pub local_user: String,
+    /// The host as it was named.
+    pub host: String,
+}
+
+impl SshConfig {
+    /// Asks ssh for what it would do for a host; `config` is another file than its own (`-F`). The
+    /// defaults, where there is no ssh.
+    ///
+    /// # Errors
+    ///
+    /// [`SshConfigError`].
+    pub async fn load(
+        host: &str,
+        login: Option<&str>,
+        config: Option<&Path>,
+        tokens: &Tokens,
+    ) -> Result<Self, SshConfigError> {
+        let mut command = Command::new("ssh");
+        command.arg("-G");
+        if let Some(config) = config {
+            command.arg("-F").arg(config);
+        }
+        if let Some(login) = login {
+            command.arg("-l").arg(login);
+        }
+        // A host that begins like an option stays a host.
+        command.arg("--").arg(host);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = match tokio::time::timeout(DEADLINE, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Ok(Err(error)) => return Err(SshConfigError::Run(error)),
+            Err(_) => return Err(SshConfigError::Deadline),
+        };
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(SshConfigError::Refused(said));
+        }
+        Ok(Self::parse(&String::from_utf8_lossy(&output.stdout), tokens))
+    }
+
+    /// Reads what `ssh -G` prints. Keywords that mean nothing here are passed over.
+    #[must_use]
+    pub fn parse(text: &str, tokens: &Tokens) -> Self {
+        let mut config = Self::default();
+        for line in text.lines() {
+            if let Some((keyword, value)) = line.trim().split_once(' ') {
+                config.take(keyword, value.trim());
+            }
+        }
+        config.expand(tokens);
+        config
+    }
+
+    fn take(&mut self, keyword: &str, value: &str) {
+        let yes = matches!(value, "yes" | "true");
+        let seconds = || value.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let pair = || value.split_once(' ').map(|(one, two)| (one.to_owned(), two.trim().to_owned()));
+        match keyword {
+            "user" => self.user = Some(value.to_owned()),
+            "hostname" => self.host_name = Some(value.to_owned()),
+            "port" => self.port = value.parse().unwrap_or(self.port),
+            "identityfile" if value == "none" => {
+                self.identity_files.get_or_insert_default();
+            }
+            "identityfile" => self.identity_files.get_or_insert_default().push(unquote(value).into()),
+            "certificatefile" if value != "none" => self.certificate_files.push(unquote(value).into()),
+            "identityagent" => self.identity_agent = agent_of(value),
+            "identitiesonly" => self.identities_only = yes,
+            "forwardagent" => {
+                self.forward_agent = match value {
+                    "no" => None,
+                    "yes" => Some(AgentSource::Environment),
+                    other => Some(agent_of(other)),
+                };
+            }
+            "localforward" => self.local_forwards.extend(pair()),
+            "remoteforward" => self.remote_forwards.push(match pair() {
+                // ssh prints this for a SOCKS proxy at the other end.
+                Some((listen, target)) if target == "[socks]:0" => (listen, None),
+                Some((listen, target)) => (listen, Some(target)),
+                None => (value.to_owned(), None),
+            }),
+            "dynamicforward" => self.dynamic_forwards.push(value.to_owned()),
+            "exitonforwardfailure" => self.exit_on_forward_failure = yes,
+            "gatewayports" => self.gateway_ports = yes,
+            "streamlocalbindunlink" => self.stream_local_bind_unlink = yes,
+            "preferredauthentications" => {
+                self.preferred_authentications =
+                    Some(value.split(',').map(|name| Method::from_name(name.trim())).collect());
+            }
+            "sendenv" => self.send_env.extend(value.split_whitespace().map(str::to_owned)),
+            "setenv" => self.set_env.extend(variable(value)),
+            "requesttty" => {
+                self.request_tty = match value {
+                    "no" | "false" => RequestTty::No,
+                    "yes" | "true" => RequestTty::Yes,
+                    "force" => RequestTty::Force,
+                    _ => RequestTty::Auto,
+                };
+            }
+            "serveraliveinterval" => self.server_alive_interval = seconds(),
+            "serveralivecountmax" => {
+                self.server_alive_count_max = value.parse().unwrap_or(self.server_alive_count_max);
+            }
+            "connecttimeout" => self.connect_timeout = seconds(),
+            "escapechar" => self.escape_char = escape_of(value),
+            "numberofpasswordprompts" => {
+                self.password_prompts = value.parse().unwrap_or(self.password_prompts);
+            }
+            "batchmode" => self.batch_mode = yes,
+            "remotecommand" if value != "none" => self.remote_command = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn expand(&mut self, tokens: &Tokens) {
+        let login = self.user.clone().unwrap_or_else(|| tokens.local_user.clone());
+        let host_name = self.host_name.clone().unwrap_or_else(|| tokens.host.clone());
+        let port = self.port.to_string();
+        let expanded = |path: &Path| {
+            let text = path.to_string_lossy();
+            let home = tokens.home.to_string_lossy();
+            expand_tokens(&text, &home, |token| {
+                Some(match token {
+                    '%' => "%",
+                    'd' => &home,
+                    'h' => &host_name,
+                    'n' | 'k' => &tokens.host,
+                    'p' => &port,
+                    'r' => &login,
+                    'u' => &tokens.local_user,
+                    _ => return None,
+                })
+            })
+            .into()
+        };
+        for path in self.identity_files.iter_mut().flatten().chain(&mut self.certificate_files) {
+            *path = expanded(path);
+        }
+        for agent in [Some(&mut self.identity_agent), self.forward_agent.as_mut()].into_iter().flatten() {
+            if let AgentSource::Socket(path) = agent {
+                *path = expanded(path);
+            }
+        }
+    }
+
+    /// How to log in.
+    #[must_use]
+    pub fn standard_options(&self, host: &str, home: Option<&Path>) -> StandardOptions {
+        let usual = StandardOptions::new(host, home);
+        StandardOptions {
+            agent: self.identity_agent.clone(),
+            identity_files: self.identity_files.clone().unwrap_or(usual.identity_files),
+            certificate_files: self.certificate_files.clone(),
+            identities_only: self.identities_only,
+            preferred: self.preferred_authentications.clone().unwrap_or(usual.preferred),
+            password_prompts: self.password_prompts,
+            host: usual.host,
+        }
+    }
+
+    /// The variables to send, of these and of `SetEnv`, which comes first.
+    #[must_use]
+    pub fn environment(
+        &self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Vec<(String, String)> {
+        let mut chosen = self.set_env.clone();
+        for (name, value) in variables {
+            let wanted = self.send_env.iter().any(|pattern| matches(pattern, &name));
+            if wanted && !chosen.iter().any(|(other, _)| *other == name) {
+                chosen.push((name, value));
+            }
+        }
+        chosen
+    }
+}
+
+fn agent_of(value: &str) -> AgentSource {
+    match unquote(value) {
+        "none" => AgentSource::None,
+        "SSH_AUTH_SOCK" => AgentSource::Environment,
+        other => match other.strip_prefix('$') {
+            Some(name) => {
+                let name = name.trim_start_matches('{').trim_end_matches('}');
+                std::env::var_os(name).map_or(AgentSource::None, |path| AgentSource::Socket(path.into()))
+            }
+            None => AgentSource::Socket(other.into()),
+        },
+    }
+}
+
+/// `~`, `^A` for a control character, or `none`.
+fn escape_of(value: &str) -> Option<u8> {
+    match value.as_bytes() {
+        [character] => Some(*character),
+        [b'^', letter] => Some(letter & 0x1f),
+        _ => None,
+    }
+}
+
+fn variable(text: &str) -> Option<(String, String)> {
+    let (name, value) = unquote(text).split_once('=')?;
+    Some((name.to_owned(), unquote(value).to_owned()))
+}
+
+fn unquote(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}
+
+/// A file name with `~/` and percent signs replaced; those that are not known stay as they are.
+fn expand_tokens<'a>(text: &str, home: &str, token: impl Fn(char) -> Option<&'a str>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let rest = match text.strip_prefix("~/") {
+        Some(rest) => {
+            expanded.push_str(home);
+            expanded.push('/');
+            rest
+        }
+        None => text,
+    };
+    let mut characters = rest.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            expanded.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some(name) => match token(name) {
+                Some(value) => expanded.push_str(value),
+                None => expanded.extend(['%', name]),
+            },
+            None => expanded.push('%'),
+        }
+    }
+    expanded
+}
+
+/// Whether a name fits a pattern with `*` and `?` (ssh_config(5), PATTERNS).
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut in_name, mut star) = (0, 0, None);
+    while in_name < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, in_name));
+                at += 1;
+            }
+            Some(b'?') => (at, in_name) = (at + 1, in_name + 1),
+            Some(byte) if *byte == name[in_name] => (at, in_name) = (at + 1, in_name + 1),
+            _ => match star {
+                Some((after, from)) => {
+                    star = Some((after, from + 1));
+                    (at, in_name) = (after + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+#[path = "ssh_config_tests.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+//! A channel as a stream of bytes, for programs and for SFTP.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox};
+
+/// The most that one write takes, in bytes.
+const LARGEST_WRITE: usize = 256 << 10;
+
+/// Bytes both ways. Shutting it down ends this direction only; dropping it closes the channel, after what
+/// was written is sent.
+#[derive(Debug)]
+pub struct ChannelStream {
+    channel: Arc<RawChannel>,
+    outbox: Arc<Outbox>,
+    left: Bytes,
+    ended: bool,
+}
+
+impl ChannelStream {
+    pub(crate) fn new(channel: Arc<RawChannel>) -> Self {
+        let outbox = Arc::new(Outbox::new(Arc::clone(&channel)));
+        Self::with_outbox(channel, outbox)
+    }
+
+    pub(crate) fn with_outbox(channel: Arc<RawChannel>, outbox: Arc<Outbox>) -> Self {
+        Self { channel, outbox, left: Bytes::new(), ended: false }
+    }
+
+    fn broken(&self) -> io::Error {
+        match self.channel.connection.disconnected() {
+            Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why),
+            None => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+}
+
+impl AsyncRead for ChannelStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.left.is_empty() && !self.ended {
+            match ready!(self.channel.poll_next(cx)) {
+                Some(Item::Data(data, false)) => self.left = data,
+                Some(Item::Data(..) | Item::Exit(_)) => {}
+                Some(Item::Eof) => self.ended = true,
+                None => {
+                    self.ended = true;
+                    // A channel that is closed without an end of file has ended all the same; a
+                    // connection that is lost has not.
+                    if !self.channel.inbox.has_ended()
+                        && let Some(why) = self.channel.connection.disconnected()
+                    {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
+                    }
+                }
+            }
+        }
+        let count = self.left.len().min(buf.remaining());
+        buf.put_slice(&self.left[..count]);
+        self.left.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ChannelStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if ready!(self.outbox.poll_room(cx)).is_err() {
+            return Poll::Ready(Err(self.broken()));
+        }
+        let count = buf.len().min(LARGEST_WRITE);
+        self.outbox.push(Bytes::copy_from_slice(&buf[..count]));
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(ready!(self.outbox.poll_empty(cx)).map_err(|_| self.broken()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.end();
+        Poll::Ready(Ok(()))
+    }
+}

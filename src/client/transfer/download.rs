@@ -1,0 +1,246 @@
+//! From the server to this machine.
+
+mod file;
+mod folder;
+mod long;
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    super::sftp::{Attributes, FileKind, Sftp},
+    context::Context,
+    error::{Side, TransferError, TransferFailure},
+    glob,
+    local::{LocalFolder, LocalKind, look},
+    names::{base_name, join, parent, without_slashes},
+    options::TransferOptions,
+    placement::{Placement, There, place},
+    report::{TransferReport, WhySkipped},
+    tree::{self, Direction, Work},
+};
+use file::FileJob;
+use folder::{FolderJob, Into};
+
+/// Copies files and trees from the server.
+///
+/// Sources may be patterns. Several go into a folder; a single one goes into a folder, or takes the
+/// destination's name. A source that ends in `.` or `..` means what is in it.
+///
+/// # Errors
+/// [`TransferFailure`] with all that went wrong. One file that fails does not stop the others.
+///
+/// When this is dropped, files that were not complete do not appear, and their parts are removed unless
+/// they are to be kept.
+pub async fn download(
+    sftp: &Sftp,
+    sources: &[Vec<u8>],
+    destination: &Path,
+    options: TransferOptions,
+) -> Result<TransferReport, TransferFailure> {
+    let download = Arc::new(Download {
+        context: Context::new(sftp, options),
+        made: Mutex::default(),
+        held: Arc::default(),
+    });
+    let planned = tokio::select! {
+        biased;
+        () = download.context.stop.cancelled() => Err(TransferError::Cancelled),
+        (planned, ()) = async { tokio::join!(download.plan(sources, destination), download.context.measure()) } => planned,
+    };
+    match planned {
+        Ok(work) => tree::run(&download, work).await,
+        Err(error) => download.context.failed(error),
+    }
+    download.finish_folders().await;
+    download.context.finish().await
+}
+
+/// A download under way.
+pub(super) struct Download {
+    context: Context,
+    /// Folders that get their modes and times once nothing more is put in them.
+    made: Mutex<Vec<Made>>,
+    /// Open folders.
+    held: Arc<AtomicUsize>,
+}
+
+/// A folder to finish: by its path, since too many would be open.
+struct Made {
+    path: Vec<u8>,
+    mode: u32,
+    times: Option<(u32, u32)>,
+}
+
+/// An open folder that is counted.
+pub(super) struct Held {
+    folder: Arc<LocalFolder>,
+    count: Arc<AtomicUsize>,
+}
+
+impl Held {
+    fn new(folder: LocalFolder, count: &Arc<AtomicUsize>) -> Arc<Self> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { folder: Arc::new(folder), count: Arc::clone(count) })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Direction for Download {
+    type File = FileJob;
+    type Folder = FolderJob;
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    async fn list(&self, folder: FolderJob) -> Result<Work<Self>, TransferError> {
+        self.list_folder(folder).await
+    }
+
+    async fn copy(&self, file: FileJob) -> Result<(), TransferError> {
+        self.copy_file(file).await
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Download {
+    /// What the sources and the destination mean.
+    async fn plan(&self, sources: &[Vec<u8>], destination: &Path) -> Result<Work<Self>, TransferError> {
+        let context = &self.context;
+        let given = destination.as_os_str().as_bytes();
+        let slash = given.ends_with(b"/");
+        let target = if given.is_empty() { b".".to_vec() } else { without_slashes(given).to_vec() };
+        let resume = context.options.resume;
+        let at = target.clone();
+        let opened = context.disk.run(move || {
+            let there = match look(&at)? {
+                Some(state) if state.kind == LocalKind::Folder => There::Folder,
+                Some(_) => There::Other,
+                None => There::Nothing,
+            };
+            let folder = if there == There::Folder { at } else { parent(&at) };
+            // It need not be readable to be written to, but it must be to be opened: as for any tool that
+            // does not follow links.
+            let folder = match look(&folder)? {
+                Some(state) if state.kind == LocalKind::Folder => {
+                    Some(LocalFolder::open(Path::new(OsStr::from_bytes(&folder)), resume)?)
+                }
+                _ => None,
+            };
+            Ok((there, folder))
+        });
+        let (there, folder) = opened.await.map_err(|error| TransferError::local(destination, error))?;
+        let missing = || TransferError::NoParent { side: Side::Local, path: given.into() };
+        let folder = Held::new(folder.ok_or_else(missing)?, &self.held);
+
+        let mut paths = Vec::new();
+        for source in sources {
+            match glob::expand(&context.sftp, source).await {
+                Ok(found) => paths.extend(found),
+                Err(error) => context.failed(error),
+            }
+        }
+        let mut work = Work::default();
+        for path in &paths {
+            let attributes = match context.sftp.stat(path).await {
+                Ok(attributes) => attributes,
+                Err(error) => {
+                    context.failed(TransferError::remote(path, error));
+                    continue;
+                }
+            };
+            if let Err(error) =
+                self.add(&mut work, path, attributes, there, paths.len(), slash, &folder, &target).await
+            {
+                context.failed(error);
+            }
+        }
+        Ok(work)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what is known of one source and of the destination")]
+    async fn add(
+        &self,
+        work: &mut Work<Self>,
+        path: &[u8],
+        attributes: Attributes,
+        there: There,
+        sources: usize,
+        slash: bool,
+        folder: &Arc<Held>,
+        target: &[u8],
+    ) -> Result<(), TransferError> {
+        let is_folder = attributes.is_directory();
+        if attributes.kind() == FileKind::Special {
+            self.context.report(|report| report.skip(path, WhySkipped::Special));
+            return Ok(());
+        }
+        if is_folder && !self.context.options.recursive {
+            return Err(TransferError::NeedsRecursive { path: path.into() });
+        }
+        let local = |target: &[u8]| (Side::Local, Arc::<[u8]>::from(target));
+        let placement = match place(there, sources, slash, is_folder) {
+            Placement::Missing => {
+                let (side, path) = local(target);
+                return Err(TransferError::NoSuchFile { side, path });
+            }
+            Placement::NotFolder => {
+                let (side, path) = local(target);
+                return Err(TransferError::NotDirectory { side, path });
+            }
+            placement => placement,
+        };
+        let own = base_name(path);
+        let name = match (placement, own) {
+            (Placement::Inside, name) => name.map(<[u8]>::to_vec),
+            _ => base_name(target).map(<[u8]>::to_vec),
+        };
+        if let Some(name) = &name {
+            self.context.take_name(&join(&folder.folder.path, name))?;
+        }
+        if is_folder {
+            let real = self.context.sftp.realpath(path).await;
+            let real = real.map_err(|error| TransferError::remote(path, error))?;
+            let into = match name {
+                Some(name) => Into::Below(Arc::clone(folder), name),
+                None => Into::Itself(Arc::clone(folder)),
+            };
+            work.folders.push(FolderJob::top(path.to_vec(), real, attributes, into));
+        } else if let Some(name) = name {
+            self.context.progress.found(1, attributes.size.unwrap_or(0));
+            work.files.push(FileJob::new(path.to_vec(), attributes, Arc::clone(folder), name));
+        }
+        Ok(())
+    }
+
+    /// Sets modes and times of folders, the deepest first.
+    async fn finish_folders(&self) {
+        let mut made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        made.sort_by(|one, other| other.path.cmp(&one.path));
+        for Made { path, mode, times } in made {
+            let at = path.clone();
+            let finished = self.context.disk.run(move || {
+                LocalFolder::open(Path::new(OsStr::from_bytes(&at)), false)?.finish(mode, times)
+            });
+            if let Err(error) = finished.await {
+                self.context.failed(TransferError::local_bytes(&path, error));
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What a transfer can fail with, in words that a person can act on.
+
+use std::{fmt, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+
+use super::{
+    super::sftp::{SftpError, Shown, StatusCode},
+    report::TransferReport,
+};
+
+/// Failures that are listed in a message.
+const LISTED: usize = 10;
+
+/// Which machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This one.
+    Local,
+    /// The file server.
+    Remote,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        })
+    }
+}
+
+/// Why a file, or all of a transfer, failed. Paths are bytes, as the machine has them.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransferError {
+    /// A source, or a destination that must be there, does not exist.
+    #[error("{}: no such {side} file or folder", Shown(path))]
+    NoSuchFile {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// The folder that a destination would be in does not exist.
+    #[error("{}: its {side} folder does not exist\nmake it first", Shown(path))]
+    NoParent {
+        /// Where.
+        side: Side,
+        /// The destination.
+        path: Arc<[u8]>,
+    },
+    /// No right to read, or to write.
+    #[error("{}: permission denied on the {side} side", Shown(path))]
+    PermissionDenied {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A folder has the name that a file is to get.
+    #[error("{}: there is a {side} folder of that name", Shown(path))]
+    IsDirectory {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A file has the name that a folder is to have.
+    #[error("{}: is no {side} folder", Shown(path))]
+    NotDirectory {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A source is a folder, and folders were not asked for.
+    #[error("{}: is a folder\nask for it with everything that is in it", Shown(path))]
+    NeedsRecursive {
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// Two sources would get one name.
+    #[error("{}: two sources have this name", Shown(path))]
+    SameName {
+        /// The name at the destination.
+        path: Arc<[u8]>,
+    },
+    /// The destination has no room, or the user's quota is used up.
+    #[error("{}: the {side} disk is full", Shown(path))]
+    DiskFull {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// What arrived is not what was sent.
+    #[error("{}: what arrived differs from the source, and was thrown away", Shown(path))]
+    Checksum {
+        /// The destination.
+        path: Arc<[u8]>,
+    },
+    /// The source was written to while it was read.
+    #[error("{}: the {side} file changed while it was being read", Shown(path))]
+    SourceChanged {
+        /// Where.
+        side: Side,
+        /// The source.
+        path: Arc<[u8]>,
+    },
+    /// A link leads to a folder that it is in.
+    #[error("{}: the link leads to a folder that contains it", Shown(path))]
+    Loop {
+        /// The link.
+        path: Arc<[u8]>,
+    },
+    /// A server's name for an entry would lead elsewhere.
+    #[error("{}: the server lists an entry named `{}`, which is no name", Shown(folder), Shown(name))]
+    HostileName {
+        /// The remote folder.
+        folder: Arc<[u8]>,
+        /// The name.
+        name: Arc<[u8]>,
+    },
+    /// A local link stands where a folder of the tree belongs.
+    #[error("{}: is a symbolic link, which is not followed\nremove it to continue", Shown(path))]
+    LinkInTheWay {
+        /// The link.
+        path: Arc<[u8]>,
+    },
+    /// Any other error of this machine.
+    #[error("{}: {error}", Shown(path))]
+    Local {
+        /// Which file.
+        path: Arc<[u8]>,
+        /// What the system says.
+        #[source]
+        error: Arc<io::Error>,
+    },
+    /// Any other error of the server or the connection.
+    #[error(transparent)]
+    Remote(SftpError),
+    /// The transfer was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl TransferError {
+    /// Whether no other file can succeed either.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Remote(error) => error.is_fatal(),
+            _ => false,
+        }
+    }
+
+    /// Whether a part that led to this is of no use to a later run.
+    pub(super) fn spoils_part(&self) -> bool {
+        matches!(self, Self::Checksum { .. } | Self::SourceChanged { .. })
+    }
+
+    pub(super) fn local(path: &Path, error: io::Error) -> Self {
+        Self::local_bytes(path.as_os_str().as_bytes(), error)
+    }
+
+    pub(super) fn local_bytes(path: &[u8], error: io::Error) -> Self {
+        let (side, path) = (Side::Local, path.into());
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NoSuchFile { side, path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { side, path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { side, path },
+            io::ErrorKind::NotADirectory => Self::NotDirectory { side, path },
+            io::ErrorKind::IsADirectory => Self::IsDirectory { side, path },
+            _ => Self::Local { path, error: Arc::new(error) },
+        }
+    }
+
+    /// An error of a request about a path.
+    pub(super) fn remote(path: &[u8], error: SftpError) -> Self {
+        let (side, path) = (Side::Remote, path.into());
+        match error.code() {
+            Some(StatusCode::NoSuchFile) => Self::NoSuchFile { side, path },
+            Some(StatusCode::PermissionDenied) => Self::PermissionDenied { side, path },
+            _ if says_full(&error) => Self::DiskFull { side, path },
+            _ => Self::Remote(error),
+        }
+    }
+}
+
+/// Whether a server says in words that there is no room: the code for it came after version 3.
+pub(super) fn says_full(error: &SftpError) -> bool {
+    let SftpError::Status { message, .. } = error else { return false };
+    let message = message.to_ascii_lowercase();
+    ["no space left", "quota exceeded", "disk full", "disk is full"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+/// A transfer that was not done in full. What the report counts was done all the same.
+#[derive(Debug, Clone)]
+pub struct TransferFailure {
+    /// Why, at least one: what ended the whole transfer first, then file by file; at most 1000.
+    pub errors: Vec<TransferError>,
+    /// How many there were.
+    pub errors_total: u64,
+    /// What was done.
+    pub report: TransferReport,
+}
+
+impl fmt::Display for TransferFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.errors.iter().take(LISTED).enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            error.fmt(f)?;
+        }
+        let more = self.errors_total.saturating_sub(LISTED as u64);
+        if more > 0 {
+            write!(f, "\nand {more} more")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TransferFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first().and_then(std::error::Error::source)
+    }
+}

@@ -1,0 +1,156 @@
+//! Transfers that are stopped and gone on with.
+
+use std::{fs, path::Path};
+
+use tokio::sync::watch;
+
+use super::{
+    super::{TransferFailure, TransferOptions, TransferProgress, TransferReport},
+    Place, Server, WAYS, folder, names, noise, recursive, resume, same, servers, soon,
+    trees::part_of,
+};
+
+const SIZE: u64 = 24 << 20;
+const OVERLAP: u64 = 1 << 20;
+
+/// Who goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    Server,
+    Client,
+}
+
+/// Copies until so many bytes have arrived, and then someone goes away.
+async fn killed_at(
+    place: &mut Place,
+    bytes: u64,
+    killed: Killed,
+    target: &Path,
+) -> Option<Result<TransferReport, TransferFailure>> {
+    let (progress, mut watched) = watch::channel(TransferProgress::default());
+    let options = TransferOptions { progress: Some(progress), ..resume() };
+    let (sftp, way, source) = (place.server.sftp.clone(), place.way, place.at("tree"));
+    let copy = async { way.copy(&sftp, &[source], target, &options).await };
+    let mut copy = std::pin::pin!(copy);
+    tokio::select! {
+        biased;
+        _ = watched.wait_for(|progress| progress.bytes >= bytes) => {}
+        outcome = &mut copy => return Some(outcome),
+    }
+    if killed == Killed::Client {
+        return None;
+    }
+    place.server.child.start_kill().expect("killed");
+    Some(soon(copy).await)
+}
+
+async fn killed_and_resumed(killed: Killed) {
+    for server in servers() {
+        for way in WAYS {
+            let mut place = Place { dir: folder(), server: Server::start(&server).await, way };
+            place.write("tree/big", noise(SIZE as usize, 77));
+            for number in 0..20 {
+                place.write(format!("tree/small{number}"), noise(number * 100, number as u64));
+            }
+            let mut stopped = 0;
+            for round in 0..20_u64 {
+                let target = place.at(format!("new{round}"));
+                // Places all over the file, on no boundary.
+                let bytes = (round * 1_234_567 + 89) % SIZE;
+                killed_at(&mut place, bytes, killed, &target).await;
+                // Nobody writes any more.
+                place.server.sftp.clone().finish().await;
+                soon(place.server.child.wait()).await.expect("a status");
+                place.server = Server::start(&server).await;
+
+                let part = target.join(part_of(&place, "tree/big", "big"));
+                let arrived = fs::metadata(&part).map_or(0, |part| part.len());
+                stopped += u32::from(arrived > OVERLAP);
+                let whole = target.join("big").exists();
+                assert!(!whole || same(&place.at("tree/big"), &target.join("big")));
+                let done = names_or_none(&target).iter().filter(|name| name.starts_with("small")).count();
+                // The first run has made the folder, and takes its name now: what is in it is meant.
+                let (source, into) = if target.exists() { ("tree/.", &target) } else { ("tree", &target) };
+                let report = place.copy(&place.at(source), into, &resume()).await.expect("copied");
+                assert!(same(&place.at("tree"), &target), "{way:?} {round}");
+                assert!(report.files_unchanged >= done as u64);
+                let most = if whole { 0 } else { SIZE - arrived + OVERLAP.min(arrived) };
+                let small: u64 = (0..20).map(|number| number * 100).sum();
+                assert!(report.bytes <= most + small, "{way:?} {round}: {} of {most}", report.bytes);
+                fs::remove_dir_all(&target).expect("removed");
+            }
+            assert!(stopped >= 5, "only {stopped} were stopped on their way");
+        }
+    }
+}
+
+fn names_or_none(folder: &Path) -> Vec<String> {
+    if folder.exists() { names(folder) } else { Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_is_killed_and_the_transfer_resumed() {
+    killed_and_resumed(Killed::Server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_is_dropped_and_the_transfer_resumed() {
+    killed_and_resumed(Killed::Client).await;
+}
+
+#[tokio::test]
+async fn a_part_is_gone_on_with() {
+    for place in Place::each().await {
+        let content = noise(5 << 20, 9);
+        let file = place.write("file", &content);
+        let part = part_of(&place, "file", "new");
+        place.write(&part, &content[..4 << 20]);
+        let report = place.copy(&file, &place.at("new"), &resume()).await.expect("copied");
+        assert_eq!((report.bytes, report.bytes_resumed), (2 << 20, 3 << 20));
+        assert!(same(&file, &place.at("new")));
+        assert_eq!(super::mode(&place.at("new")) & 0o777, super::mode(&file) & 0o777);
+        assert_eq!(names(place.dir.path()), ["file", "new"]);
+        // And what is complete is not sent again.
+        let report = place.copy(&file, &place.at("new"), &resume()).await.expect("copied");
+        assert_eq!((report.bytes, report.files_unchanged), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_a_crash_has_emptied_is_begun_anew() {
+    for place in Place::each().await {
+        let file = place.write("file", noise(5 << 20, 9));
+        place.write(part_of(&place, "file", "new"), vec![0; 4 << 20]);
+        let report = place.copy(&file, &place.at("new"), &resume()).await.expect("copied");
+        assert_eq!(report.bytes, 5 << 20);
+        assert!(same(&file, &place.at("new")));
+        assert_eq!(names(place.dir.path()), ["file", "new"]);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_changed_starts_anew_and_its_old_parts_go() {
+    for place in Place::each().await {
+        let file = place.write("file", noise(5 << 20, 9));
+        let old = part_of(&place, "file", "new");
+        place.write(&old, noise(4 << 20, 9));
+        place.write("file", noise((5 << 20) + 1, 10));
+        let other = place.write(".new2.0123456789abcdef.irosh-part", "of another file");
+        let report = place.copy(&file, &place.at("new"), &resume()).await.expect("copied");
+        assert_eq!(report.bytes, (5 << 20) + 1);
+        assert!(same(&file, &place.at("new")));
+        assert!(other.exists() && !place.at(&old).exists());
+    }
+}
+
+#[tokio::test]
+async fn without_resume_a_part_is_not_trusted() {
+    for place in Place::each().await {
+        let file = place.write("file", noise(5 << 20, 9));
+        place.write(part_of(&place, "file", "new"), vec![1; 4 << 20]);
+        let report = place.copy(&file, &place.at("new"), &recursive()).await.expect("copied");
+        assert_eq!(report.bytes, 5 << 20);
+        assert!(same(&file, &place.at("new")));
+        assert_eq!(names(place.dir.path()), ["file", "new"]);
+    }
+}

@@ -1,0 +1,198 @@
+//! From this machine to the server.
+
+mod file;
+mod finish;
+mod folder;
+mod local;
+mod long;
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    super::sftp::{Attributes, Sftp},
+    context::Context,
+    error::{Side, TransferError, TransferFailure},
+    names::{base_name, join, parent, without_slashes},
+    options::TransferOptions,
+    placement::{Placement, There, place},
+    report::{TransferReport, WhySkipped},
+    tree::{self, Direction, Work},
+};
+use file::FileJob;
+use folder::{FolderJob, RemoteFolder};
+use local::{Found, Source};
+
+/// Copies files and trees to the server.
+///
+/// Several sources go into a folder; a single one goes into a folder, or takes the destination's name. A
+/// source that ends in `.` or `..` means what is in it.
+///
+/// # Errors
+/// [`TransferFailure`] with all that went wrong. One file that fails does not stop the others.
+///
+/// When this is dropped, files that were not complete do not appear, and their parts are removed unless
+/// they are to be kept; nothing is waited for then, see [`TransferOptions::cancel`].
+pub async fn upload(
+    sftp: &Sftp,
+    sources: &[PathBuf],
+    destination: &[u8],
+    options: TransferOptions,
+) -> Result<TransferReport, TransferFailure> {
+    let upload = Arc::new(Upload { context: Context::new(sftp, options), made: Mutex::default() });
+    let planned = tokio::select! {
+        biased;
+        () = upload.context.stop.cancelled() => Err(TransferError::Cancelled),
+        (planned, ()) = async { tokio::join!(upload.plan(sources, destination), upload.context.measure()) } => planned,
+    };
+    match planned {
+        Ok(work) => tree::run(&upload, work).await,
+        Err(error) => upload.context.failed(error),
+    }
+    if !upload.context.stop.is_cancelled() {
+        upload.finish_folders().await;
+    }
+    upload.context.finish().await
+}
+
+/// An upload under way.
+pub(super) struct Upload {
+    context: Context,
+    /// Folders that get their modes and times once nothing more is put in them.
+    made: Mutex<Vec<(Vec<u8>, Attributes)>>,
+}
+
+impl Direction for Upload {
+    type File = FileJob;
+    type Folder = FolderJob;
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    async fn list(&self, folder: FolderJob) -> Result<Work<Self>, TransferError> {
+        self.list_folder(folder).await
+    }
+
+    async fn copy(&self, file: FileJob) -> Result<(), TransferError> {
+        self.copy_file(file).await
+    }
+}
+
+impl Upload {
+    /// What the sources and the destination mean.
+    async fn plan(&self, sources: &[PathBuf], destination: &[u8]) -> Result<Work<Self>, TransferError> {
+        let context = &self.context;
+        let failed = |error| TransferError::remote(destination, error);
+        let expanded = context.sftp.expand_tilde(destination).await.map_err(failed)?;
+        let slash = expanded.ends_with(b"/");
+        let target = if expanded.is_empty() { b".".to_vec() } else { without_slashes(&expanded).to_vec() };
+        let there = match context.sftp.stat(&target).await {
+            Ok(attributes) if attributes.is_directory() => There::Folder,
+            Ok(_) => There::Other,
+            Err(error) if error.is_no_such_file() => There::Nothing,
+            Err(error) => return Err(failed(error)),
+        };
+        if there == There::Nothing {
+            let above = parent(&target);
+            let missing = || TransferError::NoParent { side: Side::Remote, path: target.as_slice().into() };
+            match context.sftp.stat(&above).await {
+                Ok(attributes) if attributes.is_directory() => {}
+                Ok(_) => return Err(missing()),
+                Err(error) if error.is_no_such_file() => return Err(missing()),
+                Err(error) => return Err(TransferError::remote(&above, error)),
+            }
+        }
+        let folder = match there {
+            There::Folder => target.clone(),
+            _ => parent(&target),
+        };
+        let folder = Arc::new(self.known_folder(folder).await?);
+        let mut work = Work::default();
+        for path in sources {
+            let source = local::look(&context.disk, path).await;
+            let planned = source.and_then(|source| match source {
+                Found::Special => {
+                    context.report(|report| report.skip(path.as_os_str().as_bytes(), WhySkipped::Special));
+                    Ok(())
+                }
+                Found::Folder(_) if !context.options.recursive => {
+                    Err(TransferError::NeedsRecursive { path: path.as_os_str().as_bytes().into() })
+                }
+                found => {
+                    let is_folder = matches!(found, Found::Folder(_));
+                    match place(there, sources.len(), slash, is_folder) {
+                        Placement::Missing => {
+                            Err(TransferError::NoSuchFile { side: Side::Remote, path: destination.into() })
+                        }
+                        Placement::NotFolder => {
+                            Err(TransferError::NotDirectory { side: Side::Remote, path: destination.into() })
+                        }
+                        placement => self.add(&mut work, path, found, placement, &folder, &target),
+                    }
+                }
+            });
+            if let Err(error) = planned {
+                context.failed(error);
+            }
+        }
+        Ok(work)
+    }
+
+    fn add(
+        &self,
+        work: &mut Work<Self>,
+        path: &Path,
+        found: Found,
+        placement: Placement,
+        folder: &Arc<RemoteFolder>,
+        target: &[u8],
+    ) -> Result<(), TransferError> {
+        let own = base_name(path.as_os_str().as_bytes());
+        let remote = match (placement, own) {
+            (Placement::Inside, Some(name)) => join(target, name),
+            _ => target.to_vec(),
+        };
+        // The contents of several folders may go into one.
+        if own.is_some() || placement != Placement::Inside {
+            self.context.take_name(&remote)?;
+        }
+        match found {
+            Found::Folder(source) => work.folders.push(FolderJob::top(source, remote)),
+            Found::File(source) => {
+                let name = base_name(&remote).unwrap_or_default().to_vec();
+                self.context.progress.found(1, source.version.size);
+                work.files.push(FileJob { source, folder: Arc::clone(folder), name });
+            }
+            Found::Special | Found::Link(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sets modes and times of folders, the deepest first.
+    async fn finish_folders(&self) {
+        let mut made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        made.sort_by(|(one, _), (other, _)| other.cmp(one));
+        let mut waiting = Vec::with_capacity(made.len());
+        for (path, attributes) in made {
+            waiting.push((self.context.sftp.begin_setstat(&path, &attributes).await, path));
+        }
+        for (pending, path) in waiting {
+            if let Err(error) = pending.done().await {
+                self.context.failed(TransferError::remote(&path, error));
+            }
+        }
+    }
+}
+
+impl Source {
+    /// What is set on the copy when the source's times or modes are kept.
+    fn attributes(&self, mode: Option<u32>, times: bool) -> Attributes {
+        let seconds = |time: i64| u32::try_from(time).unwrap_or(if time < 0 { 0 } else { u32::MAX });
+        let times = times.then(|| (seconds(self.accessed), seconds(self.version.changed)));
+        Attributes { permissions: mode, times, ..Attributes::default() }
+    }
+}

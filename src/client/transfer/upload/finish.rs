@@ -1,0 +1,80 @@
+//! The end of a file on its way to the server.
+
+use super::{
+    super::{
+        super::sftp::{Handle, Pending},
+        checksum,
+        error::{Side, TransferError},
+        part::RemotePart,
+    },
+    Upload,
+    file::Taken,
+    local::Source,
+};
+
+impl Upload {
+    /// Asks for mode and times to be set and for the file to be closed.
+    pub(super) fn complete(&self, source: &Source, file: Handle, mode: u32) -> (Pending, Pending) {
+        let times = self.context.options.preserve || self.context.options.resume;
+        let set = self.context.sftp.begin_fsetstat(&file, &source.attributes(Some(mode), times));
+        (set, file.begin_close())
+    }
+
+    pub(super) async fn completed(
+        &self,
+        set: Pending,
+        close: Pending,
+        target: &[u8],
+    ) -> Result<(), TransferError> {
+        match set.done().await {
+            // A file system without modes still takes files.
+            Err(error) if self.context.options.preserve || error.is_fatal() => {
+                return Err(TransferError::remote(target, error));
+            }
+            _ => {}
+        }
+        match close.done().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.context.write_error(target, error).await),
+        }
+    }
+
+    /// Compares the part if that is asked for, and gives it its name.
+    pub(super) async fn settle(
+        &self,
+        source: &Source,
+        mut part: RemotePart,
+        target: &[u8],
+        taken: &Taken,
+    ) -> Result<(), TransferError> {
+        if self.context.options.checksum {
+            let wanted = source.clone();
+            let hash = self.context.disk.run(move || {
+                let (file, now) = wanted.open()?;
+                Ok((checksum::local(&file)?, now.version))
+            });
+            let (local, remote) =
+                tokio::join!(hash, self.context.verifier.remote(&part.path, source.version.size));
+            let (local, version) = local.map_err(|error| source.error(error))?;
+            let remote = remote.map_err(|error| TransferError::remote(target, error))?;
+            if version != source.version || local != remote {
+                part.remove_on_drop(true);
+                let changed = version != source.version;
+                return Err(if changed {
+                    source.changed()
+                } else {
+                    TransferError::Checksum { path: target.into() }
+                });
+            }
+        }
+        if let Err(error) = part.rename(target, taken.attributes.is_some()).await {
+            let folder = self.context.sftp.lstat(target).await.is_ok_and(|there| there.is_directory());
+            return Err(match folder {
+                true => TransferError::IsDirectory { side: Side::Remote, path: target.into() },
+                false => TransferError::remote(target, error),
+            });
+        }
+        self.context.report(|report| report.files += 1);
+        Ok(())
+    }
+}

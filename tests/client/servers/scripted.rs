@@ -1,0 +1,148 @@
+//! A server inside the test, for what no real server can be made to say.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use irosh::client::HostKeyPolicy;
+use russh::{
+    MethodKind, MethodSet,
+    keys::{PrivateKey, PublicKey, ssh_key::private::Ed25519Keypair},
+    server::{Auth, Config, Handler, Response},
+};
+use tokio::io::DuplexStream;
+
+/// Questions with their echo flags, and the right answers.
+type Round = (Vec<(&'static str, bool)>, Vec<&'static str>);
+
+/// What it says to each attempt.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    /// The rounds of keyboard-interactive: the questions with their echo flags, and the right answers.
+    pub(crate) rounds: Vec<Round>,
+    /// The right password.
+    pub(crate) password: Option<&'static str>,
+    /// Whether questions come first and the password after them.
+    pub(crate) both: bool,
+    /// Whether nothing at all is asked.
+    pub(crate) open: bool,
+    /// Attempts after which it hangs up.
+    pub(crate) most_attempts: usize,
+    pub(crate) banner: Option<&'static str>,
+}
+
+pub(crate) struct Scripted {
+    script: Script,
+    round: usize,
+    answered: bool,
+}
+
+impl Scripted {
+    /// A stream to a server that follows a script, and whom to trust.
+    pub(crate) fn start(script: Script) -> (DuplexStream, HostKeyPolicy) {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
+        let policy = HostKeyPolicy::Announced(vec![key.public_key().clone()]);
+        let mut methods = MethodSet::empty();
+        if !script.rounds.is_empty() {
+            methods.push(MethodKind::KeyboardInteractive);
+        }
+        if script.password.is_some() && !script.both {
+            methods.push(MethodKind::Password);
+        }
+        let config = Config {
+            methods,
+            keys: vec![key],
+            auth_rejection_time: Duration::ZERO,
+            max_auth_attempts: if script.most_attempts == 0 { 20 } else { script.most_attempts },
+            ..Config::default()
+        };
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let handler = Self { script, round: 0, answered: false };
+            if let Ok(session) = russh::server::run_stream(Arc::new(config), theirs, handler).await {
+                let _ = session.await;
+            }
+        });
+        (ours, policy)
+    }
+
+    fn refuse(&self) -> Auth {
+        let mut methods = MethodSet::empty();
+        if !self.script.rounds.is_empty() && !self.answered {
+            methods.push(MethodKind::KeyboardInteractive);
+        }
+        if self.script.password.is_some() && (!self.script.both || self.answered) {
+            methods.push(MethodKind::Password);
+        }
+        Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }
+    }
+
+    fn ask(&self) -> Auth {
+        let questions = &self.script.rounds[self.round].0;
+        let prompts: Vec<(Cow<'static, str>, bool)> =
+            questions.iter().map(|(text, echo)| ((*text).into(), *echo)).collect();
+        Auth::Partial { name: "a title".into(), instructions: "read this".into(), prompts: prompts.into() }
+    }
+}
+
+impl Handler for Scripted {
+    type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.script.banner.map(str::to_owned))
+    }
+
+    async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
+        Ok(if self.script.open { Auth::Accept } else { self.refuse() })
+    }
+
+    async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
+        let right = self.script.password == Some(password) && (!self.script.both || self.answered);
+        Ok(if right { Auth::Accept } else { self.refuse() })
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        if self.script.rounds.is_empty() {
+            return Ok(self.refuse());
+        }
+        let Some(response) = response else {
+            self.round = 0;
+            return Ok(self.ask());
+        };
+        let answers: Vec<_> = response.map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        if answers != self.script.rounds[self.round].1 {
+            return Ok(self.refuse());
+        }
+        self.round += 1;
+        if self.round < self.script.rounds.len() {
+            return Ok(self.ask());
+        }
+        self.answered = true;
+        if self.script.both {
+            let methods = MethodSet::from(&[MethodKind::Password][..]);
+            return Ok(Auth::Reject { proceed_with_methods: Some(methods), partial_success: true });
+        }
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        _: russh::server::PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(self.refuse())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _: russh::Channel<russh::server::Msg>,
+        reply: russh::server::ChannelOpenHandle,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        reply.accept().await;
+        Ok(())
+    }
+}

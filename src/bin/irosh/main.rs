@@ -1,14 +1,22 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
+mod completion;
+mod escapes;
+mod forward_spec;
 mod host;
 mod hosts;
 mod peers;
+mod progress;
+mod remote;
 mod ssh_config;
+#[cfg(test)]
+mod ssh_server;
 mod sshd;
+mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{NoHome, Paths},
     settings::NetworkChoice,
@@ -40,6 +48,16 @@ enum Command {
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
     SshConfig(ssh_config::SshConfigArguments),
+    /// Open a shell on a host
+    Shell(remote::session::ShellArguments),
+    /// Run a command on a host
+    Exec(remote::session::ExecArguments),
+    /// Copy files and folders to a host
+    Put(remote::files::PutArguments),
+    /// Copy files and folders from a host
+    Get(remote::files::GetArguments),
+    /// Forward ports and sockets until it is interrupted
+    Forward(remote::forward::ForwardArguments),
     /// Serve ssh on stdin and stdout, as `sshd -i` does
     Sshd(sshd::SshdArguments),
     /// Serve sftp on stdin and stdout, with the options of sftp-server(8)
@@ -53,7 +71,7 @@ enum Command {
 }
 
 /// How to reach the network.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 struct NetworkArguments {
     /// Relay servers: default, none or URLs with commas between them
     #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
@@ -66,6 +84,18 @@ struct NetworkArguments {
     bind: Option<Bind>,
 }
 
+impl NetworkArguments {
+    /// What the environment alone says, where there is no command line.
+    fn of_environment() -> Self {
+        let variable = |name| std::env::var(name).ok();
+        Self {
+            relay: variable("IROSH_RELAY").and_then(|text| text.parse().ok()),
+            dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
+            bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
         Self { relay: arguments.relay, dns: arguments.dns, bind: arguments.bind }
@@ -73,39 +103,63 @@ impl From<NetworkArguments> for NetworkChoice {
 }
 
 fn main() -> ExitCode {
+    completion::answer(Arguments::command);
     let arguments = Arguments::parse();
     match &arguments.command {
         Command::Host(_) => irosh::log::start("info"),
         Command::Sshd(arguments) => arguments.start_log(),
         _ => irosh::log::start("warn"),
     }
-    let is_sshd = matches!(arguments.command, Command::Sshd(_));
+    let status = arguments.command.status_of_failure();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             irosh::log::complain("irosh", &error);
-            // sshd's own status of a connection that failed.
-            if is_sshd { ExitCode::from(255) } else { ExitCode::FAILURE }
+            ExitCode::from(status(&error))
         }
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if arguments.system && matches!(arguments.command, Command::Hosts(_) | Command::SshConfig(_)) {
+impl Command {
+    /// Whether it is the client's, which has nothing to do with the system's service.
+    fn is_a_users_own(&self) -> bool {
+        use Command::{Exec, Forward, Get, Hosts, Put, Shell, SshConfig};
+        matches!(self, Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_))
+    }
+
+    /// What the command exits with after an error.
+    fn status_of_failure(&self) -> fn(&anyhow::Error) -> u8 {
+        match self {
+            // As sshd and ssh do.
+            Self::Sshd(_) | Self::Shell(_) | Self::Exec(_) => |_| 255,
+            Self::Put(_) | Self::Get(_) | Self::Forward(_) => remote::code_of,
+            _ => |_| 1,
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.system && arguments.command.is_a_users_own() {
         anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
     }
     let paths = paths(arguments.system)?;
     match arguments.command {
-        Command::Host(arguments) => host::run(paths, arguments),
-        Command::Ticket(arguments) => peers::ticket(&paths, &arguments),
-        Command::Invite(arguments) => peers::invite(&paths, arguments),
-        Command::Peers(arguments) => peers::peers(&paths, arguments),
-        Command::Hosts(arguments) => hosts::run(&paths, arguments),
-        Command::SshConfig(arguments) => ssh_config::run(&paths, arguments),
-        Command::Sshd(arguments) => sshd::run(&paths, arguments),
-        Command::SftpServer { arguments } => sshd::sftp_server(arguments),
-        Command::Passwd => sshd::passwd(&paths),
+        Command::Host(arguments) => host::run(paths, arguments)?,
+        Command::Ticket(arguments) => peers::ticket(&paths, &arguments)?,
+        Command::Invite(arguments) => peers::invite(&paths, arguments)?,
+        Command::Peers(arguments) => peers::peers(&paths, arguments)?,
+        Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
+        Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
+        Command::Shell(arguments) => return remote::run(|| remote::session::shell(paths, arguments)),
+        Command::Exec(arguments) => return remote::run(|| remote::session::exec(paths, arguments)),
+        Command::Put(arguments) => return remote::run(|| remote::files::put(paths, arguments)),
+        Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
+        Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
+        Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
+        Command::SftpServer { arguments } => sshd::sftp_server(arguments)?,
+        Command::Passwd => sshd::passwd(&paths)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn paths(system: bool) -> Result<Paths, NoHome> {

@@ -15,14 +15,14 @@ use std::{ffi::OsString, io, sync::OnceLock};
 use clap::Command;
 use clap_complete::{CompleteEnv, engine, env::Shells};
 
-pub use paths::{Remote, get_paths, put_paths, targets};
+pub(crate) use paths::{get_paths, put_paths, targets};
 
 /// The variable that asks for completions.
-pub const VARIABLE: &str = "IROSH_COMPLETE";
+pub(crate) const VARIABLE: &str = "IROSH_COMPLETE";
 
 /// Answers a shell that asks for completions or for its script, and ends the process then. Otherwise
 /// it returns. Call it before anything is read or printed.
-pub fn answer(command: fn() -> Command) {
+pub(crate) fn answer(command: fn() -> Command) {
     let shells = Shells(&[&bash::Bash, &zsh::Zsh, &fish::Fish]);
     CompleteEnv::with_factory(command).var(VARIABLE).shells(shells).complete();
 }

@@ -8,11 +8,11 @@ use super::{BEFORE, Before};
 
 /// Looks up remote paths: the target, and the start of the path as it was typed. Each result starts
 /// with that and is a whole path; a folder ends in `/`.
-pub type Remote = fn(&str, &str) -> Vec<String>;
+pub(crate) type Remote = fn(&str, &str) -> Vec<String>;
 
 /// Completes `[user@]NAME` with names that are known here.
 #[must_use]
-pub fn targets(names: fn() -> Vec<String>) -> ArgValueCompleter {
+pub(crate) fn targets(names: fn() -> Vec<String>) -> ArgValueCompleter {
     ArgValueCompleter::new(move |current: &OsStr| {
         let current = current.to_string_lossy();
         let user = current.rfind('@').map_or("", |at| &current[..=at]);
@@ -22,13 +22,13 @@ pub fn targets(names: fn() -> Vec<String>) -> ArgValueCompleter {
 
 /// Completes `LOCAL... REMOTE` of `put`: the first path is local, each other one may be the last.
 #[must_use]
-pub fn put_paths(remote: Remote) -> ArgValueCompleter {
+pub(crate) fn put_paths(remote: Remote) -> ArgValueCompleter {
     ArgValueCompleter::new(Paths { remote, remote_first: false })
 }
 
 /// Completes `REMOTE... LOCAL` of `get`, in the same way.
 #[must_use]
-pub fn get_paths(remote: Remote) -> ArgValueCompleter {
+pub(crate) fn get_paths(remote: Remote) -> ArgValueCompleter {
     ArgValueCompleter::new(Paths { remote, remote_first: true })
 }
 

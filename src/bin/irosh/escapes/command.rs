@@ -6,7 +6,7 @@ use crate::forward_spec::{Forward, Listen, NotForward};
 
 /// A line of `~C`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// A blank line: go back to the session.
     Leave,
     /// `help`, `?`, `-h`: print [`super::text::command_help`].
@@ -25,7 +25,7 @@ pub enum Command {
 
 /// A line that `~C` does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotCommand {
+pub(crate) enum NotCommand {
     /// It has no known start.
     #[error(
         "invalid command `{0}`\nexpected -L, -R, -D, -KL, -KR, -KD, !COMMAND or help, such as -L 8080:localhost:80"

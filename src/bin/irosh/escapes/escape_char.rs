@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// The character that starts an escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EscapeChar {
+pub(crate) enum EscapeChar {
     /// There is none: every byte is sent.
     None,
     /// This one.
@@ -16,7 +16,7 @@ pub enum EscapeChar {
 #[error(
     "bad escape character `{0}`\nexpected one character such as ~, a control character such as ^X, or none"
 )]
-pub struct NotEscapeChar(String);
+pub(crate) struct NotEscapeChar(String);
 
 impl Default for EscapeChar {
     fn default() -> Self {

@@ -8,15 +8,15 @@ mod line;
 mod ssh_tests;
 #[cfg(test)]
 mod tests;
-pub mod text;
+pub(crate) mod text;
 
-pub use command::{Command, NotCommand};
-pub use escape_char::{EscapeChar, NotEscapeChar};
+pub(crate) use command::{Command, NotCommand};
+pub(crate) use escape_char::EscapeChar;
 use line::{Line, LineEvent};
 
 /// What follows from typed bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Typed {
+pub(crate) enum Typed {
     /// Bytes for the other side.
     Input(Vec<u8>),
     /// Something to do here.
@@ -25,7 +25,7 @@ pub enum Typed {
 
 /// What an escape asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// `~.`: end the connection.
     Disconnect,
     /// `~^Z`: stop this process until it is continued.
@@ -53,7 +53,7 @@ pub enum Action {
 
 /// Where in a line the typing is.
 #[derive(Debug)]
-pub struct Escapes {
+pub(crate) struct Escapes {
     escape: Option<u8>,
     state: State,
     /// The command line that `~C` opened.
@@ -74,7 +74,7 @@ impl Escapes {
     /// A session's, at the start of its first line. ssh knows no escapes in a session without a
     /// terminal: give [`EscapeChar::None`] there.
     #[must_use]
-    pub fn new(escape: EscapeChar) -> Self {
+    pub(crate) fn new(escape: EscapeChar) -> Self {
         let escape = match escape {
             EscapeChar::None => None,
             EscapeChar::Byte(byte) => Some(byte),
@@ -84,13 +84,13 @@ impl Escapes {
 
     /// Whether a line for `~C` is being typed.
     #[must_use]
-    pub fn is_command_line_open(&self) -> bool {
+    pub(crate) fn is_command_line_open(&self) -> bool {
         self.line.is_some()
     }
 
     /// Takes what was typed. Where the bytes are split over calls makes no difference, but to where
     /// the inputs are split.
-    pub fn typed(&mut self, bytes: &[u8]) -> Vec<Typed> {
+    pub(crate) fn typed(&mut self, bytes: &[u8]) -> Vec<Typed> {
         let mut out = Output(Vec::new());
         for &byte in bytes {
             if let Some(line) = &mut self.line {

@@ -4,23 +4,23 @@
 use super::EscapeChar;
 
 /// What `~C` shows first.
-pub const PROMPT: &str = "\r\nirosh> ";
+pub(crate) const PROMPT: &str = "\r\nirosh> ";
 
 /// What `~C` says of a forward that was started.
-pub const FORWARDING: &str = "Forwarding port.\r\n";
+pub(crate) const FORWARDING: &str = "Forwarding port.\r\n";
 
 /// What it says of one that could not be.
-pub const FORWARDING_FAILED: &str = "Port forwarding failed.\r\n";
+pub(crate) const FORWARDING_FAILED: &str = "Port forwarding failed.\r\n";
 
 /// What it says of one that was cancelled.
-pub const CANCELED: &str = "Canceled forwarding.\r\n";
+pub(crate) const CANCELED: &str = "Canceled forwarding.\r\n";
 
 /// What it says of one that there is not.
-pub const UNKNOWN_FORWARDING: &str = "Unknown port forwarding.\r\n";
+pub(crate) const UNKNOWN_FORWARDING: &str = "Unknown port forwarding.\r\n";
 
 /// What `~?` prints. `~&` is not in it: nothing goes on in the background.
 #[must_use]
-pub fn help(escape: EscapeChar) -> String {
+pub(crate) fn help(escape: EscapeChar) -> String {
     let lines = [
         (".", "terminate connection"),
         ("B", "send a BREAK to the remote system"),
@@ -42,37 +42,37 @@ pub fn help(escape: EscapeChar) -> String {
 
 /// What `~.` prints.
 #[must_use]
-pub fn disconnect(escape: EscapeChar) -> String {
+pub(crate) fn disconnect(escape: EscapeChar) -> String {
     format!("{escape}.\r\n")
 }
 
 /// What `~^Z` prints before the terminal is given back.
 #[must_use]
-pub fn suspend(escape: EscapeChar) -> String {
+pub(crate) fn suspend(escape: EscapeChar) -> String {
     format!("{escape}^Z [suspend irosh]\r\n")
 }
 
 /// What `~B` prints.
 #[must_use]
-pub fn send_break(escape: EscapeChar) -> String {
+pub(crate) fn send_break(escape: EscapeChar) -> String {
     format!("{escape}B\r\n")
 }
 
 /// What `~&` prints: it is not available.
 #[must_use]
-pub fn no_background(escape: EscapeChar) -> String {
+pub(crate) fn no_background(escape: EscapeChar) -> String {
     format!("{escape}& [not available: end the session, or suspend it with {escape}^Z]\r\n")
 }
 
 /// What `~v` and `~V` print, given the name of the new level.
 #[must_use]
-pub fn log_level(escape: EscapeChar, more: bool, level: &str) -> String {
+pub(crate) fn log_level(escape: EscapeChar, more: bool, level: &str) -> String {
     format!("{escape}{} [LogLevel {level}]\r\n", if more { 'v' } else { 'V' })
 }
 
 /// What `~#` prints, given a line for each channel.
 #[must_use]
-pub fn connections<'a>(escape: EscapeChar, lines: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn connections<'a>(escape: EscapeChar, lines: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = format!("{escape}#\r\nThe following connections are open:\r\n");
     for line in lines {
         text += &format!("  {line}\r\n");
@@ -82,7 +82,7 @@ pub fn connections<'a>(escape: EscapeChar, lines: impl IntoIterator<Item = &'a s
 
 /// What `help` prints on the line of `~C`.
 #[must_use]
-pub fn command_help() -> String {
+pub(crate) fn command_help() -> String {
     "Commands:\r\n\
      \x20     -L[bind_address:]port:host:hostport    Request local forward\r\n\
      \x20     -R[bind_address:]port:host:hostport    Request remote forward\r\n\
@@ -96,6 +96,6 @@ pub fn command_help() -> String {
 
 /// A message of one or more lines, for a terminal that is raw.
 #[must_use]
-pub fn raw_lines(message: &str) -> String {
+pub(crate) fn raw_lines(message: &str) -> String {
     message.lines().map(|line| format!("{line}\r\n")).collect()
 }

@@ -10,7 +10,7 @@ use fields::{Field, split};
 
 /// Which side listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// `-L` and `-D`: this side listens, the other connects.
     Local,
     /// `-R`: the other side listens, this one connects.
@@ -19,18 +19,18 @@ pub enum Direction {
 
 /// A forward that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
+pub(crate) struct Forward {
     /// Who listens.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// Where.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// Where the connections go.
-    pub to: Destination,
+    pub(crate) to: Destination,
 }
 
 /// Where a forward listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// A TCP port; 0, which only `-R` may ask for, leaves the choice to the other side.
     Tcp {
         /// On which addresses.
@@ -44,7 +44,7 @@ pub enum Listen {
 
 /// The addresses that a port is listened on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bind {
+pub(crate) enum Bind {
     /// None was named: loopback, unless `GatewayPorts` says otherwise.
     Unnamed,
     /// `*` or nothing before the colon: every address.
@@ -57,7 +57,7 @@ pub enum Bind {
 
 /// Where a forwarded connection goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// A TCP port.
     Tcp {
         /// A name or an address, without brackets.
@@ -73,7 +73,7 @@ pub enum Destination {
 
 /// A text that is no forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotForward {
+pub(crate) enum NotForward {
     /// What `-L` does not understand.
     #[error(
         "bad local forwarding specification `{text}`: {why}\n\
@@ -122,7 +122,7 @@ pub enum NotForward {
 
 /// What is wrong with the text of a forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// Not as many parts as any form has.
     #[error("it has {0} parts between colons (an IPv6 address stands in brackets: [::1])")]
     Parts(usize),
@@ -143,7 +143,7 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Local`]. Names of services, which ssh takes for ports, are not known.
-    pub fn local(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn local(text: &str) -> Result<Self, NotForward> {
         let (listen, to) =
             listen_and_to(text, 1).map_err(|why| NotForward::Local { text: text.into(), why })?;
         Ok(Self { direction: Direction::Local, listen, to })
@@ -154,7 +154,7 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Remote`].
-    pub fn remote(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn remote(text: &str) -> Result<Self, NotForward> {
         let read = || match listen_alone(&split(text)?, 0) {
             Ok(listen) => Ok((listen, Destination::Socks)),
             Err(Wrong::Parts(1)) => Err(Wrong::Parts(1)),
@@ -169,7 +169,7 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Dynamic`].
-    pub fn dynamic(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn dynamic(text: &str) -> Result<Self, NotForward> {
         let listen = split(text)
             .and_then(|fields| listen_alone(&fields, 1))
             .map_err(|why| NotForward::Dynamic { text: text.into(), why })?;
@@ -183,7 +183,7 @@ impl Listen {
     /// # Errors
     ///
     /// [`NotForward::Close`].
-    pub fn parse(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NotForward> {
         split(text)
             .and_then(|fields| listen_alone(&fields, 1))
             .map_err(|why| NotForward::Close { text: text.into(), why })
@@ -192,7 +192,7 @@ impl Listen {
     /// Whether a request to cancel `self` means a forward that listens on `other`. As in ssh, no
     /// address and `localhost` are the same.
     #[must_use]
-    pub fn cancels(&self, other: &Self) -> bool {
+    pub(crate) fn cancels(&self, other: &Self) -> bool {
         let loopback = |bind: &Bind| matches!(bind, Bind::Unnamed | Bind::Loopback);
         match (self, other) {
             (Self::Tcp { bind: mine, port: a }, Self::Tcp { bind: theirs, port: b }) => {
@@ -206,7 +206,7 @@ impl Listen {
 impl Bind {
     /// The address in a `tcpip-forward` request (RFC 4254 section 7.1): empty is every address.
     #[must_use]
-    pub fn wire(&self) -> &str {
+    pub(crate) fn wire(&self) -> &str {
         match self {
             Self::Unnamed | Self::Loopback => "localhost",
             Self::Any => "",

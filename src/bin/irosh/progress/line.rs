@@ -9,7 +9,7 @@ use super::{Snapshot, amount, name};
 /// The line of a transfer, never wider than `width` less one, so that no terminal wraps it, and
 /// never with a control character. What there is no room for is left out, the name last.
 #[must_use]
-pub fn render(snapshot: &Snapshot, width: usize) -> String {
+pub(crate) fn render(snapshot: &Snapshot, width: usize) -> String {
     let room = width.saturating_sub(1);
     let name = name::safe(&snapshot.name);
     let figures = figures(snapshot);

@@ -10,36 +10,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use line::render;
+pub(crate) use line::render;
 use rate::Rate;
 
 use crate::terminal::Terminal;
 
 /// What is shown of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Name of the file, in any characters: what a terminal would obey is made safe.
-    pub name: String,
+    pub(crate) name: String,
     /// Bytes moved.
-    pub done: u64,
+    pub(crate) done: u64,
     /// Bytes in all; `None` where that is not known.
-    pub total: Option<u64>,
+    pub(crate) total: Option<u64>,
     /// Bytes a second.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Since the start.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Since the last byte.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// Which file of how many this is, counted from 1; nothing is said of one alone.
-    pub file: (u64, u64),
+    pub(crate) file: (u64, u64),
     /// Whether it is over, complete or not: then the line shows the time taken and the mean rate.
-    pub ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// Draws the line of a transfer on a terminal, at most ten times a second, and not while the program
 /// is in the background.
 #[derive(Debug)]
-pub struct Progress<W: Write> {
+pub(crate) struct Progress<W: Write> {
     /// `None` for no drawing at all.
     screen: Option<Screen<W>>,
     file: Option<File>,
@@ -70,18 +70,13 @@ struct File {
 impl<W: Write> Progress<W> {
     /// Of so many files, drawn to `out`, which is `terminal`. Without a terminal, or with `--quiet`,
     /// give `None`: then nothing is written.
-    pub fn new(screen: Option<(Terminal, W)>, files: u64) -> Self {
+    pub(crate) fn new(screen: Option<(Terminal, W)>, files: u64) -> Self {
         let screen = screen.map(|(terminal, out)| Screen { terminal, out, drawn: None, open: false });
         Self { screen, file: None, number: 0, files }
     }
 
-    /// More files were found to move.
-    pub fn set_files(&mut self, files: u64) {
-        self.files = files;
-    }
-
     /// A file starts; one that has not ended ends.
-    pub fn start(&mut self, name: &str, total: Option<u64>, now: Instant) {
+    pub(crate) fn start(&mut self, name: &str, total: Option<u64>, now: Instant) {
         self.end(now);
         self.number += 1;
         let rate = Rate::new(now);
@@ -89,9 +84,18 @@ impl<W: Write> Progress<W> {
         self.draw(now, false);
     }
 
+    /// The transfer as a whole goes on with this file; so many are done of so many.
+    pub(crate) fn describe(&mut self, name: &str, total: Option<u64>, (done, files): (u64, u64)) {
+        (self.number, self.files) = ((done + 1).min(files.max(1)), files);
+        if let Some(file) = &mut self.file {
+            name.clone_into(&mut file.name);
+            file.total = total;
+        }
+    }
+
     /// So many bytes of the file are moved now. Call [`Progress::tick`] too, or a line stands still
     /// where the transfer does.
-    pub fn moved(&mut self, done: u64, now: Instant) {
+    pub(crate) fn moved(&mut self, done: u64, now: Instant) {
         if let Some(file) = &mut self.file {
             if done != file.done {
                 file.moved = now;
@@ -102,7 +106,7 @@ impl<W: Write> Progress<W> {
     }
 
     /// Draws, if it is time to.
-    pub fn tick(&mut self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         let drawn = self.screen.as_ref().and_then(|screen| screen.drawn);
         if drawn.is_none_or(|drawn| now.saturating_duration_since(drawn) >= INTERVAL) {
             self.draw(now, false);
@@ -110,7 +114,7 @@ impl<W: Write> Progress<W> {
     }
 
     /// The file is over, complete or not: its line is drawn a last time and ended.
-    pub fn end(&mut self, now: Instant) {
+    pub(crate) fn end(&mut self, now: Instant) {
         if self.file.is_some() {
             self.draw(now, true);
             self.file = None;
@@ -118,7 +122,7 @@ impl<W: Write> Progress<W> {
     }
 
     /// Takes the line away, so that a message may be printed; the next draw brings it back.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if let Some(screen) = &mut self.screen
             && screen.open
         {

@@ -12,7 +12,7 @@ use super::{
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TerminalEvent {
+pub(crate) enum TerminalEvent {
     /// Bytes were typed, or came from what stdin is.
     Typed(Vec<u8>),
     /// The window has this size. Also when the process was continued after a stop.
@@ -26,7 +26,7 @@ pub enum TerminalEvent {
 
 /// A source of events.
 #[derive(Debug)]
-pub struct Events<R> {
+pub(crate) struct Events<R> {
     terminal: Option<Terminal>,
     raw: Option<Arc<RawMode>>,
     signals: Signals,
@@ -42,14 +42,14 @@ impl<R: AsyncRead + Unpin> Events<R> {
     /// # Errors
     ///
     /// What the system says.
-    pub fn new(terminal: Option<Terminal>, raw: Option<Arc<RawMode>>, input: R) -> io::Result<Self> {
+    pub(crate) fn new(terminal: Option<Terminal>, raw: Option<Arc<RawMode>>, input: R) -> io::Result<Self> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
         Ok(Self { terminal, raw, signals: Signals::listen()?, input: Some(input), buffer })
     }
 
     /// The next event. Cancel safe if reading the input is. It never ends: after
     /// [`TerminalEvent::Eof`] there are sizes and signals still.
-    pub async fn next(&mut self) -> TerminalEvent {
+    pub(crate) async fn next(&mut self) -> TerminalEvent {
         loop {
             tokio::select! {
                 biased;

@@ -13,14 +13,14 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-pub use events::{Events, TerminalEvent};
-pub use raw::{RawMode, restore};
-pub use size::WindowSize;
+pub(crate) use events::{Events, TerminalEvent};
+pub(crate) use raw::{RawMode, restore};
+pub(crate) use size::WindowSize;
 
 /// A terminal, through a descriptor of our own. Its flags are shared with other programs, so
 /// `O_NONBLOCK` is never set on it.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     fd: OwnedFd,
 }
 
@@ -31,7 +31,7 @@ impl Terminal {
     /// # Errors
     ///
     /// What the system says when no more descriptors are left.
-    pub fn of(fd: impl AsFd) -> io::Result<Option<Self>> {
+    pub(crate) fn of(fd: impl AsFd) -> io::Result<Option<Self>> {
         if !rustix::termios::isatty(&fd) {
             return Ok(None);
         }
@@ -40,13 +40,13 @@ impl Terminal {
 
     /// The size of its window; zeros, which mean that it is unknown, where the system does not say.
     #[must_use]
-    pub fn size(&self) -> WindowSize {
+    pub(crate) fn size(&self) -> WindowSize {
         WindowSize::of(&self.fd)
     }
 
     /// Its modes as a pty-req has them (RFC 4254 section 8). Ask before [`Terminal::raw`].
     #[must_use]
-    pub fn modes(&self) -> Vec<u8> {
+    pub(crate) fn modes(&self) -> Vec<u8> {
         // A terminal that has just been hung up has no modes to tell.
         rustix::termios::tcgetattr(&self.fd).map_or_else(|_| modes::none(), |termios| modes::encode(&termios))
     }
@@ -56,25 +56,25 @@ impl Terminal {
     /// # Errors
     ///
     /// What the system says, as of a terminal that is gone.
-    pub fn raw(&self) -> io::Result<RawMode> {
+    pub(crate) fn raw(&self) -> io::Result<RawMode> {
         RawMode::enter(self.fd.try_clone()?)
     }
 
     /// Whether this process's group is the one in the foreground, whose output a person expects.
     #[must_use]
-    pub fn is_foreground(&self) -> bool {
+    pub(crate) fn is_foreground(&self) -> bool {
         rustix::termios::tcgetpgrp(&self.fd).is_ok_and(|group| group == rustix::process::getpgrp())
     }
 }
 
 /// The modes of a pty-req where there is no terminal to copy: none (RFC 4254 section 8).
 #[must_use]
-pub fn no_modes() -> Vec<u8> {
+pub(crate) fn no_modes() -> Vec<u8> {
     modes::none()
 }
 
 /// `TERM`, as a pty-req has it: empty where it is not set.
 #[must_use]
-pub fn term() -> String {
+pub(crate) fn term() -> String {
     std::env::var_os("TERM").map(|term| term.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// So does a panic in any thread, before its message; where the program goes on after it, as after one
 /// in a task, [`RawMode::set`] makes the terminal raw again. `std::process::exit` drops nothing: call [`restore`] before.
 #[derive(Debug)]
-pub struct RawMode {
+pub(crate) struct RawMode {
     saved: Arc<Saved>,
 }
 
@@ -35,7 +35,7 @@ struct Saved {
 static RAW: Mutex<Vec<Arc<Saved>>> = Mutex::new(Vec::new());
 
 /// Gives every raw terminal its modes back: before an exit that drops nothing.
-pub fn restore() {
+pub(crate) fn restore() {
     for saved in RAW.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         saved.restore();
     }
@@ -56,7 +56,7 @@ impl RawMode {
     /// # Errors
     ///
     /// What the system says.
-    pub fn set(&self) -> io::Result<()> {
+    pub(crate) fn set(&self) -> io::Result<()> {
         Ok(tcsetattr(&self.saved.fd, OptionalActions::Drain, &raw(&self.saved.before))?)
     }
 
@@ -68,7 +68,7 @@ impl RawMode {
     /// # Errors
     ///
     /// What the system says.
-    pub async fn suspend(&self) -> io::Result<()> {
+    pub(crate) async fn suspend(&self) -> io::Result<()> {
         let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
         self.saved.restore();
         rustix::process::kill_current_process_group(Signal::TSTP)?;

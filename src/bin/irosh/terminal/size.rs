@@ -4,15 +4,15 @@ use std::os::fd::AsFd;
 
 /// The size of a window, in characters and in pixels; 0 where it is unknown (RFC 4254 section 6.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WindowSize {
+pub(crate) struct WindowSize {
     /// Characters in a row.
-    pub columns: u32,
+    pub(crate) columns: u32,
     /// Rows.
-    pub rows: u32,
+    pub(crate) rows: u32,
     /// Width in pixels.
-    pub width: u32,
+    pub(crate) width: u32,
     /// Height in pixels.
-    pub height: u32,
+    pub(crate) height: u32,
 }
 
 impl WindowSize {

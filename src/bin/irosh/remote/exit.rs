@@ -1,0 +1,119 @@
+//! What the commands exit with.
+
+use irosh::client::{
+    ClientError, ConnectError, FilesError,
+    sftp::SftpError,
+    transfer::{TransferError, TransferFailure},
+};
+
+/// What a transfer or a forward that failed exits with. `shell` and `exec` exit with 255 instead, as ssh
+/// does, since all others are the remote command's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Failure {
+    /// Anything else.
+    Other = 1,
+    /// The host was not reached, or refused.
+    Unreachable = 3,
+    /// The server's key is not the one that the host announced.
+    HostKey = 4,
+    /// No key, password or other proof was accepted.
+    Login = 5,
+    /// The connection was lost on the way.
+    Lost = 6,
+    /// The server sent what makes no sense.
+    Protocol = 7,
+    /// A source does not exist, or the folder of a destination.
+    NoSuchFile = 8,
+    /// No right to read or write.
+    Permission = 9,
+    /// A folder is where a file was meant, or the other way round.
+    Kind = 10,
+    /// The destination's disk is full.
+    DiskFull = 11,
+    /// What arrived is not what was sent, or the source changed on the way.
+    Content = 12,
+    /// It was interrupted.
+    Interrupted = 130,
+}
+
+/// The table of them, for the long help.
+pub(super) const TABLE: &str = "Exit status:
+    0  done
+    1  failed in another way
+    2  the command line is wrong
+    3  the host was not reached, or refused
+    4  the server's key is not the one that the host announced
+    5  the login was refused
+    6  the connection was lost on the way
+    7  the server sent what makes no sense
+    8  no such file, or no folder for the destination
+    9  permission denied
+   10  a folder is where a file was meant, or the other way round
+   11  the destination's disk is full
+   12  what arrived is not what was sent, or the source changed on the way
+  130  interrupted";
+
+/// What a command exits with after this error.
+pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    let failure = error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<ClientError>() {
+            return Some(of_client(error));
+        }
+        if let Some(error) = cause.downcast_ref::<TransferFailure>() {
+            return error.errors.first().map(of_transfer);
+        }
+        match cause.downcast_ref::<FilesError>()? {
+            FilesError::Transfer(failure) => failure.errors.first().map(of_transfer),
+            FilesError::Sftp(error) => Some(of_sftp(error)),
+            FilesError::Open(_) | FilesError::Subsystem(_) => None,
+        }
+    });
+    failure.unwrap_or(Failure::Other) as u8
+}
+
+fn of_client(error: &ClientError) -> Failure {
+    match error {
+        ClientError::Dial(_) | ClientError::Host(_) => Failure::Unreachable,
+        ClientError::Lost(_) => Failure::Lost,
+        ClientError::Ssh(error) => match error {
+            ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) | ConnectError::NoHostKey => {
+                Failure::HostKey
+            }
+            ConnectError::Authentication(_)
+            | ConnectError::WrongPassword { .. }
+            | ConnectError::TooManyAttempts { .. }
+            | ConnectError::PasswordChange(_)
+            | ConnectError::Cancelled => Failure::Login,
+            ConnectError::NotSsh | ConnectError::Handshake(_) | ConnectError::NoCommonAlgorithm { .. } => {
+                Failure::Protocol
+            }
+            ConnectError::Deadline { .. } | ConnectError::Disconnected { .. } => Failure::Lost,
+            ConnectError::Session(_) => Failure::Other,
+        },
+    }
+}
+
+fn of_transfer(error: &TransferError) -> Failure {
+    match error {
+        TransferError::NoSuchFile { .. } | TransferError::NoParent { .. } => Failure::NoSuchFile,
+        TransferError::PermissionDenied { .. } => Failure::Permission,
+        TransferError::IsDirectory { .. }
+        | TransferError::NotDirectory { .. }
+        | TransferError::NeedsRecursive { .. } => Failure::Kind,
+        TransferError::DiskFull { .. } => Failure::DiskFull,
+        TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,
+        TransferError::HostileName { .. } => Failure::Protocol,
+        TransferError::Remote(error) => of_sftp(error),
+        TransferError::Cancelled => Failure::Interrupted,
+        _ => Failure::Other,
+    }
+}
+
+fn of_sftp(error: &SftpError) -> Failure {
+    match error {
+        SftpError::Nonsense(_) => Failure::Protocol,
+        SftpError::Gone { .. } => Failure::Lost,
+        _ => Failure::Other,
+    }
+}

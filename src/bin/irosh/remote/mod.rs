@@ -1,0 +1,171 @@
+//! The commands that reach a host: `irosh shell`, `exec`, `put`, `get` and `forward`.
+
+mod ask;
+mod exit;
+pub(crate) mod files;
+pub(crate) mod forward;
+mod forwards;
+pub(crate) mod session;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use irosh::{
+    client::{
+        Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
+        auth::Standard,
+        ssh_config::{SshConfig, Tokens},
+    },
+    files::Paths,
+    host::load_settings,
+    names::Aliases,
+    settings::{ClientSettings, NetworkChoice},
+    transport::KeyFile,
+};
+
+use super::{NetworkArguments, completion};
+use ask::Ask;
+
+/// How to reach a host and log in there. What is not said is as ssh_config says for it.
+#[derive(clap::Args)]
+pub(crate) struct RemoteArguments {
+    #[command(flatten)]
+    network: NetworkArguments,
+    /// Log in as this user
+    #[arg(short, long, value_name = "USER")]
+    login: Option<String>,
+    /// Log in with this private key
+    #[arg(short, long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+    /// Read this file instead of ~/.ssh/config
+    #[arg(short = 'F', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Ask no questions: fail where a password or a passphrase is needed
+    #[arg(long)]
+    batch: bool,
+    /// `[user@]TARGET`: a name of `irosh hosts`, a ticket, an invite or an endpoint id
+    #[arg(add = completion::targets(known_names))]
+    target: String,
+}
+
+impl RemoteArguments {
+    /// For completion: a target and nothing else, and nobody is asked.
+    fn of_target(target: &str) -> Self {
+        Self {
+            network: NetworkArguments::of_environment(),
+            login: None,
+            identities: Vec::new(),
+            config: None,
+            batch: true,
+            target: target.to_owned(),
+        }
+    }
+}
+
+/// A connection to a host.
+pub(crate) struct Link {
+    client: Client,
+    connection: Connection,
+    /// What ssh would do for this host.
+    config: SshConfig,
+}
+
+impl Link {
+    /// Says goodbye.
+    async fn close(self) {
+        self.connection.disconnect().await;
+        self.client.close().await;
+    }
+}
+
+/// Runs one of the commands, and says what it exits with.
+pub(crate) fn run<F>(command: impl FnOnce() -> F) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(command());
+    // A thread may be waiting for a terminal or a file for ever.
+    runtime.shutdown_background();
+    result
+}
+
+pub(crate) use exit::code_of;
+
+/// Connects and logs in. `lend_agent` forwards the agent whatever ssh_config says.
+async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Link> {
+    let target = ResolvedTarget::resolve(&arguments.target, &Aliases::load(&paths.aliases())?)?;
+    let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
+    let wanted = arguments.login.as_deref().or_else(|| target.login());
+    let home = std::env::home_dir();
+    let tokens = Tokens {
+        home: home.clone().unwrap_or_default(),
+        local_user: local_user(),
+        host: target.name().to_owned(),
+    };
+    let (client, config) = tokio::join!(
+        Client::bind(NetworkChoice::from(arguments.network.clone()).or(file), identity.secret().clone()),
+        SshConfig::load(target.name(), wanted, arguments.config.as_deref(), &tokens),
+    );
+    let (client, config) = (client?, config?);
+    let login = wanted.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(local_user);
+
+    let mut keys = config.standard_options(target.name(), home.as_deref());
+    if !arguments.identities.is_empty() {
+        keys.identity_files.splice(..0, arguments.identities.iter().cloned());
+    }
+    let mut standard = Standard::new(keys);
+    if !arguments.batch && !config.batch_mode {
+        standard = standard.prompt(Ask);
+    }
+    let agent = config.forward_agent.clone().or_else(|| lend_agent.then(|| config.identity_agent.clone()));
+    let mut options = ClientOptions::new(login)
+        .authenticator(standard)
+        .forward_agent(agent.and_then(|agent| agent.socket()))
+        .on_event(tell);
+    for (name, value) in config.environment(std::env::vars()) {
+        options = options.variable(name, value);
+    }
+    let connecting = client.connect_without_session(&target, options);
+    let connected = match config.connect_timeout {
+        Some(limit) => tokio::time::timeout(limit, connecting)
+            .await
+            .with_context(|| format!("no connection within {} s (ConnectTimeout)", limit.as_secs()))?,
+        None => connecting.await,
+    };
+    match connected {
+        Ok(connection) => Ok(Link { client, connection, config }),
+        Err(error) => {
+            client.close().await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Says on stderr what happens besides.
+fn tell(event: ConnectionEvent) {
+    match event {
+        ConnectionEvent::Banner(text) => {
+            let shown: String =
+                text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+            eprint!("{shown}");
+        }
+        ConnectionEvent::ForwardFailed { forward, target, error } => {
+            eprint!("irosh: a connection of {forward} to {target} failed: {error}\r\n");
+        }
+    }
+}
+
+fn local_user() -> String {
+    let uid = nix::unistd::geteuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// The names of `irosh hosts`, for completion.
+fn known_names() -> Vec<String> {
+    let aliases = Paths::of_user().ok().and_then(|paths| Aliases::load(&paths.aliases()).ok());
+    aliases.map(|aliases| aliases.hosts.keys().cloned().collect()).unwrap_or_default()
+}

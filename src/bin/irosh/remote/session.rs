@@ -1,0 +1,398 @@
+//! `irosh shell` and `irosh exec`: a session joined with this process's terminal, or with its stdin and
+//! stdout.
+
+use std::{
+    io::{IsTerminal, stdin},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use irosh::{
+    client::{
+        Connection, Exit, PtyMode, PtyOptions, PtySize, Session, SessionEvent, SessionEvents, SessionSender,
+        ssh_config::RequestTty,
+    },
+    files::Paths,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+};
+
+use super::{Link, RemoteArguments, connect, forwards::Forwards};
+use crate::{
+    escapes::{Action, Command, EscapeChar, Escapes, Typed, text},
+    forward_spec::Direction,
+    terminal::{self, Events, RawMode, Terminal, TerminalEvent, WindowSize},
+};
+
+/// What ssh exits with when anything but the remote command fails.
+const FAILED: u8 = 255;
+
+/// Open a shell on a host.
+///
+/// On a terminal, `~?` at the start of a line lists the escapes. Exits with the shell's status, and with 255
+/// when anything else fails, as ssh does.
+#[derive(clap::Args)]
+pub(crate) struct ShellArguments {
+    #[command(flatten)]
+    remote: RemoteArguments,
+    #[command(flatten)]
+    options: SessionOptions,
+}
+
+/// Run a command on a host.
+///
+/// stdin, stdout and stderr are the command's. Exits with its status, with 128 and the number of the signal
+/// that ended it, and with 255 when anything else fails.
+#[derive(clap::Args)]
+pub(crate) struct ExecArguments {
+    #[command(flatten)]
+    remote: RemoteArguments,
+    #[command(flatten)]
+    options: SessionOptions,
+    /// The command, for the login shell there, and its words
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct SessionOptions {
+    /// Ask for a terminal; twice, even if stdin is none
+    #[arg(short, action = clap::ArgAction::Count)]
+    tty: u8,
+    /// Ask for no terminal
+    #[arg(short = 'T', conflicts_with = "tty")]
+    no_tty: bool,
+    /// Send nothing: stdin is /dev/null
+    #[arg(short)]
+    null: bool,
+    /// Lend the SSH agent to the host
+    #[arg(short = 'A')]
+    agent: bool,
+    /// The escape character of a terminal: one character, ^ and a letter, or none
+    #[arg(short, value_name = "CHARACTER")]
+    escape: Option<EscapeChar>,
+}
+
+pub(crate) async fn shell(paths: Paths, arguments: ShellArguments) -> anyhow::Result<ExitCode> {
+    session(&paths, &arguments.remote, &arguments.options, None).await
+}
+
+pub(crate) async fn exec(paths: Paths, arguments: ExecArguments) -> anyhow::Result<ExitCode> {
+    session(&paths, &arguments.remote, &arguments.options, Some(arguments.command.join(" "))).await
+}
+
+/// What came of a session.
+enum Ended {
+    /// The process there ended.
+    Process(Option<Exit>),
+    /// This side was told to leave, with this to be said.
+    Here(Option<String>),
+}
+
+async fn session(
+    paths: &Paths,
+    remote: &RemoteArguments,
+    options: &SessionOptions,
+    command: Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let link = connect(paths, remote, options.agent).await?;
+    let session = link.connection.open_session().await?;
+    let command = command.or_else(|| link.config.remote_command.clone());
+    let terminal = match wants_terminal(options, command.is_none(), link.config.request_tty) {
+        true => Some(Terminal::of(stdin())?),
+        false => None,
+    };
+    if let Some(terminal) = &terminal {
+        // One that is refused is missed by a shell, and by nothing else.
+        if let Err(error) = session.request_pty(&pty_options(terminal.as_ref())).await {
+            eprintln!("irosh: no terminal there: {error}");
+        }
+    }
+    match &command {
+        Some(command) => session.exec(command).await?,
+        None => session.start_shell().await?,
+    }
+    let ended = match terminal.flatten() {
+        Some(terminal) => {
+            let configured = link.config.escape_char.map_or(EscapeChar::None, EscapeChar::Byte);
+            on_terminal(session, terminal, options.escape.unwrap_or(configured), &link).await?
+        }
+        None => on_streams(session, options.null).await?,
+    };
+    let code = match ended {
+        Ended::Process(Some(Exit::Status(status))) => u8::try_from(status & 0xff).unwrap_or(FAILED),
+        Ended::Process(Some(Exit::Signal(signal))) => {
+            eprintln!("irosh: the command was ended by signal {}", signal.name);
+            signal_number(&signal.name).map_or(FAILED, |number| 128 + number)
+        }
+        Ended::Process(None) => match link.connection.disconnected() {
+            Some(why) => {
+                link.client.close().await;
+                anyhow::bail!("{why}");
+            }
+            None => FAILED,
+        },
+        Ended::Here(said) => {
+            if let Some(said) = said {
+                eprintln!("irosh: {said}");
+            }
+            FAILED
+        }
+    };
+    link.close().await;
+    Ok(ExitCode::from(code))
+}
+
+fn wants_terminal(options: &SessionOptions, is_shell: bool, configured: RequestTty) -> bool {
+    let here = stdin().is_terminal();
+    match (options.tty, options.no_tty) {
+        (_, true) => false,
+        (0, _) => match configured {
+            RequestTty::No => false,
+            RequestTty::Force => true,
+            RequestTty::Yes => here,
+            RequestTty::Auto => is_shell && here,
+        },
+        (1, _) => here,
+        _ => true,
+    }
+}
+
+fn pty_options(terminal: Option<&Terminal>) -> PtyOptions {
+    let size = terminal.map_or_else(PtySize::default, |terminal| size_of(terminal.size()));
+    let modes = terminal.map_or_else(terminal::no_modes, Terminal::modes);
+    // Five bytes each: which, and its value (RFC 4254 section 8).
+    let modes = modes.chunks_exact(5).filter_map(|mode| {
+        let (opcode, value) = mode.split_first_chunk::<1>()?;
+        Some((PtyMode::from_u8(opcode[0])?, u32::from_be_bytes(value.try_into().ok()?)))
+    });
+    PtyOptions { modes: modes.collect(), ..PtyOptions::new(terminal::term(), size) }
+}
+
+fn size_of(size: WindowSize) -> PtySize {
+    PtySize { columns: size.columns, rows: size.rows, width_px: size.width, height_px: size.height }
+}
+
+/// Without a terminal: every byte as it is.
+async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
+    let (sender, events) = session.split();
+    let feeding = tokio::spawn(async move {
+        if null {
+            return sender.eof();
+        }
+        let mut input = tokio::io::stdin();
+        loop {
+            let mut buffer = bytes::BytesMut::with_capacity(READ);
+            match input.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => break sender.eof(),
+                Ok(_) => {
+                    if sender.send(buffer.freeze()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    let ended = tokio::select! {
+        exit = print(events) => Ended::Process(exit),
+        () = irosh::signals::interrupted()? => Ended::Here(None),
+    };
+    feeding.abort();
+    Ok(ended)
+}
+
+/// Bytes of stdin at once.
+const READ: usize = 256 << 10;
+
+/// Prints what the session says, and returns how its process ended.
+async fn print(mut events: SessionEvents) -> Option<Exit> {
+    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
+    let mut exit = None;
+    while let Some(event) = events.next().await {
+        let written = match event {
+            SessionEvent::Stdout(data) => match stdout.write_all(&data).await {
+                Ok(()) => stdout.flush().await,
+                error => error,
+            },
+            SessionEvent::Stderr(data) => stderr.write_all(&data).await,
+            SessionEvent::ExitStatus(status) => {
+                exit = Some(Exit::Status(status));
+                Ok(())
+            }
+            SessionEvent::ExitSignal(signal) => {
+                exit = Some(Exit::Signal(signal));
+                Ok(())
+            }
+            SessionEvent::Eof | SessionEvent::Closed => Ok(()),
+        };
+        if written.is_err() {
+            // Nobody reads any more (`irosh exec … | head`): the command learns that, too.
+            break;
+        }
+    }
+    exit
+}
+
+/// A session that somebody types in.
+struct Typing<'a> {
+    sender: SessionSender,
+    /// What is to be sent; sending may wait, and `~.` must not.
+    input: mpsc::UnboundedSender<Vec<u8>>,
+    raw: Arc<RawMode>,
+    escapes: Escapes,
+    escape: EscapeChar,
+    forwards: Forwards,
+    connection: &'a Connection,
+}
+
+async fn on_terminal(
+    session: Session,
+    terminal: Terminal,
+    escape: EscapeChar,
+    link: &Link,
+) -> anyhow::Result<Ended> {
+    let (sender, events) = session.split();
+    let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
+    let sending = sender.clone();
+    let feeding = tokio::spawn(async move {
+        while let Some(bytes) = waiting.recv().await {
+            if sending.send(bytes).await.is_err() {
+                return;
+            }
+        }
+        sending.eof();
+    });
+    let raw = Arc::new(terminal.raw()?);
+    let mut typed = Events::new(Some(terminal), Some(Arc::clone(&raw)), tokio::io::stdin())?;
+    let mut typing = Typing {
+        sender,
+        input,
+        raw,
+        escapes: Escapes::new(escape),
+        escape,
+        forwards: Forwards::new(link.connection.clone(), &link.config),
+        connection: &link.connection,
+    };
+    let printing = print(events);
+    tokio::pin!(printing);
+    let mut ended = None;
+    let ended = loop {
+        let hold = typing.escapes.is_command_line_open();
+        tokio::select! {
+            exit = &mut printing, if !hold => break Ended::Process(exit),
+            event = typed.next() => match event {
+                TerminalEvent::Typed(bytes) => {
+                    if let Some(here) = typing.take(&bytes).await {
+                        ended = Some(here);
+                    }
+                }
+                TerminalEvent::Resized(size) => drop(typing.sender.resize(size_of(size)).await),
+                TerminalEvent::Eof => typing.input = mpsc::unbounded_channel().0,
+                TerminalEvent::Killed(signal) => {
+                    ended = Some(Ended::Here(Some(format!("killed by signal {}", signal.as_raw()))));
+                }
+            },
+        }
+        if let Some(ended) = ended.take() {
+            break ended;
+        }
+    };
+    feeding.abort();
+    drop(typing);
+    terminal::restore();
+    Ok(ended)
+}
+
+impl Typing<'_> {
+    /// Sends what was typed and does what its escapes ask for; how the session ends, if it does.
+    async fn take(&mut self, bytes: &[u8]) -> Option<Ended> {
+        for typed in self.escapes.typed(bytes) {
+            match typed {
+                Typed::Input(bytes) => drop(self.input.send(bytes)),
+                Typed::Action(Action::Disconnect) => {
+                    show(&text::disconnect(self.escape));
+                    return Some(Ended::Here(None));
+                }
+                Typed::Action(action) => {
+                    if let Err(error) = self.act(action).await {
+                        show(&text::raw_lines(&error.to_string()));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn act(&mut self, action: Action) -> anyhow::Result<()> {
+        match action {
+            Action::Disconnect => {}
+            Action::Suspend => {
+                show(&text::suspend(self.escape));
+                self.raw.suspend().await?;
+            }
+            Action::ListForwards => {
+                let lines = self.forwards.lines();
+                show(&text::connections(self.escape, lines.iter().map(String::as_str)));
+            }
+            Action::Background => show(&text::no_background(self.escape)),
+            Action::Help => show(&text::help(self.escape)),
+            Action::Break => {
+                show(&text::send_break(self.escape));
+                self.sender.send_break(1000).await?;
+            }
+            Action::Rekey => self.connection.rekey().await,
+            Action::LogLess => show(&text::log_level(self.escape, false, LEVEL)),
+            Action::LogMore => show(&text::log_level(self.escape, true, LEVEL)),
+            Action::Show(bytes) => show(&String::from_utf8_lossy(&bytes)),
+            Action::Command(command) => self.command(command?).await?,
+        }
+        Ok(())
+    }
+
+    async fn command(&mut self, command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::Leave => {}
+            Command::Help => show(&text::command_help()),
+            Command::Forward(forward) => match self.forwards.add(forward).await {
+                Ok(_) => show(text::FORWARDING),
+                Err(error) => {
+                    show(&text::raw_lines(&error.to_string()));
+                    show(text::FORWARDING_FAILED);
+                }
+            },
+            Command::CancelLocal(listen) => {
+                cancelled(self.forwards.cancel(&listen, Direction::Local, false).await);
+            }
+            Command::CancelRemote(listen) => {
+                cancelled(self.forwards.cancel(&listen, Direction::Remote, false).await);
+            }
+            Command::CancelDynamic(listen) => {
+                cancelled(self.forwards.cancel(&listen, Direction::Local, true).await);
+            }
+            Command::Local(_) => {
+                anyhow::bail!("commands of this side are not run from here: suspend with ~^Z")
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `~v` and `~V` leave it at: the log is set by IROSH_LOG for good.
+const LEVEL: &str = "is set by IROSH_LOG";
+
+fn cancelled(was: bool) {
+    show(if was { text::CANCELED } else { text::UNKNOWN_FORWARDING });
+}
+
+/// Says something on the raw terminal.
+fn show(text: &str) {
+    eprint!("{text}");
+}
+
+/// The number of a signal by its name without `SIG` (RFC 4254 section 6.10).
+fn signal_number(name: &str) -> Option<u8> {
+    let signal: nix::sys::signal::Signal = format!("SIG{name}").parse().ok()?;
+    u8::try_from(signal as i32).ok()
+}

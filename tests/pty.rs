@@ -6,55 +6,9 @@ use std::process::Stdio;
 
 use harness::{DEADLINE, Line, Route, Running, Said, feed, have, over};
 
-/// Runs ssh on a terminal of its own and says what comes on stdout; talks by `send`, `wait` and
-/// `size` on the lines of its script.
-const TERMINAL: &str = r#"
-import fcntl, os, pty, select, struct, sys, termios, time
-
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-seen = b""
-deadline = time.monotonic() + 50
-
-def size(rows, columns):
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-def send(text):
-    os.write(terminal, text.encode())
-
-def wait(text):
-    global seen
-    while text.encode() not in seen:
-        if not select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
-            sys.exit("no %r in %r" % (text, seen))
-        try:
-            seen += os.read(terminal, 65536)
-        except OSError:
-            sys.exit("it ended before %r: %r" % (text, seen))
-    seen = seen.split(text.encode(), 1)[1]
-
-def end():
-    while True:
-        try:
-            if not os.read(terminal, 65536):
-                break
-        except OSError:
-            break
-    print("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-
-size(30, 90)
-exec(sys.stdin.read())
-"#;
-
 /// Runs a script against an ssh on a terminal; returns what it printed.
 fn on_a_terminal(line: &Line, command: &[&str], script: &str) -> String {
-    let mut python = line.client.command("python3");
-    python.args(["-c", TERMINAL, "ssh", "-F"]).arg(line.client.config()).args(command);
-    python.env("TERM", "xterm");
-    let output = feed(&mut python, script.as_bytes().to_vec());
-    assert!(output.status.success(), "{}", output.stderr.said());
-    output.stdout.said()
+    harness::on_a_terminal(line.client.ssh().args(command), script)
 }
 
 #[test]

@@ -98,6 +98,13 @@ impl Client {
         command
     }
 
+    /// One of the commands of `irosh` that reach a host.
+    pub(crate) fn native(&self, command: &str) -> Command {
+        let mut irosh = self.irosh(&[command, "-F"]);
+        irosh.arg(self.config());
+        irosh
+    }
+
     /// `irosh-proxy` as ssh runs it.
     pub(crate) fn proxy(&self, target: &str) -> Command {
         let mut command = self.command(IROSH_PROXY);

@@ -17,6 +17,7 @@ mod raw;
 mod relay;
 mod route;
 mod server;
+mod terminal;
 mod tree;
 
 use std::{
@@ -35,6 +36,7 @@ pub(crate) use raw::{Raw, raw_runtime};
 pub(crate) use relay::Relay;
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
+pub(crate) use terminal::on_a_terminal;
 pub(crate) use tree::{odd_tree, same_tree};
 
 /// The program that people type.

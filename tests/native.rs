@@ -1,0 +1,305 @@
+//! The commands that reach a host without ssh: `irosh shell`, `exec`, `put`, `get` and `forward`, against
+//! OpenSSH's server behind a host and against the built-in one.
+
+mod harness;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    process::{Command, Stdio},
+    thread,
+};
+
+use harness::{
+    DEADLINE, HostSetup, Line, Random, Route, Running, Said, feed, folder, free_port, have, new_key,
+    odd_tree, on_a_terminal, over, poll, run, same_tree, subfolder,
+};
+use nix::sys::signal::Signal;
+
+/// OpenSSH's server and ours.
+const SERVERS: [Route; 2] = [Route::Tcp, Route::Builtin];
+
+fn exec(line: &Line, words: &[&str]) -> Command {
+    let mut exec = line.client.native("exec");
+    exec.arg("box").args(words);
+    exec
+}
+
+#[test]
+fn exec_is_the_remote_command() {
+    over(&SERVERS, |line| {
+        let output = run(&mut exec(line, &["echo out; echo err >&2; exit 3"]));
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(3), "out\n"));
+        assert_eq!(output.stderr.said(), "err\n");
+        let bytes = Random::bytes(1, 3_000_000);
+        let output = feed(&mut exec(line, &["cat"]), bytes.clone());
+        assert!(output.stdout == bytes && output.status.success());
+        let output = run(&mut exec(line, &["kill", "-TERM", "$$"]));
+        assert_eq!(output.status.code(), Some(128 + Signal::SIGTERM as i32));
+        assert!(output.stderr.said().contains("ended by signal TERM"));
+        // Options behind the target are the command's.
+        assert_eq!(run(&mut exec(line, &["printf", "%s", "-n"])).stdout.said(), "-n");
+    });
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command() {
+    over(&SERVERS, |line| {
+        let mut yes = exec(line, &["yes"]);
+        let mut running =
+            Running::start(yes.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut stdout = running.stdout();
+        stdout.read_exact(&mut [0; 4]).expect("some lines");
+        drop(stdout);
+        running.wait(DEADLINE);
+        poll("the end of the command", DEADLINE, || line.server.processes().is_empty().then_some(()));
+    });
+}
+
+#[test]
+fn a_shell_on_a_terminal() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&SERVERS, |line| {
+        let mut shell = line.client.native("shell");
+        shell.arg("box");
+        let script = "send('echo a$((6*7))b\\n'); wait('a42b'); \
+            send('stty size\\n'); wait('30 90'); size(41, 77); send('stty size\\n'); wait('41 77'); \
+            send('exit 3\\n'); end()";
+        assert_eq!(on_a_terminal(&shell, script).trim(), "code 3");
+        let script = "send('cat\\n'); send('x\\n'); wait('x'); send('~?'); wait('terminate connection'); \
+            send('~.'); end()";
+        assert_eq!(on_a_terminal(&shell, script).trim(), "code 255");
+    });
+}
+
+#[test]
+fn the_command_line_of_a_shell_forwards() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&SERVERS, |line| {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let there = target.local_addr().expect("an address").port();
+        let here = free_port();
+        let greeting = thread::spawn(move || target.accept().map(|(mut far, _)| far.write_all(b"hello")));
+        let mut shell = line.client.native("shell");
+        shell.arg("box");
+        let script = format!(
+            "import socket\nsend('echo r$((1+1))\\n'); wait('r2'); send('~C'); wait('irosh>')\n\
+             send('-L {here}:127.0.0.1:{there}\\r'); wait('Forwarding port.')\n\
+             print(socket.create_connection(('127.0.0.1', {here})).recv(5).decode())\n\
+             send('~#'); wait('-L {here}'); send('~C'); wait('irosh>'); send('-KL {here}\\r')\n\
+             wait('Canceled forwarding.'); send('exit\\n'); end()"
+        );
+        assert_eq!(on_a_terminal(&shell, &script).trim(), "hello\ncode 0");
+        greeting.join().expect("no panic").expect("accepted").expect("sent");
+    });
+}
+
+#[test]
+fn trees_go_both_ways_with_every_name() {
+    over(&SERVERS, |line| {
+        let from = subfolder(line.folder.path(), "from");
+        odd_tree(&from, 400);
+        fs::write(from.join("large"), Random::bytes(7, 9_000_000)).expect("a file");
+        let there = line.folder.path().join("there");
+        let run_copy = |command: &str, first: &std::path::Path, second: &std::path::Path| {
+            let mut copy = line.client.native(command);
+            copy.args(["--preserve", "--links", "keep", "box"]).arg(first).arg(second);
+            let output = run(&mut copy);
+            assert!(output.status.success(), "{}", output.stderr.said());
+        };
+        run_copy("put", &from, &there);
+        assert!(same_tree(&from, &there));
+        let back = line.folder.path().join("back");
+        run_copy("get", &there, &back);
+        assert!(same_tree(&from, &back));
+    });
+}
+
+#[test]
+fn get_understands_patterns_and_put_fills_a_folder() {
+    over(&SERVERS, |line| {
+        let there = subfolder(line.folder.path(), "there");
+        for name in ["a1", "a2", "b1"] {
+            fs::write(there.join(name), name).expect("a file");
+        }
+        let here = subfolder(line.folder.path(), "here");
+        let pattern = there.join("a*");
+        let output = run(line.client.native("get").args(["--json", "box"]).arg(&pattern).arg(&here));
+        assert!(output.status.success(), "{}", output.stderr.said());
+        assert!(output.stdout.said().contains("\"files\":2"), "{}", output.stdout.said());
+        let mut names: Vec<_> =
+            fs::read_dir(&here).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a1", "a2"]);
+        let more = subfolder(line.folder.path(), "more");
+        run(line.client.native("put").arg("box").args([here.join("a1"), here.join("a2")]).arg(&more));
+        assert_eq!(fs::read(more.join("a2")).expect("a file"), b"a2");
+    });
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on_where_it_was() {
+    over(&SERVERS, |line| {
+        let file = line.folder.path().join("file");
+        let bytes = Random::bytes(3, 300 << 20);
+        fs::write(&file, &bytes).expect("a file");
+        let there = subfolder(line.folder.path(), "there");
+        let arrived = || {
+            let parts = fs::read_dir(&there).expect("a folder").flatten();
+            parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum::<u64>()
+        };
+        let mut put = line.client.native("put");
+        put.args(["--resume", "--json", "box"]).arg(&file).arg(&there);
+        let mut running = Running::start(put.stdout(Stdio::null()).stderr(Stdio::null()));
+        poll("some of it", DEADLINE, || (arrived() > 20 << 20).then_some(()));
+        running.signal(Signal::SIGKILL);
+        running.wait(DEADLINE);
+        assert!(!there.join("file").exists(), "a part has no file's name");
+        poll("the end of the session", DEADLINE, || line.server.processes().is_empty().then_some(()));
+        let before = arrived();
+        let mut put = line.client.native("put");
+        let output = run(put.args(["--resume", "--json", "box"]).arg(&file).arg(&there));
+        assert!(output.status.success(), "{}", output.stderr.said());
+        assert!(fs::read(there.join("file")).expect("a file") == bytes);
+        let said: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
+        let resumed = said["bytes_resumed"].as_u64().expect("a number");
+        assert!(resumed > 0 && resumed + (1 << 20) >= before, "{resumed} of {before}: {said}");
+    });
+}
+
+#[test]
+fn forwards_of_every_kind_until_interrupted() {
+    over(&SERVERS, |line| {
+        let folder = line.folder.path();
+        let target = UnixListener::bind(folder.join("target")).expect("a socket");
+        thread::spawn(move || {
+            for stream in target.incoming().flatten() {
+                thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        let (near, far) = (free_port(), free_port());
+        let socket = folder.join("target").display().to_string();
+        let mut forward = line.client.native("forward");
+        forward.args(["-L", &format!("{near}:{socket}"), "-R", &format!("{far}:{socket}")]);
+        forward.args(["-L", &format!("{}:{socket}", folder.join("near").display()), "box"]);
+        let mut running = Running::start(forward.stdin(Stdio::null()).stdout(Stdio::piped()));
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.stdout()));
+        for _ in 0..3 {
+            lines.next().expect("a line").expect("a line");
+        }
+        let echoed = |mut stream: Box<dyn ReadWrite>| {
+            stream.write_all(b"ping").expect("sent");
+            let mut got = [0; 4];
+            stream.read_exact(&mut got).expect("received");
+            assert_eq!(&got, b"ping");
+        };
+        for port in [near, far] {
+            echoed(Box::new(TcpStream::connect(("127.0.0.1", port)).expect("a forwarded port")));
+        }
+        echoed(Box::new(UnixStream::connect(folder.join("near")).expect("a forwarded socket")));
+        running.signal(Signal::SIGINT);
+        assert_eq!(running.wait(DEADLINE).code(), Some(0));
+        assert!(!folder.join("near").exists());
+    });
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// The status and the message of a command that has to fail.
+fn failure(command: &mut Command) -> (Option<i32>, String) {
+    let output = run(command);
+    (output.status.code(), output.stderr.said())
+}
+
+#[test]
+fn every_bad_day_has_a_message_and_a_status() {
+    over(&SERVERS, |line| {
+        let folder = line.folder.path();
+        let file = folder.join("file");
+        fs::write(&file, "x").expect("a file");
+        let put = |to: &std::path::Path| {
+            let mut put = line.client.native("put");
+            put.arg("box").arg(&file).arg(to);
+            failure(&mut put)
+        };
+        let (code, said) = put(&folder.join("missing/name"));
+        assert!(code == Some(8) && said.contains("remote folder does not exist"), "{code:?} {said}");
+        fs::create_dir_all(folder.join("folder/file/in the way")).expect("a folder");
+        let (code, said) = put(&folder.join("folder"));
+        assert!(
+            code == Some(10) && said.contains("there is a remote folder of that name"),
+            "{code:?} {said}"
+        );
+        let mut get = line.client.native("get");
+        let (code, said) = failure(get.arg("box").arg(folder.join("missing")).arg(folder));
+        assert!(code == Some(8) && said.contains("no such remote file"), "{code:?} {said}");
+        let (code, said) = failure(line.client.native("get").args(["bxo", "a", "b"]));
+        assert!(code == Some(1) && said.contains("did you mean `box`?"), "{code:?} {said}");
+
+        let stranger = folder.join("stranger");
+        new_key(&stranger);
+        let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+        let user_key = line.server.user_key().display().to_string();
+        let other = folder.join("other_config");
+        fs::write(&other, config.replace(&user_key, &stranger.display().to_string())).expect("written");
+        let refused = |command: &str| {
+            let mut command = line.client.irosh(&[command, "-F"]);
+            command.arg(&other).arg("box");
+            command
+        };
+        let (code, said) = failure(refused("get").args(["a", "b"]));
+        assert!(code == Some(5) && said.contains("publickey"), "{code:?} {said}");
+        let (code, _) = failure(refused("exec").arg("true"));
+        assert_eq!(code, Some(255));
+    });
+}
+
+#[test]
+fn another_host_key_is_an_error_and_never_a_question() {
+    let mut line = Line::new(Route::Builtin);
+    assert!(run(&mut exec(&line, &["true"])).status.success());
+    // The host has announced the old one.
+    line.server.change_host_key();
+    let (code, said) = failure(line.client.native("get").args(["box", "a", "b"]));
+    assert!(code == Some(4) && said.contains("was announced"), "{code:?} {said}");
+}
+
+#[test]
+fn a_server_that_sends_nonsense_is_told_as_one() {
+    let folder = folder();
+    let server = harness::Server::new(folder.path());
+    let client = harness::Client::new(folder.path(), "client", &server);
+    for (backend, wanted) in [
+        ("exec:cat /dev/urandom", "no ssh server"),
+        ("exec:true", "connection was lost"),
+        ("exec:echo hello", ""),
+    ] {
+        let host = HostSetup::new(&subfolder(folder.path(), &wanted.replace(' ', "_")), backend).start();
+        host.allow(&client.identity);
+        client.add_host("box", &host.ticket());
+        let (code, said) = failure(client.native("exec").args(["box", "true"]));
+        assert!(code == Some(255) && said.starts_with("irosh: "), "{backend}: {code:?} {said}");
+        let (code, said) = failure(client.native("get").args(["box", "a", "b"]));
+        assert!(matches!(code, Some(3 | 4 | 6 | 7)), "{backend}: {code:?} {said}");
+    }
+}
+
+#[test]
+fn a_host_that_goes_in_the_middle_is_told() {
+    let mut line = Line::new(Route::Builtin);
+    let mut cat = exec(&line, &["echo ready; cat"]);
+    let mut running = Running::start(cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let stdin = running.stdin();
+    let mut first = [0; 6];
+    running.stdout().read_exact(&mut first).expect("a line");
+    line.host.as_mut().expect("a host").kill();
+    assert_eq!(running.wait(DEADLINE).code(), Some(255));
+    drop(stdin);
+}

@@ -4,7 +4,7 @@ mod harness;
 
 use std::process::Stdio;
 
-use harness::{DEADLINE, Line, Route, Running, Said, feed, have, over};
+use harness::{DEADLINE, Line, Route, Running, have, over};
 
 /// Runs a script against an ssh on a terminal; returns what it printed.
 fn on_a_terminal(line: &Line, command: &[&str], script: &str) -> String {

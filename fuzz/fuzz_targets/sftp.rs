@@ -16,12 +16,15 @@ fuzz_target!(|input: (u8, &[u8])| {
         room[..count].copy_from_slice(&bytes[..count]);
         pump.filled(count);
         bytes = &bytes[count..];
-        while pump.can_work() {
+        loop {
             if pump.work().is_err() {
                 return;
             }
             let ready = pump.replies().len();
             pump.sent(ready);
+            if !pump.can_work() {
+                break;
+            }
         }
     }
 });

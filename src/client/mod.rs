@@ -16,10 +16,11 @@
 //! let target: ResolvedTarget = "alice@endpointa…".parse()?; // as `irosh ticket` prints it there
 //! let keys = Standard::new(StandardOptions::new(target.name(), Some(home)));
 //! let options = ClientOptions::new("alice").authenticator(keys);
-//! let session = client.connect(&target, options).await?;
+//! let connection = client.connect_without_session(&target, options).await?;
+//! let session = connection.open_session().await?;
 //! let output = session.capture_exec("uname -a", 1 << 20).await?;
 //! println!("{}", String::from_utf8_lossy(&output.stdout));
-//! session.disconnect().await;
+//! connection.disconnect().await;
 //! client.close().await;
 //! # Ok(())
 //! # }

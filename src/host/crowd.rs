@@ -5,20 +5,28 @@
 pub(super) struct Crowd {
     /// The most connections since memory was last given back.
     most: usize,
+    /// Looks since most of a crowd had left; none once that is long ago.
+    since: Option<u32>,
 }
 
 impl Crowd {
     /// So many have to have left for it to be worth the time.
     const WORTH: usize = 32;
 
-    /// Takes notice of how many connections there are; whether most of a crowd has left by now.
+    /// What QUIC keeps of closed connections goes some round trips later: so many looks after.
+    const AGAIN: [u32; 2] = [3, 12];
+
+    /// Takes notice of how many connections there are, a look each second or so; whether memory is worth
+    /// giving back now, since most of a crowd has left.
     pub(super) fn has_left(&mut self, now: usize) -> bool {
         self.most = self.most.max(now);
-        let left = self.most - now >= Self::WORTH.max(self.most / 2);
-        if left {
+        if self.most - now >= Self::WORTH.max(self.most / 2) {
             self.most = now;
+            self.since = Some(0);
+            return true;
         }
-        left
+        self.since = self.since.map(|looks| looks + 1).filter(|looks| *looks <= Self::AGAIN[1]);
+        self.since.is_some_and(|looks| Self::AGAIN.contains(&looks))
     }
 }
 
@@ -32,6 +40,14 @@ mod tests {
         assert!(!crowd.has_left(1000) && !crowd.has_left(501));
         assert!(crowd.has_left(500));
         assert!(!crowd.has_left(500) && !crowd.has_left(251) && crowd.has_left(10));
+    }
+
+    #[test]
+    fn what_goes_later_is_given_back_later() {
+        let mut crowd = Crowd::default();
+        assert!(!crowd.has_left(100) && crowd.has_left(0));
+        let later: Vec<u32> = (1..100).filter(|_| crowd.has_left(0)).collect();
+        assert_eq!(later, Crowd::AGAIN);
     }
 
     #[test]

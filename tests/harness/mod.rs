@@ -47,14 +47,25 @@ pub(crate) const IROSH_PROXY: &str = env!("CARGO_BIN_EXE_irosh-proxy");
 
 /// A folder that goes with its value.
 pub(crate) fn folder() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("irosh-").tempdir().expect("a temporary folder")
+    let folder = tempfile::Builder::new().prefix("irosh-").tempdir().expect("a temporary folder");
+    share(folder.path());
+    folder
 }
 
 /// Makes a folder in a folder.
 pub(crate) fn subfolder(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::create_dir_all(&path).expect("a subfolder");
+    share(&path);
     path
+}
+
+/// Lets everybody in, where somebody else logs in (see [`login`]).
+fn share(folder: &Path) {
+    if std::env::var_os("IROSH_TEST_LOGIN").is_some() {
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder, everybody).expect("a mode");
+    }
 }
 
 /// One of our programs with its files under `home`, without relays or name service, on loopback.

@@ -81,9 +81,11 @@ impl Line {
     }
 }
 
-/// Runs a scenario over each of the routes.
+/// Runs a scenario over each of the routes, or over the one of them that `IROSH_TEST_ROUTE` names.
 pub(crate) fn over(routes: &[Route], scenario: impl Fn(&Line)) {
-    for route in routes {
+    let only = std::env::var("IROSH_TEST_ROUTE").ok();
+    let wanted = |route: &&Route| only.as_ref().is_none_or(|only| *only == format!("{route:?}"));
+    for route in routes.iter().filter(wanted) {
         // Shown when the test fails: the last one is where.
         eprintln!("route: {route:?}");
         scenario(&Line::new(*route));

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use super::{IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, subfolder, succeed};
+use super::{IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, succeed};
 
 /// Somebody who runs ssh. Hosts have names in its ssh configuration; most tests know one, `box`.
 pub(crate) struct Client {
@@ -21,7 +21,9 @@ pub(crate) struct Client {
 impl Client {
     /// A client with an identity of its own that may log in at `server`.
     pub(crate) fn new(folder: &Path, name: &str, server: &Server) -> Self {
-        let home = subfolder(folder, name);
+        // Not shared with whoever logs in, as a subfolder may be.
+        let home = folder.join(name);
+        fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
         let client = Self { home, relay: "none".to_owned(), bind: "127.0.0.1:0".to_owned(), identity };
         let text = format!(

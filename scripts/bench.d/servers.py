@@ -22,7 +22,7 @@ class Servers(Place):
         config = self.path("sshd_config")
         with open(config, "a") as more:
             # An empty home: what a .bashrc does is neither server's.
-            more.write(f"Subsystem sftp internal-sftp\nSetEnv HOME={self.folder}\n")
+            more.write(f"SetEnv HOME={self.folder}\n")
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
         self.commands = {"sshd": [sshd, "-i", "-f", config], "builtin": [f"{binaries}/irosh", "sshd", "-i", "-f", config]}
 

@@ -21,7 +21,7 @@ pub enum FilesError {
     Open(#[from] OpenError),
     /// The server has no SFTP.
     #[error("the server does not serve files: {0}\nit needs `Subsystem sftp` in its sshd_config")]
-    Subsystem(#[source] SessionError),
+    Subsystem(SessionError),
     /// SFTP did not begin.
     #[error(transparent)]
     Sftp(#[from] SftpError),

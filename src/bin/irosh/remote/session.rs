@@ -15,7 +15,7 @@ use irosh::{
     files::Paths,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
 };
 
@@ -212,11 +212,8 @@ async fn print(mut events: SessionEvents) -> Option<Exit> {
     let mut exit = None;
     while let Some(event) = events.next().await {
         let written = match event {
-            SessionEvent::Stdout(data) => match stdout.write_all(&data).await {
-                Ok(()) => stdout.flush().await,
-                error => error,
-            },
-            SessionEvent::Stderr(data) => stderr.write_all(&data).await,
+            SessionEvent::Stdout(data) => write(&mut stdout, &data).await,
+            SessionEvent::Stderr(data) => write(&mut stderr, &data).await,
             SessionEvent::ExitStatus(status) => {
                 exit = Some(Exit::Status(status));
                 Ok(())
@@ -233,6 +230,12 @@ async fn print(mut events: SessionEvents) -> Option<Exit> {
         }
     }
     exit
+}
+
+/// Writes all, and waits until it is out: what a thread still holds is lost when the program ends.
+async fn write(out: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    out.write_all(bytes).await?;
+    out.flush().await
 }
 
 /// A session that somebody types in.

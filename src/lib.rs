@@ -34,6 +34,7 @@ pub mod proxy;
 pub mod server;
 pub mod session;
 pub mod settings;
+mod sftp_packet;
 pub mod signals;
 pub mod stdio;
 pub mod transport;

@@ -29,7 +29,8 @@ pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// The signals that this process ignores, a bit each from SIGHUP's on.
-fn ignored_signals() -> u64 {
+#[must_use]
+pub fn ignored_signals() -> u64 {
     // proc(5): `SigIgn` in hex. Where there is no such file, nothing counts as ignored.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -12,7 +12,7 @@ use super::{
     handles::{Closed, Handles},
     longname::Names,
     status::{Status, Stop},
-    wire::{Reader, Reply, kind},
+    wire::{Reader, Reply, Truncated, kind},
 };
 
 /// What is called when a file or directory is closed.
@@ -57,6 +57,12 @@ pub enum Fatal {
     /// A request came before `INIT`.
     #[error("the client sent request {0} before it said which version it speaks")]
     BeforeInit(u8),
+}
+
+impl From<Truncated> for Fatal {
+    fn from(_: Truncated) -> Self {
+        Self::Truncated
+    }
 }
 
 /// A server of one client.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::{
     server::Fatal,
-    wire::{Reply, kind},
+    wire::{Reply, Truncated, kind},
 };
 
 /// Status codes of draft-ietf-secsh-filexfer-02 section 7.
@@ -90,6 +90,12 @@ impl From<io::Error> for Stop {
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         io::Error::from(errno).into()
+    }
+}
+
+impl From<Truncated> for Stop {
+    fn from(truncated: Truncated) -> Self {
+        Self::Fatal(truncated.into())
     }
 }
 

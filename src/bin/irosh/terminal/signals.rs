@@ -24,7 +24,7 @@ pub(super) enum Heard {
 impl Signals {
     /// Listens. As in ssh, a fatal signal that was ignored when the program started stays so.
     pub(super) fn listen() -> io::Result<Self> {
-        let ignored = ignored();
+        let ignored = irosh::signals::ignored_signals();
         let mut fatal = Vec::new();
         for wanted in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
             if ignored & (1 << (wanted.as_raw() - 1)) == 0 {
@@ -53,12 +53,4 @@ impl Signals {
 
 fn kind(signal: Signal) -> SignalKind {
     SignalKind::from_raw(signal.as_raw())
-}
-
-/// The signals that this process ignores, a bit each from SIGHUP's on.
-fn ignored() -> u64 {
-    // proc(5): `SigIgn` in hex. Where there is no such file, nothing counts as ignored.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

@@ -31,6 +31,7 @@ mod memory;
 pub mod names;
 pub mod protocol;
 pub mod proxy;
+mod questions;
 pub mod server;
 pub mod session;
 pub mod settings;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
     keys::ssh_key::{Algorithm, Certificate},
@@ -15,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     auth::{Authentication, Offer},
     channel::{Request, SessionChannel},
-    config::value::Method,
     forward::{Asked, Listeners, agent::AgentSocket, connect_socket, connect_tcp, x11},
     inboxes::Inboxes,
     login::Login,
     sessions::Sessions,
 };
+use crate::questions::Secret;
 
 /// Channels that are not sessions, at once; sshd has no bound of its own.
 const MOST_CHANNELS: usize = 4096;
@@ -92,11 +93,11 @@ impl Handler for Connection {
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
-        Ok(self.authentication.none(user))
+        Ok(self.authentication.none(user).await)
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(self.authentication.password(user, password, Method::Password).await)
+        Ok(self.authentication.password(user, password).await)
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -105,16 +106,9 @@ impl Handler for Connection {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(mut response) = response else {
-            if !self.authentication.may_ask(user) {
-                return Ok(self.authentication.none(user));
-            }
-            let prompts = vec![("Password: ".into(), false)];
-            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.into() });
-        };
-        let answer = response.next().unwrap_or_default();
-        let answer = String::from_utf8_lossy(&answer);
-        Ok(self.authentication.password(user, &answer, Method::KeyboardInteractive).await)
+        let text = |answer: Bytes| Secret::new(String::from_utf8_lossy(&answer).into_owned());
+        let answers = response.map(|answers| answers.map(text).collect());
+        Ok(self.authentication.interact(user, answers).await)
     }
 
     async fn auth_publickey_offered(

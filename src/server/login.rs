@@ -1,6 +1,7 @@
 //! A login that has succeeded: who it is, and what it may do.
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -25,6 +26,8 @@ pub(super) struct Login {
     pub(super) steps: Vec<String>,
     /// The file that holds those steps, where ExposeAuthInfo asks for one.
     pub(super) steps_file: Option<PathBuf>,
+    /// What the authenticator adds to the environment.
+    pub(super) environment: Vec<(OsString, OsString)>,
     pub(super) origin: Option<Origin>,
 }
 

@@ -47,12 +47,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{SetPasswordError, set_password};
+pub use crate::questions::{BoxFuture, Questions, Secret};
+pub use auth::{
+    Authenticator, Interaction, LoginRequest, NotAdmitted, PasswordFile, SetPasswordError, set_password,
+};
 pub use keys::HostKeyError;
 pub use origin::Origin;
 
 use crate::elastic::elastic;
-use auth::{Authentication, PasswordFile};
+use auth::Authentication;
 use channel::WINDOW;
 use config::{Config, SshdConfig};
 use connection::Connection;
@@ -72,14 +75,14 @@ const NAME: &str = concat!("OpenSSH_irosh_", env!("CARGO_PKG_VERSION"));
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a server needs besides its configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct ServeOptions {
     /// The configuration.
     pub config: Arc<SshdConfig>,
     /// The server's own host key, made on first use; for where HostKey names none.
     pub host_key: PathBuf,
-    /// The file of the password of the user that is served (see [`set_password`]).
-    pub password: Option<PathBuf>,
+    /// Who may log in besides those whose keys the files name, such as a [`PasswordFile`]; without it, nobody.
+    pub authenticator: Option<Box<dyn Authenticator>>,
     /// A login that needs no further proof: whoever started the server knows that it is them.
     pub vouched_login: Option<String>,
     /// Where the client comes from, if it came over TCP.
@@ -115,9 +118,9 @@ where
 {
     let config = options.config.server();
     let host_keys = HostKeys::load(&config, &options.host_key)?;
-    let passwords = PasswordFile::new(options.password);
+    let authenticator = options.authenticator.unwrap_or_else(|| Box::new(PasswordFile::default()));
     let authentication =
-        Authentication::new(options.config, options.vouched_login, passwords, options.origin);
+        Authentication::new(options.config, options.vouched_login, authenticator, options.origin);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = CancellationToken::new();
     let connection = Connection::new(authentication, banner(&config), entered.clone());

@@ -13,7 +13,7 @@ use irosh::{
     files::Paths,
     host::{HostSettings, load_settings},
     server::{
-        Origin, ServeOptions,
+        Origin, PasswordFile, ServeOptions,
         config::{Connection, SshdConfig},
         serve, set_password, sftp,
     },
@@ -79,7 +79,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     let options = ServeOptions {
         config: Arc::new(config),
         host_key: paths.ssh_host_key(),
-        password: Some(paths.password()),
+        authenticator: Some(Box::new(PasswordFile::new(paths.password()))),
         vouched_login: arguments.login,
         origin: origin(),
     };

@@ -8,9 +8,7 @@ use russh::{
 };
 
 use super::signer::KeySigner;
-
-/// Text that is wiped when it is dropped.
-pub type Secret = zeroize::Zeroizing<String>;
+use crate::questions::Secret;
 
 /// An authentication method (RFC 4252, RFC 4256).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,16 +115,4 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Key").field(&self.name()).finish()
     }
-}
-
-/// Questions of keyboard-interactive (RFC 4256 section 3.2). Every text is the server's, and may hold
-/// control characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Questions {
-    /// A title.
-    pub name: String,
-    /// What to read first.
-    pub instructions: String,
-    /// Each question, and whether the answer may be shown. There may be none.
-    pub questions: Vec<(String, bool)>,
 }

@@ -8,10 +8,9 @@ mod prompt;
 mod signer;
 mod standard;
 
-use std::{future::Future, pin::Pin};
-
+pub use crate::questions::{BoxFuture, Questions, Secret};
 pub use agent::AgentSource;
-pub use attempt::{Attempt, Key, Method, Questions, Secret, ServerSays};
+pub use attempt::{Attempt, Key, Method, ServerSays};
 pub use identity::IdentityError;
 pub use login::Refused;
 pub use prompt::{NoPrompt, Prompt, Question, Topic};
@@ -19,9 +18,6 @@ pub use signer::{KeySigner, LocalKey, SignError};
 pub use standard::{Standard, StandardOptions};
 
 pub(crate) use login::{Login, refusal};
-
-/// A future in a box, for traits that are objects.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Proves who logs in, one attempt after the other.
 ///

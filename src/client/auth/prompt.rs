@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BoxFuture, attempt::Secret};
+use super::{BoxFuture, Secret};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,12 +65,6 @@ pub(super) async fn authorize(
     offer: &Offer<'_>,
     whence: Whence<'_>,
 ) -> Option<KeyOptions> {
-    if let Some(path) = config.revoked_keys.as_ref().filter(|path| *path != "none")
-        && is_revoked(path, offer)
-    {
-        tracing::warn!("key {} is revoked", offer.key.fingerprint(HashAlg::Sha256));
-        return None;
-    }
     if let Some(signed) = offer.certificate {
         if !certificate::signature_accepted(config, signed) {
             return None;
@@ -91,7 +85,8 @@ pub(super) async fn authorize(
 }
 
 /// Whether RevokedKeys has it. A file that cannot be read revokes everything, as in sshd.
-fn is_revoked(path: &str, offer: &Offer<'_>) -> bool {
+pub(super) fn is_revoked(config: &Config, offer: &Offer<'_>) -> bool {
+    let Some(path) = config.revoked_keys.as_ref().filter(|path| *path != "none") else { return false };
     let unusable = |error: String| {
         tracing::error!("{path}: {error}: no key is accepted");
         true

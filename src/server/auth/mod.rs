@@ -1,14 +1,15 @@
 //! Authentication (RFC 4252): who asks, by which methods, and when it is enough.
 
+mod authenticator;
 mod certificate;
 mod command;
 mod files;
 mod keys;
 mod password;
 
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc};
 
-use nix::unistd::Uid;
+use jiff::Timestamp;
 use russh::{
     MethodKind, MethodSet,
     keys::ssh_key::{HashAlg, PublicKey},
@@ -26,110 +27,146 @@ use super::{
     login::Login,
     origin::Origin,
 };
+use crate::questions::{Questions, Secret};
 
+pub use authenticator::{Authenticator, Interaction, LoginRequest, NotAdmitted};
 pub(super) use keys::Offer;
-pub(super) use password::PasswordFile;
-pub use password::{SetPasswordError, set_password};
+pub use password::{PasswordFile, SetPasswordError, set_password};
 
 /// The state of one connection's authentication.
 pub(super) struct Authentication {
     config: Arc<SshdConfig>,
     /// The login that the one who started this server vouches for.
     vouched: Option<String>,
-    passwords: PasswordFile,
+    authenticator: Box<dyn Authenticator>,
     origin: Option<Origin>,
     candidate: Option<Candidate>,
+    /// How many questions are open.
+    asked: usize,
 }
 
 /// Who asks to come in, and how far they have got.
 struct Candidate {
-    user: String,
+    request: LoginRequest,
     account: Result<Account, NoLogin>,
     config: Config,
     done: Vec<(Method, String)>,
     keys: Vec<PublicKey>,
     options: Option<KeyOptions>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+/// What an attempt comes to, before the authenticator has had the last word.
+enum Outcome {
+    Refused,
+    /// Right, and more is wanted.
+    Partial,
+    Complete,
 }
 
 impl Authentication {
     pub(super) fn new(
         config: Arc<SshdConfig>,
         vouched: Option<String>,
-        passwords: PasswordFile,
+        authenticator: Box<dyn Authenticator>,
         origin: Option<Origin>,
     ) -> Self {
-        Self { config, vouched, passwords, origin, candidate: None }
+        Self { config, vouched, authenticator, origin, candidate: None, asked: 0 }
     }
 
-    /// The candidate of this name; another name begins anew.
-    fn candidate(&mut self, user: &str) -> &mut Candidate {
-        if self.candidate.as_ref().is_none_or(|candidate| candidate.user != user) {
-            self.candidate = Some(Candidate::new(user, &self.config, self.origin.as_ref()));
+    /// The candidate of this name, and what else decides; another name begins anew.
+    fn parts(&mut self, user: &str) -> (&mut Candidate, &mut dyn Authenticator, Whence<'_>) {
+        let new = || Candidate::new(user, &self.config, self.origin.as_ref());
+        if self.candidate.as_ref().is_none_or(|candidate| candidate.request.user != user) {
+            self.candidate = None;
         }
-        self.candidate.get_or_insert_with(|| Candidate::new(user, &self.config, self.origin.as_ref()))
+        let candidate = self.candidate.get_or_insert_with(new);
+        (candidate, self.authenticator.as_mut(), Origin::whence(self.origin.as_ref()))
     }
 
     /// `none`: succeeds where the login is vouched for, or nothing is asked; and says what methods there are.
-    pub(super) fn none(&mut self, user: &str) -> Auth {
+    pub(super) async fn none(&mut self, user: &str) -> Auth {
         let vouched = self.vouched.as_deref() == Some(user);
-        let candidate = self.candidate(user);
+        let (candidate, ..) = self.parts(user);
+        let mut outcome = Outcome::Refused;
         if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(None) {
             candidate.done.push((Method::None, "none".to_owned()));
-            return Auth::Accept;
+            outcome = Outcome::Complete;
         }
-        candidate.refuse()
+        self.answer(user, outcome).await
     }
 
     /// Whether a key or certificate that is offered could be used to log in.
     pub(super) async fn offered(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
-        let origin = self.origin.clone();
-        let candidate = self.candidate(user);
-        match candidate.authorize(offer, Origin::whence(origin.as_ref())).await {
+        let (candidate, authenticator, whence) = self.parts(user);
+        match candidate.authorize(offer, whence, authenticator).await {
             Some(_) => Auth::Accept,
-            None => candidate.refuse(),
+            None => candidate.reject(false),
         }
     }
 
     /// A key or certificate whose signature is right.
     pub(super) async fn proven(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
-        let origin = self.origin.clone();
-        let candidate = self.candidate(user);
-        let Some(options) = candidate.authorize(offer, Origin::whence(origin.as_ref())).await else {
-            return self.candidate(user).refuse();
+        let (candidate, authenticator, whence) = self.parts(user);
+        let outcome = match candidate.authorize(offer, whence, authenticator).await {
+            Some(options) => candidate.take_key(offer, options),
+            None => Outcome::Refused,
         };
-        // Of several keys, each restricts; two that force different commands do not go together.
-        let merged = match &candidate.options {
-            Some(before) => before.merge(&options),
-            None => Ok(options),
-        };
-        let Ok(merged) = merged.inspect_err(|differ| tracing::info!(user, "key refused: {differ}")) else {
-            return candidate.refuse();
-        };
-        candidate.keys.push(plain(offer.key));
-        candidate.options = Some(merged);
-        let step = format!("publickey {}", offer.text());
-        tracing::info!(user, key = %offer.key.fingerprint(HashAlg::Sha256), "key accepted");
-        candidate.succeed(Method::PublicKey, step)
+        self.answer(user, outcome).await
     }
 
-    /// A password, by the method of that name or as an answer.
-    pub(super) async fn password(&mut self, user: &str, password: &str, method: Method) -> Auth {
-        let file = self.passwords.clone();
-        let candidate = self.candidate(user);
-        // The password is that of whoever set it: the user who runs the server, and no other account.
-        let own = candidate.account.as_ref().is_ok_and(|account| account.uid == Uid::effective());
-        let enabled = own && candidate.enabled(method) && candidate.may_log_in(&method);
+    /// A password.
+    pub(super) async fn password(&mut self, user: &str, password: &str) -> Auth {
+        let (candidate, authenticator, _) = self.parts(user);
         // The same work, whoever asks.
-        let right = file.check(password).await;
-        if right && enabled {
-            return candidate.succeed(method, method.to_string());
-        }
-        self.candidate(user).refuse()
+        let right = authenticator.password(&candidate.request, Secret::new(password.to_owned())).await;
+        let outcome = if right { candidate.prove(Method::Password) } else { Outcome::Refused };
+        self.answer(user, outcome).await
     }
 
-    /// Whether answers to questions are asked for at all.
-    pub(super) fn may_ask(&mut self, user: &str) -> bool {
-        self.candidate(user).enabled(Method::KeyboardInteractive)
+    /// Keyboard-interactive: it begins, or there are answers.
+    pub(super) async fn interact(&mut self, user: &str, answers: Option<Vec<Secret>>) -> Auth {
+        let asked = std::mem::take(&mut self.asked);
+        let (candidate, authenticator, _) = self.parts(user);
+        let enabled = candidate.enabled(Method::KeyboardInteractive);
+        let next = match &answers {
+            None if !enabled => return self.none(user).await,
+            // RFC 4256 section 3.4.
+            Some(answers) if answers.len() != asked => Interaction::Refuse,
+            _ => authenticator.interact(&candidate.request, answers).await,
+        };
+        let outcome = match next {
+            Interaction::Ask(Questions { name, instructions, questions }) => {
+                self.asked = questions.len();
+                let prompts = questions.into_iter().map(|(text, echo)| (text.into(), echo)).collect();
+                return Auth::Partial { name: name.into(), instructions: instructions.into(), prompts };
+            }
+            Interaction::Accept => candidate.prove(Method::KeyboardInteractive),
+            Interaction::Refuse => Outcome::Refused,
+        };
+        self.answer(user, outcome).await
+    }
+
+    /// What the client is told.
+    async fn answer(&mut self, user: &str, outcome: Outcome) -> Auth {
+        let (candidate, authenticator, _) = self.parts(user);
+        match outcome {
+            Outcome::Refused => candidate.reject(false),
+            Outcome::Partial => candidate.reject(true),
+            Outcome::Complete => match authenticator.admit(&candidate.request).await {
+                Ok(environment) => {
+                    candidate.environment = environment;
+                    Auth::Accept
+                }
+                Err(reason) => {
+                    tracing::info!(user, "no login: {reason}");
+                    candidate.done.clear();
+                    candidate.keys.clear();
+                    candidate.options = None;
+                    candidate.reject(false)
+                }
+            },
+        }
     }
 
     /// The methods that are offered at first, before a name is known.
@@ -147,6 +184,7 @@ impl Authentication {
             options: candidate.options,
             steps,
             steps_file: None,
+            environment: candidate.environment,
             origin: self.origin.clone(),
         })
     }
@@ -177,7 +215,13 @@ impl Candidate {
         if let Err(reason) = &account {
             tracing::info!(user = name, "no login: {reason}");
         }
-        Self { user: user.to_owned(), account, config, done: Vec::new(), keys: Vec::new(), options: None }
+        let request = LoginRequest {
+            user: user.to_owned(),
+            uid: account.as_ref().ok().map(|account| account.uid.as_raw()),
+            address: whence.address,
+        };
+        let (done, keys, environment) = (Vec::new(), Vec::new(), Vec::new());
+        Self { request, account, config, done, keys, options: None, environment }
     }
 
     fn enabled(&self, method: Method) -> bool {
@@ -200,7 +244,12 @@ impl Candidate {
     }
 
     /// What the key may do, if it may log in.
-    async fn authorize(&self, offer: &Offer<'_>, whence: Whence<'_>) -> Option<KeyOptions> {
+    async fn authorize(
+        &self,
+        offer: &Offer<'_>,
+        whence: Whence<'_>,
+        authenticator: &mut dyn Authenticator,
+    ) -> Option<KeyOptions> {
         let accepted = algorithms::accepted(&self.config.pubkey_accepted_algorithms);
         let fits = self.enabled(Method::PublicKey)
             && accepted.iter().any(|name| *name == offer.algorithm_name())
@@ -209,7 +258,18 @@ impl Candidate {
             return None;
         }
         let account = self.account.as_ref().ok()?;
-        let options = keys::authorize(account, &self.config, offer, whence).await?;
+        if keys::is_revoked(&self.config, offer) {
+            return None;
+        }
+        let options = match keys::authorize(account, &self.config, offer, whence).await {
+            Some(options) => options,
+            None if offer.certificate.is_none() => {
+                let options = authenticator.public_key(&self.request, offer.key).await?;
+                options.check(Timestamp::now(), whence, false).ok()?;
+                options
+            }
+            None => return None,
+        };
         self.may_run(options.command.as_deref()).then_some(options)
     }
 
@@ -223,19 +283,45 @@ impl Candidate {
         !only_forced || forced.is_some()
     }
 
-    fn succeed(&mut self, method: Method, step: String) -> Auth {
+    /// A key whose signature was right, and what it may do.
+    fn take_key(&mut self, offer: &Offer<'_>, options: KeyOptions) -> Outcome {
+        let user = &self.request.user;
+        // Of several keys, each restricts; two that force different commands do not go together.
+        let merged = match &self.options {
+            Some(before) => before.merge(&options),
+            None => Ok(options),
+        };
+        let Ok(merged) = merged.inspect_err(|differ| tracing::info!(user, "key refused: {differ}")) else {
+            return Outcome::Refused;
+        };
+        self.keys.push(plain(offer.key));
+        self.options = Some(merged);
+        tracing::info!(user, key = %offer.key.fingerprint(HashAlg::Sha256), "key accepted");
+        self.succeed(Method::PublicKey, format!("publickey {}", offer.text()))
+    }
+
+    /// A password or answers that were right, which need not be enough for this account.
+    fn prove(&mut self, method: Method) -> Outcome {
+        if self.enabled(method) && self.may_log_in(&method) {
+            return self.succeed(method, method.to_string());
+        }
+        Outcome::Refused
+    }
+
+    fn succeed(&mut self, method: Method, step: String) -> Outcome {
         self.done.push((method, step));
         let lists = &self.config.authentication_methods;
         let taken: Vec<Method> = self.done.iter().map(|(method, _)| *method).collect();
         let complete = |list: &[MethodStep]| list.iter().map(|step| step.method).eq(taken.iter().copied());
         if lists.is_empty() || self.config.method_lists().any(complete) {
-            return Auth::Accept;
+            return Outcome::Complete;
         }
-        Auth::Reject { proceed_with_methods: Some(methods(&self.config, &self.done)), partial_success: true }
+        Outcome::Partial
     }
 
-    fn refuse(&self) -> Auth {
-        Auth::Reject { proceed_with_methods: Some(methods(&self.config, &self.done)), partial_success: false }
+    fn reject(&self, partial_success: bool) -> Auth {
+        let methods = methods(&self.config, &self.done);
+        Auth::Reject { proceed_with_methods: Some(methods), partial_success }
     }
 }
 

@@ -6,16 +6,22 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
+use nix::unistd::Uid;
 
-use crate::files::{PrivateFileError, read_private_file, write_file};
+use super::{Authenticator, Interaction, LoginRequest};
+use crate::{
+    files::{PrivateFileError, read_private_file, write_file},
+    questions::{BoxFuture, Questions, Secret},
+};
 
 /// A hash that no password has, in whose stead one is checked where none is set.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A file that holds the hash of one password, in the PHC format; it need not be there.
+/// A file that holds the hash of one password, in the PHC format: that of the user who runs the server, and
+/// of no other account. It need not be there.
 #[derive(Debug, Clone, Default)]
-pub(in crate::server) struct PasswordFile(Option<PathBuf>);
+pub struct PasswordFile(Option<PathBuf>);
 
 /// A password could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +41,14 @@ pub enum SetPasswordError {
 const SHORTEST: usize = 8;
 
 impl PasswordFile {
-    /// The file of this name.
-    pub(in crate::server) fn new(path: Option<PathBuf>) -> Self {
-        Self(path)
+    /// The file of this name, as [`set_password`] writes it.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(Some(path))
     }
 
     /// Whether this is the password. Takes as long where none is set, or the file cannot be used.
-    pub(in crate::server) async fn check(&self, password: &str) -> bool {
+    async fn check(&self, password: &str) -> bool {
         let stored = self.0.as_ref().map(|path| read_private_file(path));
         let hash = match stored {
             Some(Ok(bytes)) => String::from_utf8_lossy(&bytes).trim().to_owned(),
@@ -57,6 +64,28 @@ impl PasswordFile {
             hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         });
         checking.await.unwrap_or(false)
+    }
+}
+
+impl Authenticator for PasswordFile {
+    fn password<'a>(&'a mut self, request: &'a LoginRequest, password: Secret) -> BoxFuture<'a, bool> {
+        // The same work, whoever asks.
+        Box::pin(async move { self.check(&password).await && request.uid == Some(Uid::effective().as_raw()) })
+    }
+
+    fn interact<'a>(
+        &'a mut self,
+        request: &'a LoginRequest,
+        answers: Option<Vec<Secret>>,
+    ) -> BoxFuture<'a, Interaction> {
+        Box::pin(async move {
+            let Some(answers) = answers else {
+                let questions = vec![("Password: ".to_owned(), false)];
+                return Interaction::Ask(Questions { questions, ..Questions::default() });
+            };
+            let password = answers.into_iter().next().unwrap_or_default();
+            if self.password(request, password).await { Interaction::Accept } else { Interaction::Refuse }
+        })
     }
 }
 
@@ -85,11 +114,11 @@ mod tests {
         let path = folder.path().join("password");
         assert!(matches!(set_password(&path, "short"), Err(SetPasswordError::Short)));
         set_password(&path, "correct horse").expect("set");
-        let file = PasswordFile::new(Some(path.clone()));
+        let file = PasswordFile::new(path.clone());
         assert!(file.check("correct horse").await);
         assert!(!file.check("wrong horse").await && !file.check("").await);
         std::fs::write(&path, "not a hash").expect("write");
         assert!(!file.check("correct horse").await);
-        assert!(!PasswordFile::new(None).check("").await);
+        assert!(!PasswordFile::default().check("").await);
     }
 }

@@ -233,6 +233,9 @@ impl SessionChannel {
             let own = std::fs::read(login.account.home.join(".ssh/environment")).unwrap_or_default();
             environment.read(&String::from_utf8_lossy(&own), &login.config.permit_user_environment);
         }
+        for (name, value) in &login.environment {
+            environment.set(name, value);
+        }
         for (name, value) in login.config.set_env.iter().rev() {
             environment.set(name, value);
         }

@@ -1,7 +1,7 @@
 //! File descriptors that this process was given, read and written without a thread between.
 
 use std::{
-    io,
+    io::{self, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
@@ -20,6 +20,20 @@ use tokio::{
 /// ones hold next to nothing.
 #[cfg(target_os = "linux")]
 const PIPE_SIZE: i32 = 256 << 10;
+
+/// Prints a result to stdout. A reader that has gone is no error (`irosh peers | head`), a full disk is.
+///
+/// # Errors
+///
+/// What the system says, in words for people.
+pub fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// This process's stdin and stdout.
 ///

@@ -24,7 +24,7 @@ class Servers(Place):
             # An empty home: what a .bashrc does is neither server's.
             more.write(f"SetEnv HOME={self.folder}\n")
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-        self.commands = {"sshd": [sshd, "-i", "-f", config], "builtin": [f"{binaries}/irosh", "sshd", "-i", "-f", config]}
+        self.commands = {"sshd": [sshd, "-i", "-f", config], "builtin": [f"{binaries}/irosh-sshd", "-i", "-f", config]}
 
     def listen(self):
         """Reached over TCP, by a listener that starts one for each connection."""

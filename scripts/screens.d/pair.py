@@ -52,9 +52,13 @@ class Pair:
         for window in self.windows:
             window.type(keys)
 
-    def resize(self, columns, rows):
+    def resize(self, *size):
+        """Gives both another size, and waits until their terminals have it: tmux takes its time."""
         for window in self.windows:
-            window.resize(columns, rows)
+            window.resize(*size)
+        start = time.monotonic()
+        while any(window.terminal_size() != size for window in self.windows):
+            self.pause(start, f"another size, {size}", "the terminals have another", False)
 
     def wait(self, name, shows):
         """Waits until both show it, each as it may; how long each took, in seconds."""

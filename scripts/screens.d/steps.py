@@ -75,7 +75,7 @@ def colours(pair):
 
 
 def vim(pair, before):
-    pair.type(f"clear; echo before vim; {VIM}" + ENTER)
+    pair.type(f"clear; {VIM}" + ENTER)
     pair.same("vim opened", both("200L", in_vim(SIZE)))
     pair.type("20Ggg/line 7" + ENTER)
     pair.same("search in vim", "/line 7")
@@ -86,7 +86,8 @@ def vim(pair, before):
     pair.resize(*SMALLER)
     pair.same("window smaller", in_vim(SMALLER))
     for columns in range(61, 101, 3):
-        pair.resize(columns, columns // 3)
+        for window in pair.windows:
+            window.resize(columns, columns // 3)
     pair.resize(*SIZE)
     pair.same("many sizes at once", in_vim(SIZE))
     pasted = "".join(f"pasted line {number} {'日本 wörd ' * 4}\r" for number in range(500))
@@ -94,11 +95,11 @@ def vim(pair, before):
     pair.same("a paste of 30 KB", both("end of paste", lambda look: "INSERT" not in look.text))
     pair.type(CTRL_Z)
     pair.same("vim stopped by Ctrl-Z", both("Stopped", at_prompt))
-    pair.type("clear; fg" + ENTER)
+    pair.type("clear; echo before fg; fg" + ENTER)
     pair.same("vim continued by fg", both("end of paste", in_vim(SIZE)))
     suspended_in_vim(pair, before)
     pair.type(":q!" + ENTER)
-    pair.same("screen restored after vim", both("before vim", at_prompt))
+    pair.same("screen restored after vim", both("before fg", at_prompt))
 
 
 def in_vim(size):
@@ -144,8 +145,7 @@ def less(pair):
 
 
 def suspended_at_the_prompt(pair, before):
-    clear(pair)
-    pair.type(ENTER + "~" + CTRL_Z)
+    escape(pair, CTRL_Z)
     pair.same("client stopped at the prompt", both("Stopped", at_local_prompt), tidy.name)
     modes_restored(pair, "modes here while it is stopped there", before)
     pair.resize(*SMALLER)
@@ -159,53 +159,53 @@ def suspended_at_the_prompt(pair, before):
 
 
 def escapes(pair):
-    clear(pair)
-    pair.type(ENTER + "~?")
+    escape(pair, "?")
     pair.same("~?", "immediately after newline", tidy.help)
-    clear_local(pair)
-    pair.type(ENTER + "~~" + ENTER)
+    escape(pair, "~" + ENTER)
     pair.same("~~", both("box$ ~", at_prompt))
-    clear(pair)
-    pair.type(ENTER + "~x" + ENTER)
+    escape(pair, "x" + ENTER)
     pair.same("~x", both("box$ ~x", at_prompt))
-    clear(pair)
-    pair.type(ENTER + "~#")
+    escape(pair, "#")
     pair.same("~#", "connections are open", tidy.connections)
-    clear_local(pair)
-    pair.type(ENTER + "~B" + ENTER)
-    pair.same("~B", both("~B", at_prompt))
-    clear(pair)
-    pair.type(ENTER + "~Recho exchanged $((6*7))" + ENTER)
+    escape(pair, "B")
+    pair.same("~B", "box$ ~B")
+    escape(pair, "Recho exchanged $((6*7))" + ENTER)
     pair.same("~R", both("exchanged 42", at_prompt))
 
 
-def clear_local(pair):
-    """Clears, where an escape has written behind the prompt."""
+def escape(pair, keys):
+    """Types an escape on a screen that is clear, behind a second prompt."""
+    new_line(pair)
+    pair.type("~" + keys)
+
+
+def new_line(pair):
+    # The first one ends a line that an escape may have written into.
+    pair.type(ENTER + "clear" + ENTER)
+    pair.wait("a clear screen", lambda look: at_prompt(look) and look.cursor[1] == 0)
     pair.type(ENTER)
-    clear(pair)
+    pair.wait("another prompt", lambda look: at_prompt(look) and look.cursor[1] == 1)
 
 
 def command_line(pair):
-    clear(pair)
-    pair.type(ENTER + "~C")
+    escape(pair, "C")
     pair.same("~C", command_prompt, tidy.name)
     pair.type("helx\x7fp" + ENTER)
-    pair.same("~C help", "Execute local command", tidy.name)
-    clear_local(pair)
+    pair.same("~C help", "Cancel dynamic forward", tidy.name)
     # Each client runs in a folder of its own, where it makes this socket.
     for name, typed, said in (
         ("~C -L", "-L ./socket:127.0.0.1:9", "Forwarding port."),
         ("~C -KL", "-KL ./socket", "Canceled forwarding."),
         ("~C -KL of nothing", "-KL 9", "Unknown port forwarding."),
-        ("~C and a blank line", " ", "ssh>"),
+        ("~C and a blank line", " ", ""),
     ):
-        pair.type(ENTER + "~C")
+        escape(pair, "C")
         pair.wait(name, command_prompt)
         pair.type(typed + ENTER)
-        pair.wait(name, lambda look: said in look.text or said == "ssh>")
+        pair.wait(name, lambda look: said in look.text and not command_prompt(look))
+        pair.same(name, said, tidy.name)
         pair.type(ENTER)
-        pair.same(name, at_prompt, tidy.name)
-        clear(pair)
+        pair.same(f"{name}, and a prompt again", at_prompt, tidy.name)
     late_output(pair)
 
 
@@ -218,7 +218,9 @@ def late_output(pair):
     folder = pair.place.path("home/late")
     pair.type("clear; (until [ -e late/go ]; do sleep 0.1; done; echo late output; mktemp late/done.XXXXXX >/dev/null &)" + ENTER)
     pair.wait("the late output's start", lambda look: at_prompt(look) and look.cursor[1] == 0)
-    pair.type(ENTER + "~C")
+    pair.type(ENTER)
+    pair.wait("another prompt", lambda look: at_prompt(look) and look.cursor[1] == 1)
+    pair.type("~C")
     pair.wait("~C", command_prompt)
     pair.place.write("home/late/go", "")
     until(pair, "the late output", lambda: len([name for name in os.listdir(folder) if name.startswith("done")]) == 2)
@@ -226,7 +228,7 @@ def late_output(pair):
     pair.same("~C holds back what comes meanwhile", "> help", tidy.name)
     pair.type(CTRL_U + ENTER)
     pair.same("what came meanwhile, behind ~C", "late output", tidy.name)
-    clear_local(pair)
+    pair.type(ENTER)
 
 
 def until(pair, name, condition):
@@ -262,8 +264,7 @@ def seconds(pair, took):
 
 def leave(pair, before):
     """`~.` at the prompt."""
-    clear(pair)
-    pair.type(ENTER + "~.")
+    escape(pair, ".")
     ended(pair, "~.", 255, before)
 
 

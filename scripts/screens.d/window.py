@@ -114,6 +114,11 @@ class Window:
         lines, _, text = rest.partition("\x01\n")
         return Look(state, (int(column), int(row)), tuple(lines.rstrip("\n").split("\n")), text)
 
+    def terminal_size(self):
+        said = subprocess.run(["stty", "size", "-F", self.terminal], capture_output=True, text=True, check=True).stdout
+        rows, columns = said.split()
+        return int(columns), int(rows)
+
     def modes(self):
         """Those of its terminal, on this side, without its size."""
         said = subprocess.run(["stty", "-a", "-F", self.terminal], capture_output=True, text=True, check=True).stdout

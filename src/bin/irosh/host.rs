@@ -1,6 +1,11 @@
 //! `irosh host`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::Context;
 use irosh::{
@@ -68,11 +73,32 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// This program, as the SSH server of one session.
+/// The SSH server of one session: `irosh-sshd`, which is small, where it was installed with this program;
+/// otherwise this program itself.
 fn builtin_server(paths: &Paths) -> anyhow::Result<Vec<OsString>> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let system = (*paths == Paths::of_system()).then(|| OsString::from("--system"));
+    let small = program.with_file_name("irosh-sshd");
+    if is_of_this_version(&small) {
+        return Ok([small.into_os_string()].into_iter().chain(system).collect());
+    }
     Ok([program.into_os_string()].into_iter().chain(system).chain([OsString::from("sshd")]).collect())
+}
+
+/// Whether this is our own server, and not one that an update has left behind.
+fn is_of_this_version(program: &Path) -> bool {
+    let expected = concat!("irosh-sshd ", env!("CARGO_PKG_VERSION"));
+    match Command::new(program).arg("--version").stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if said != expected {
+                let program = program.display();
+                tracing::warn!("{program} is not used: it says `{said}`, and this is {expected}");
+            }
+            said == expected
+        }
+        Err(_) => false,
+    }
 }
 
 fn tell(json: bool, event: &Event) {

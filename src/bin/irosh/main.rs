@@ -5,9 +5,11 @@ mod escapes;
 mod forward_spec;
 mod host;
 mod hosts;
+mod passwd;
 mod peers;
 mod progress;
 mod remote;
+mod sftp_server;
 mod ssh_config;
 #[cfg(test)]
 mod ssh_server;
@@ -156,8 +158,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
-        Command::SftpServer { arguments } => sshd::sftp_server(arguments)?,
-        Command::Passwd => sshd::passwd(&paths)?,
+        Command::SftpServer { arguments } => sftp_server::run(arguments)?,
+        Command::Passwd => passwd::run(&paths)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,13 +168,10 @@ fn paths(system: bool) -> Result<Paths, NoHome> {
     if system { Ok(Paths::of_system()) } else { Paths::of_user() }
 }
 
-/// Prints a result. A reader that has gone is no error (`irosh peers | head`), a full disk is.
+/// Prints a result.
 fn print(text: &str) {
-    use std::io::{ErrorKind, Write};
-    if let Err(error) = writeln!(std::io::stdout(), "{}", text.trim_end())
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        irosh::log::complain("irosh", &format!("cannot write to stdout: {error}"));
+    if let Err(error) = irosh::stdio::print(text) {
+        irosh::log::complain("irosh", &error);
         std::process::exit(1);
     }
 }

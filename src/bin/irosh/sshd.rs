@@ -1,8 +1,7 @@
-//! `irosh sshd`, `irosh sftp-server` and `irosh passwd`: the built-in SSH server.
+//! `irosh sshd`, and the program `irosh-sshd`, which is nothing else: the built-in SSH server.
 
 use std::{
     fs::OpenOptions,
-    io::{IsTerminal, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +14,7 @@ use irosh::{
     server::{
         Origin, PasswordFile, ServeOptions,
         config::{Connection, SshdConfig},
-        serve, set_password, sftp,
+        serve,
     },
 };
 
@@ -72,7 +71,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
             let mut text: String =
                 ignored.map(|(name, value)| format!("{} {value}\n", name.to_ascii_lowercase())).collect();
             text.push_str(&irosh::server::print_config(&config.connection(&connection)));
-            super::print(&text);
+            irosh::stdio::print(&text)?;
         }
         return Ok(());
     }
@@ -95,7 +94,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
 
 /// Shuts /proc/self/mem, through which a user of sftp could otherwise read the host key and change this
 /// program, as OpenSSH's sftp-server does. What is executed from here is open again.
-fn keep_memory_closed() {
+pub(super) fn keep_memory_closed() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
         tracing::warn!("this process can be traced: {error}");
@@ -151,31 +150,4 @@ fn include(pattern: &str) -> std::io::Result<Vec<(String, String)>> {
         Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     };
     paths.into_iter().map(read).collect()
-}
-
-pub(super) fn sftp_server(arguments: Vec<String>) -> anyhow::Result<()> {
-    keep_memory_closed();
-    let mut options = sftp::Options::parse(arguments)?;
-    // As OpenSSH's, which takes the directory it starts in for the home.
-    options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));
-    Ok(sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?)
-}
-
-pub(super) fn passwd(paths: &Paths) -> anyhow::Result<()> {
-    let ask = |prompt: &str| -> anyhow::Result<String> {
-        if !std::io::stdin().is_terminal() {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            return Ok(line.trim_end_matches('\n').to_owned());
-        }
-        write!(std::io::stderr(), "{prompt}: ")?;
-        let line = irosh::stdio::read_hidden_line();
-        writeln!(std::io::stderr())?;
-        Ok(line?)
-    };
-    let password = ask("new password")?;
-    if std::io::stdin().is_terminal() && ask("again")? != password {
-        anyhow::bail!("the two are not the same\nnothing was changed");
-    }
-    Ok(set_password(&paths.password(), &password)?)
 }

@@ -1,0 +1,15 @@
+//! `irosh sftp-server`: SFTP on stdin and stdout.
+
+use std::path::PathBuf;
+
+use irosh::server::sftp;
+
+use super::sshd::keep_memory_closed;
+
+pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
+    keep_memory_closed();
+    let mut options = sftp::Options::parse(arguments)?;
+    // As OpenSSH's, which takes the directory it starts in for the home.
+    options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));
+    Ok(sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?)
+}

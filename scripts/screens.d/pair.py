@@ -1,12 +1,15 @@
 """Two windows in which the same is typed, and what is the same in both."""
 
 import difflib
+import itertools
 import time
 
 from window import Tmux, Window
 
 # Between two looks, in seconds: tmux tells of no change by itself.
 LOOK = 0.05
+# Lines of a difference that are printed.
+LONGEST = 150
 
 
 class Failed(Exception):
@@ -26,7 +29,8 @@ class Tally:
     def different_step(self, name, pair_of_lines, names):
         self.different += 1
         print(f"{name}: different", flush=True)
-        for line in difflib.unified_diff(*pair_of_lines, *names, lineterm="", n=1):
+        difference = difflib.unified_diff(*pair_of_lines, *names, lineterm="", n=1)
+        for line in itertools.islice(difference, LONGEST):
             print(f"    {line}", flush=True)
 
 
@@ -56,9 +60,7 @@ class Pair:
         """Gives both another size, and waits until their terminals have it: tmux takes its time."""
         for window in self.windows:
             window.resize(*size)
-        start = time.monotonic()
-        while any(window.terminal_size() != size for window in self.windows):
-            self.pause(start, f"another size, {size}", "the terminals have another", False)
+        self.until(f"the size {size}", lambda: all(window.terminal_size() == size for window in self.windows))
 
     def wait(self, name, shows):
         """Waits until both show it, each as it may; how long each took, in seconds."""
@@ -70,6 +72,12 @@ class Pair:
                     took[window] = time.monotonic() - start
             self.pause(start, name, f"{described(shows)} is not shown", len(took) == len(self.windows))
         return [took[window] for window in self.windows]
+
+    def until(self, name, condition):
+        """Waits for something that is not on the screens."""
+        start = time.monotonic()
+        while not condition():
+            self.pause(start, name, "it did not come", False)
 
     def same(self, name, shows, tidy=None, history=False, detail=""):
         """Waits until both show something, look alike and stay so.

@@ -132,8 +132,9 @@ class Place:
         subprocess.run(add, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
     def host_log(self):
+        """The end of what it said on stderr."""
         with open(self.path("host.log"), encoding="utf-8", errors="replace") as log:
-            return log.read()
+            return "".join(log.readlines()[-20:])
 
     def close(self):
         if self.host is not None:

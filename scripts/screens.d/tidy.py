@@ -22,11 +22,6 @@ def connections(_, look):
     return without_lines(look, r"  (#|-[LRD])")
 
 
-def closed(_, look):
-    """What ssh says last."""
-    return replaced(look, "Connection to box closed.", "")
-
-
 def replaced(look, old, new):
     """Has another text in each line; a cursor behind it moves along."""
     column, row = look.cursor

@@ -125,13 +125,26 @@ pub enum TransferError {
         /// The link.
         path: Arc<[u8]>,
     },
+    /// Something that is neither a file nor a link has the name that a file is to get.
+    #[error("{}: is no {side} file, but a device, a socket or the like\nit is not replaced", Shown(path))]
+    Special {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// Another run goes on with the part of this one.
+    #[error("{}: another run copies it, and has gone on with what was there", Shown(path))]
+    TakenOver {
+        /// The destination.
+        path: Arc<[u8]>,
+    },
     /// Any other error of this machine.
     #[error("{}: {error}", Shown(path))]
     Local {
         /// Which file.
         path: Arc<[u8]>,
         /// What the system says.
-        #[source]
         error: Arc<io::Error>,
     },
     /// Any other error of the server or the connection.

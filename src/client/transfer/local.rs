@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps},
+    fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid},
     io::Errno,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct LocalState {
     /// Seconds.
     pub(super) changed: i64,
     pub(super) mode: u32,
+    /// User and group.
+    pub(super) owner: (u32, u32),
 }
 
 /// What a name is.
@@ -112,26 +114,24 @@ impl LocalFolder {
         }
     }
 
+    /// Whether a link leads to a device, a socket or the like.
+    pub(super) fn leads_to_special(&self, name: &[u8]) -> bool {
+        let end = rustix::fs::statat(&self.fd, name, AtFlags::empty());
+        end.is_ok_and(|stat| LocalState::new(&stat).kind == LocalKind::Other)
+    }
+
     /// Opens a file to read it, if it is a regular one.
     pub(super) fn read(&self, name: &[u8]) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
     }
 
-    /// Makes a new part, and throws away what had its name. Gives the mode that a file of `mode` has, less
-    /// the umask.
+    /// Makes a new part. Gives the mode that a file of `mode` has, less the umask.
     pub(super) fn create_part(self: &Arc<Self>, name: &[u8], mode: u32) -> io::Result<(LocalPart, u32)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // It is made with the mode it gets in the end, which tells the umask, and is then made private
         // before anything is in it.
-        let open = || rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode as _));
-        let fd = match open() {
-            Err(Errno::EXIST) => {
-                rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?;
-                open()?
-            }
-            other => other?,
-        };
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode as _))?;
         let part = LocalPart {
             file: Arc::new(fd.into()),
             folder: Arc::clone(self),
@@ -145,8 +145,10 @@ impl LocalFolder {
         Ok((part, granted))
     }
 
-    /// Opens the part that an earlier run left, and tells how long it is.
-    pub(super) fn reopen_part(self: &Arc<Self>, name: &[u8]) -> io::Result<(LocalPart, u64)> {
+    /// Opens a part that an earlier run left, under a new name: of two runs, one gets it. Tells how long it
+    /// is.
+    pub(super) fn take_over(self: &Arc<Self>, left: &[u8], name: &[u8]) -> io::Result<(LocalPart, u64)> {
+        rustix::fs::renameat(&self.fd, left, &self.fd, name)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
         let stat = rustix::fs::fstat(&file)?;
@@ -155,7 +157,7 @@ impl LocalFolder {
             return Err(io::Error::other("is no part of ours"));
         }
         let part =
-            LocalPart { file: Arc::new(file), folder: Arc::clone(self), name: name.to_vec(), remove: false };
+            LocalPart { file: Arc::new(file), folder: Arc::clone(self), name: name.to_vec(), remove: true };
         Ok((part, u64::try_from(stat.st_size).unwrap_or_default()))
     }
 
@@ -224,7 +226,13 @@ impl LocalState {
         };
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         #[allow(clippy::unnecessary_cast, reason = "it is shorter on other systems")]
-        Self { kind, size, changed: stat.st_mtime as i64, mode: mode_of(stat) }
+        Self {
+            kind,
+            size,
+            changed: stat.st_mtime as i64,
+            mode: mode_of(stat),
+            owner: (stat.st_uid, stat.st_gid),
+        }
     }
 }
 
@@ -243,18 +251,35 @@ impl LocalPart {
         self.remove = remove;
     }
 
-    /// Sets mode and times, and gives it its name.
-    pub(super) fn finish(mut self, name: &[u8], mode: u32, times: Option<(u32, u32)>) -> io::Result<()> {
+    /// Sets owner, mode and times, and gives it its name. `granted` is the mode of a new file.
+    pub(super) fn finish(mut self, name: &[u8], granted: u32, last: Last) -> io::Result<()> {
+        // The file that is replaced stays its owner's. Whoever may not give files away owns it.
+        if let Some((uid, gid)) = last.owner {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            let _ = rustix::fs::fchown(&self.file, Some(uid), Some(gid));
+        }
+        let mode = last.mode.unwrap_or(granted);
         if mode != PRIVATE {
             rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode as _))?;
         }
-        if let Some(times) = times {
+        if let Some(times) = last.times {
             rustix::fs::futimens(&self.file, &timestamps(times))?;
         }
         rustix::fs::renameat(&self.folder.fd, self.name.as_slice(), &self.folder.fd, name)?;
         self.remove = false;
         Ok(())
     }
+}
+
+/// What a file gets before its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Last {
+    /// The mode; none is that of a new file.
+    pub(super) mode: Option<u32>,
+    /// Access and modification, in seconds.
+    pub(super) times: Option<(u32, u32)>,
+    /// User and group of the file that is replaced.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 impl Drop for LocalPart {

@@ -1,5 +1,14 @@
 //! Names of parts, and names that are no names.
 
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
 use sha2::{Digest, Sha256};
 
 /// How names of parts end.
@@ -11,6 +20,9 @@ const LONGEST: usize = 255;
 /// Hex digits that tell the name apart, and those that tell the source's state apart.
 const DIGITS: usize = 16;
 
+/// Hex digits that tell a part apart from all others.
+const UNIQUE: usize = 16;
+
 /// What makes two files of one name the same source: bytes, seconds and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
@@ -19,11 +31,19 @@ pub(super) struct Version {
     pub(super) nanoseconds: i64,
 }
 
-/// The name of the part of a file: `.NAME.HASH.irosh-part`. Long names are cut, the hash is of the whole.
-pub(super) fn part_name(name: &[u8], version: Version) -> Vec<u8> {
-    let Version { size, changed, nanoseconds } = version;
-    let state = [size.to_be_bytes(), changed.to_be_bytes(), nanoseconds.to_be_bytes()].concat();
-    [&part_prefix(name)[..], digits(&state).as_bytes(), SUFFIX].concat()
+/// A name for a new part of a file: `.NAME.HASH.irosh-part`. Long names are cut, the hash is of the whole.
+///
+/// No two are the same, so that two runs which copy one file at once do not get into each other's part.
+pub(super) fn new_part_name(name: &[u8], version: Version) -> Vec<u8> {
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
+    let unique = format!("{:0UNIQUE$x}", NEXT.fetch_add(1, Ordering::Relaxed));
+    [&version_prefix(name, version)[..], unique.as_bytes(), SUFFIX].concat()
+}
+
+/// Whether a name is that of a part of this version of a file.
+pub(super) fn is_part_of_version(candidate: &[u8], name: &[u8], version: Version) -> bool {
+    is_part_of(candidate, name) && candidate.starts_with(&version_prefix(name, version))
 }
 
 /// Whether a name is that of a part of this file, in whatever version.
@@ -31,7 +51,7 @@ pub(super) fn is_part_of(candidate: &[u8], name: &[u8]) -> bool {
     let prefix = part_prefix(name);
     is_part(candidate)
         && candidate.starts_with(&prefix)
-        && candidate.len() == prefix.len() + DIGITS / 2 + SUFFIX.len()
+        && candidate.len() == prefix.len() + DIGITS / 2 + UNIQUE + SUFFIX.len()
 }
 
 /// Whether a name looks like that of a part.
@@ -72,9 +92,16 @@ pub(super) fn without_slashes(path: &[u8]) -> &[u8] {
     &path[..end.min(path.len())]
 }
 
+/// What the names of all parts of one version begin with.
+fn version_prefix(name: &[u8], version: Version) -> Vec<u8> {
+    let Version { size, changed, nanoseconds } = version;
+    let state = [size.to_be_bytes(), changed.to_be_bytes(), nanoseconds.to_be_bytes()].concat();
+    [&part_prefix(name)[..], digits(&state).as_bytes()].concat()
+}
+
 /// `.NAME.` and the digits of the name.
 fn part_prefix(name: &[u8]) -> Vec<u8> {
-    let room = LONGEST - 2 - DIGITS - SUFFIX.len();
+    let room = LONGEST - 2 - DIGITS - UNIQUE - SUFFIX.len();
     let cut = match std::str::from_utf8(name) {
         // Some file systems take only whole characters.
         Ok(text) => text.floor_char_boundary(room),
@@ -98,9 +125,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_is_known_by_its_name(name in prop::collection::vec(any::<u8>(), 1..=255), size: u64) {
-            let part = part_name(&name, Version { size, ..VERSION });
+            let version = Version { size, ..VERSION };
+            let part = new_part_name(&name, version);
             prop_assert!(part.len() <= LONGEST);
-            prop_assert!(is_part_of(&part, &name));
+            prop_assert!(is_part_of(&part, &name) && is_part_of_version(&part, &name, version));
             let other = [&name[..name.len().min(254)], b"x"].concat();
             prop_assert!(name == other || !is_part_of(&part, &other));
         }
@@ -109,7 +137,8 @@ mod tests {
     #[test]
     fn another_version_has_another_part() {
         let other = Version { nanoseconds: 8, ..VERSION };
-        assert_ne!(part_name(b"a", VERSION), part_name(b"a", other));
+        assert!(!is_part_of_version(&new_part_name(b"a", VERSION), b"a", other));
+        assert_ne!(new_part_name(b"a", VERSION), new_part_name(b"a", VERSION));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::sftp::{Attributes, Handle, OpenFlags, Sftp, SftpError, StatusCode},
+    super::sftp::{Attributes, Handle, OpenFlags, Sftp, SftpError},
     umask::Umask,
 };
 
@@ -27,7 +27,7 @@ pub(super) enum Mode {
 }
 
 impl RemotePart {
-    /// Makes a new part, and throws away what had its name. Gives the mode to set in the end, too.
+    /// Makes a new part. Gives the mode to set in the end, too.
     pub(super) async fn create(
         sftp: &Sftp,
         path: Arc<[u8]>,
@@ -44,16 +44,7 @@ impl RemotePart {
         // A link that was planted under this name is not followed: what is opened is new.
         let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         let attributes = Attributes::mode(initial);
-        let file = match sftp.open(&path, flags, &attributes).await {
-            Err(error) if error.code() == Some(StatusCode::Failure) => {
-                // Mostly it is left from an earlier run.
-                if sftp.remove(&path).await.is_err() {
-                    return Err(error);
-                }
-                sftp.open(&path, flags, &attributes).await?
-            }
-            other => other?,
-        };
+        let file = sftp.open(&path, flags, &attributes).await?;
         let part = Self { sftp: sftp.clone(), path, remove: true };
         if let Some(last) = last {
             return Ok((part, file, last));
@@ -71,11 +62,23 @@ impl RemotePart {
         Ok((part, file, granted & initial))
     }
 
-    /// Opens a part that an earlier run left.
-    pub(super) async fn reopen(sftp: &Sftp, path: Arc<[u8]>) -> Result<(Self, Handle), SftpError> {
+    /// Opens a part that an earlier run left, under a new name: of two runs, one gets it.
+    pub(super) async fn take_over(
+        sftp: &Sftp,
+        left: &[u8],
+        path: Arc<[u8]>,
+    ) -> Result<(Self, Handle), SftpError> {
+        sftp.rename(left, &path).await?;
         let flags = OpenFlags::READ | OpenFlags::WRITE;
         let file = sftp.open(&path, flags, &Attributes::default()).await?;
         Ok((Self { sftp: sftp.clone(), path, remove: true }, file))
+    }
+
+    /// Cuts it to what is known to be there. By its name: where another run has taken it over, it is left
+    /// alone.
+    pub(super) async fn cut(&self, size: u64) -> Result<(), SftpError> {
+        let size = Attributes { size: Some(size), ..Attributes::default() };
+        self.sftp.setstat(&self.path, &size).await
     }
 
     /// Whether it is removed when this is dropped.

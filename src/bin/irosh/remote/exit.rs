@@ -100,6 +100,7 @@ fn of_transfer(error: &TransferError) -> Failure {
         TransferError::PermissionDenied { .. } => Failure::Permission,
         TransferError::IsDirectory { .. }
         | TransferError::NotDirectory { .. }
+        | TransferError::Special { .. }
         | TransferError::NeedsRecursive { .. } => Failure::Kind,
         TransferError::DiskFull { .. } => Failure::DiskFull,
         TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,

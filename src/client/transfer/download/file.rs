@@ -8,8 +8,9 @@ use super::{
         checksum,
         context::SharedPath,
         error::{Side, TransferError},
-        local::{LocalFolder, LocalKind, LocalPart, LocalState, write_at},
-        names::{Version, is_part_of, join, part_name},
+        local::{Last, LocalFolder, LocalKind, LocalPart, LocalState, write_at},
+        names::{Version, is_part_of, is_part_of_version, join, new_part_name},
+        resume::resume_at,
     },
     Download, Held as HeldFolder,
 };
@@ -48,6 +49,15 @@ impl FileJob {
         TransferError::local_bytes(&self.target(), error)
     }
 
+    /// What went wrong between the making of a part and its new name.
+    fn finish_error(&self, error: io::Error) -> TransferError {
+        // The folder is held open: what is not there is the part.
+        if error.kind() == io::ErrorKind::NotFound {
+            return TransferError::TakenOver { path: self.target().into() };
+        }
+        self.local_error(error)
+    }
+
     pub(super) fn changed(&self) -> TransferError {
         TransferError::SourceChanged { side: Side::Remote, path: Arc::clone(&self.remote) }
     }
@@ -62,8 +72,14 @@ impl Download {
 
     async fn copy_or_skip(&self, job: &FileJob) -> Result<(), TransferError> {
         let there = job.folder.folder.known(&job.name).map_err(|error| job.local_error(error))?;
-        if there.is_some_and(|there| there.kind == LocalKind::Folder) {
-            return Err(TransferError::IsDirectory { side: Side::Local, path: job.target().into() });
+        let (side, path) = (Side::Local, || job.target().into());
+        match there.map(|there| there.kind) {
+            Some(LocalKind::Folder) => return Err(TransferError::IsDirectory { side, path: path() }),
+            Some(LocalKind::Other) => return Err(TransferError::Special { side, path: path() }),
+            Some(LocalKind::Link) if job.folder.folder.leads_to_special(&job.name) => {
+                return Err(TransferError::Special { side, path: path() });
+            }
+            Some(LocalKind::File | LocalKind::Link) | None => {}
         }
         if self.is_there(job, there).await? {
             self.context.progress.skipped(&job.remote, job.size());
@@ -124,7 +140,7 @@ impl Download {
         let verify = self.context.options.checksum;
         let part = self.context.disk.run(move || {
             remove_all(&folder, stale);
-            let (part, granted) = folder.create_part(&part_name(&name, version), source)?;
+            let (part, granted) = folder.create_part(&new_part_name(&name, version), source)?;
             let mut offset = 0;
             for held in content {
                 write_at(&part.file, offset, &held)?;
@@ -133,10 +149,10 @@ impl Download {
             if verify {
                 return Ok(Some((part, granted)));
             }
-            part.finish(&name, finish.mode.unwrap_or(granted), finish.times)?;
+            part.finish(&name, granted, finish.last)?;
             Ok(None)
         });
-        let part = part.await.map_err(|error| job.local_error(error))?;
+        let part = part.await.map_err(|error| job.finish_error(error))?;
         self.context.progress.moved(&job.remote, size);
         self.context.report(|report| report.bytes += size);
         if let Some((part, granted)) = part {
@@ -196,42 +212,53 @@ impl Download {
             }
         }
         let name = job.name.clone();
-        let mode = finish.mode.unwrap_or(granted);
-        let finished = self.context.disk.run(move || part.finish(&name, mode, finish.times)).await;
-        finished.map_err(|error| job.local_error(error))?;
+        let finished = self.context.disk.run(move || part.finish(&name, granted, finish.last)).await;
+        finished.map_err(|error| job.finish_error(error))?;
         self.context.report(|report| report.files += 1);
         Ok(())
     }
 
-    /// Mode and times of the finished file.
+    /// How the file is finished.
     pub(super) fn finish(&self, source: &Attributes, there: Option<LocalState>) -> Finish {
         let options = &self.context.options;
         let wanted = source.permissions.unwrap_or(0o666) & 0o777;
-        let replaced = there.filter(|there| there.kind == LocalKind::File).map(|there| there.mode & 0o777);
-        let mode = if options.preserve { Some(wanted) } else { replaced };
+        let replaced = there.filter(|there| there.kind == LocalKind::File);
+        let mode = if options.preserve { Some(wanted) } else { replaced.map(|there| there.mode & 0o777) };
         let times = source.times.filter(|_| options.preserve || options.resume);
-        Finish { source: wanted, mode, times }
+        Finish { source: wanted, last: Last { mode, times, owner: replaced.map(|there| there.owner) } }
     }
 
-    /// The parts of other versions of the source.
+    /// The part to go on with, if there is one: the one that holds most.
+    pub(super) fn part_to_resume<'a>(&self, job: &'a FileJob, version: Version) -> Option<&'a [u8]> {
+        if !self.context.options.resume {
+            return None;
+        }
+        let folder = &job.folder.folder;
+        let parts = folder.parts.iter().filter(|part| is_part_of_version(part, &job.name, version));
+        let resumable = parts.filter_map(|part| {
+            let arrived = folder.known(part).ok()??.size;
+            Some((&part[..], resume_at(arrived, version.size)?))
+        });
+        resumable.max_by_key(|(_, offset)| *offset).map(|(part, _)| part)
+    }
+
+    /// The parts of the file that are of no use.
     pub(super) fn stale(&self, job: &FileJob, version: Version) -> Vec<Vec<u8>> {
         if !self.context.options.resume {
             return Vec::new();
         }
-        let part = part_name(&job.name, version);
+        let kept = self.part_to_resume(job, version);
         let parts = job.folder.folder.parts.iter();
-        parts.filter(|stale| **stale != part && is_part_of(stale, &job.name)).cloned().collect()
+        parts.filter(|part| Some(&part[..]) != kept && is_part_of(part, &job.name)).cloned().collect()
     }
 }
 
-/// Mode and times of the finished file.
+/// How a file is finished.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finish {
     /// The mode of the source.
     pub(super) source: u32,
-    /// The mode to set; none is that of a new file.
-    mode: Option<u32>,
-    times: Option<(u32, u32)>,
+    last: Last,
 }
 
 pub(super) fn version_of(attributes: &Attributes) -> Version {

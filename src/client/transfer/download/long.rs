@@ -7,7 +7,7 @@ use super::{
         super::sftp::Handle,
         error::TransferError,
         local::{LocalPart, LocalState, write_at},
-        names::{Version, part_name},
+        names::{Version, new_part_name},
         resume::{COMPARED, resume_at},
         stream::{Next, ReadAhead},
     },
@@ -53,9 +53,15 @@ impl Download {
         version: Version,
         mode: u32,
     ) -> Result<(LocalPart, u32, u64), TransferError> {
-        let (folder, name) = (Arc::clone(&job.folder.folder), part_name(&job.name, version));
-        if self.context.options.resume
-            && let Some((part, offset)) = self.reopen_part(job, file, &name, version.size).await?
+        let (folder, name) = (Arc::clone(&job.folder.folder), new_part_name(&job.name, version));
+        let stale = self.stale(job, version);
+        if !stale.is_empty() {
+            let folder = Arc::clone(&folder);
+            let removed = self.context.disk.run(move || Ok(remove_all(&folder, stale))).await;
+            removed.map_err(|error| job.local_error(error))?;
+        }
+        if let Some(left) = self.part_to_resume(job, version)
+            && let Some((part, offset)) = self.take_over(job, file, (left, &name), version.size).await?
         {
             self.context.progress.skipped(&job.remote, offset);
             self.context.report(|report| report.bytes_resumed += offset);
@@ -65,27 +71,24 @@ impl Download {
             };
             return Ok((part, known, offset));
         }
-        let stale = self.stale(job, version);
-        let made = self.context.disk.run(move || {
-            remove_all(&folder, stale);
-            folder.create_part(&name, mode)
-        });
-        let (part, granted) = made.await.map_err(|error| job.local_error(error))?;
+        let made = self.context.disk.run(move || folder.create_part(&name, mode)).await;
+        let (part, granted) = made.map_err(|error| job.local_error(error))?;
         self.context.umask.learn(mode, granted);
         Ok((part, granted, 0))
     }
 
     /// Opens a part that an earlier run left, unless it does not hold what it should.
-    async fn reopen_part(
+    async fn take_over(
         &self,
         job: &FileJob,
         file: &Handle,
-        name: &[u8],
+        (left, name): (&[u8], &[u8]),
         size: u64,
     ) -> Result<Option<(LocalPart, u64)>, TransferError> {
-        let (folder, name) = (Arc::clone(&job.folder.folder), name.to_vec());
+        let folder = Arc::clone(&job.folder.folder);
+        let (left, name) = (left.to_vec(), name.to_vec());
         let opened = self.context.disk.run(move || {
-            let (part, arrived) = folder.reopen_part(&name)?;
+            let (part, arrived) = folder.take_over(&left, &name)?;
             let Some(offset) = resume_at(arrived, size) else {
                 return Ok(None);
             };
@@ -94,19 +97,25 @@ impl Download {
             std::os::unix::fs::FileExt::read_exact_at(part.file.as_ref(), &mut ours, from)?;
             Ok(Some((part, offset, from, ours)))
         });
-        // What cannot be opened is thrown away, and begun anew.
-        let Ok(Some((part, offset, from, ours))) = opened.await else { return Ok(None) };
+        // What cannot be used is thrown away, and begun anew.
+        let Ok(Some((mut part, offset, from, ours))) = opened.await else { return Ok(None) };
         match self.context.sftp.read(file, from, ours.len()).await {
-            Ok(Some(theirs)) if ours.starts_with(&theirs) => Ok(Some((part, offset))),
+            Ok(Some(theirs)) if ours.starts_with(&theirs) => {
+                part.remove_on_drop(false);
+                Ok(Some((part, offset)))
+            }
             Ok(_) => Ok(None),
-            Err(error) => Err(TransferError::remote(&job.remote, error)),
+            Err(error) => {
+                part.remove_on_drop(false);
+                Err(TransferError::remote(&job.remote, error))
+            }
         }
     }
 
     /// The mode of a new file, when the first that is written was begun by an earlier run: an empty one
     /// tells.
     async fn learn_mode(&self, job: &FileJob, mode: u32) -> Result<u32, TransferError> {
-        let name = part_name(&[&job.name[..], b".mode"].concat(), version_of(&job.attributes));
+        let name = new_part_name(&[&job.name[..], b".mode"].concat(), version_of(&job.attributes));
         let folder = Arc::clone(&job.folder.folder);
         let granted = self.context.disk.run(move || Ok(folder.create_part(&name, mode)?.1)).await;
         let granted = granted.map_err(|error| job.local_error(error))?;

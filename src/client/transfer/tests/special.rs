@@ -36,6 +36,42 @@ async fn a_fifo_is_skipped_and_never_opened() {
 }
 
 #[tokio::test]
+async fn a_device_or_a_socket_is_never_replaced() {
+    for place in Place::each().await {
+        let file = place.write("file", "x");
+        fifo(&place, "fifo");
+        symlink("fifo", place.at("to-fifo")).expect("a link");
+        for target in ["fifo", "to-fifo"] {
+            let failure = place.copy(&file, &place.at(target), &recursive()).await.expect_err("refused");
+            assert!(matches!(failure.errors[..], [TransferError::Special { .. }]), "{failure}");
+        }
+        assert!(place.at("to-fifo").is_symlink());
+        assert_eq!(names(place.dir.path()), ["fifo", "file", "to-fifo"]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_stays_its_owners() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may give files away");
+        return;
+    }
+    for place in Place::each().await {
+        let (short, long) = (place.write("short", "x"), place.write("long", vec![1; 1 << 20]));
+        for source in [short, long] {
+            let target = place.write("new", "old");
+            chown(&target, Some(12_345), Some(23_456)).expect("an owner");
+            place.copy(&source, &target, &recursive()).await.expect("copied");
+            let metadata = fs::metadata(&target).expect("a file");
+            assert_eq!((metadata.uid(), metadata.gid()), (12_345, 23_456));
+            assert_eq!(metadata.len(), fs::metadata(&source).expect("a file").len());
+            fs::remove_file(&target).expect("removed");
+        }
+    }
+}
+
+#[tokio::test]
 async fn links_are_followed_kept_or_skipped() {
     for place in Place::each().await {
         place.write("tree/file", "x");

@@ -1,11 +1,18 @@
 //! Trees of all shapes.
 
-use std::{fs, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use tokio::sync::watch;
 
 use super::{
-    super::{TransferOptions, TransferProgress},
+    super::{
+        TransferOptions, TransferProgress,
+        names::{Version, is_part_of_version, new_part_name},
+    },
     Place, Server, WAYS, folder, names, noise, recursive, same, servers, soon,
 };
 
@@ -102,13 +109,26 @@ async fn more_than_four_gigabytes() {
     }
 }
 
-/// The name of the part of a file.
-pub(super) fn part_of(place: &Place, source: &str, target: &str) -> PathBuf {
+/// The version of a source, as the names of its parts tell it.
+fn version_of(place: &Place, source: &str) -> Version {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(place.at(source)).expect("a source");
     let nanoseconds = if place.way == super::Way::Up { metadata.mtime_nsec() } else { 0 };
-    let version =
-        super::super::names::Version { size: metadata.len(), changed: metadata.mtime(), nanoseconds };
-    let name = super::super::names::part_name(target.as_bytes(), version);
+    Version { size: metadata.len(), changed: metadata.mtime(), nanoseconds }
+}
+
+/// A name for a part of a file.
+pub(super) fn part_of(place: &Place, source: &str, target: &str) -> PathBuf {
+    let name = new_part_name(target.as_bytes(), version_of(place, source));
     PathBuf::from(String::from_utf8(name).expect("text"))
+}
+
+/// The part of a file that there is in a folder.
+pub(super) fn left_part(place: &Place, source: &str, folder: &Path, target: &str) -> Option<PathBuf> {
+    let version = version_of(place, source);
+    let mut names = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    names.find(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        is_part_of_version(name, target.as_bytes(), version)
+    })
 }

@@ -10,8 +10,9 @@ use super::{
         super::sftp::{Attributes, FileKind, Handle},
         checksum,
         error::{Side, TransferError},
-        names::{is_part_of, join, part_name},
+        names::{Version, is_part_of, is_part_of_version, join, new_part_name},
         part::{Mode, RemotePart},
+        resume::resume_at,
     },
     Upload,
     folder::RemoteFolder,
@@ -78,10 +79,20 @@ impl Upload {
                 Err(error) => return Err(TransferError::remote(target, error)),
             },
         };
-        if attributes.is_some_and(|attributes| attributes.is_directory()) {
-            return Err(TransferError::IsDirectory { side: Side::Remote, path: target.into() });
+        let (side, path) = (Side::Remote, || target.into());
+        match attributes.map(|attributes| attributes.kind()) {
+            Some(FileKind::Directory) => Err(TransferError::IsDirectory { side, path: path() }),
+            Some(FileKind::Special) => Err(TransferError::Special { side, path: path() }),
+            Some(FileKind::Link) if self.leads_to_special(target).await => {
+                Err(TransferError::Special { side, path: path() })
+            }
+            _ => Ok(Taken { attributes }),
         }
-        Ok(Taken { attributes })
+    }
+
+    async fn leads_to_special(&self, target: &[u8]) -> bool {
+        let end = self.context.sftp.stat(target).await;
+        end.is_ok_and(|attributes| attributes.kind() == FileKind::Special)
     }
 
     /// Whether the file is there already, as far as the options let that be found out.
@@ -110,13 +121,23 @@ impl Upload {
         Ok(there.times.is_some_and(|(_, time)| Some(time) == changed))
     }
 
-    /// Asks for parts of other versions of the source to be removed.
+    /// The part to go on with and from where, if there is one: the one that holds most.
+    pub(super) fn part_to_resume<'a>(&self, job: &'a FileJob, version: Version) -> Option<(&'a [u8], u64)> {
+        let known = job.folder.known.as_ref().filter(|_| self.context.options.resume)?;
+        let parts = job.folder.parts.iter().filter(|part| is_part_of_version(part, &job.name, version));
+        let resumable =
+            parts.filter_map(|part| Some((&part[..], resumable(known.get(part)?, version.size)?)));
+        resumable.max_by_key(|(_, offset)| *offset)
+    }
+
+    /// Asks for parts of the file that are of no use to be removed.
     fn remove_stale(&self, job: &FileJob) {
         if !self.context.options.resume || job.folder.parts.is_empty() {
             return;
         }
-        let part = part_name(&job.name, job.source.version);
-        for stale in job.folder.parts.iter().filter(|stale| **stale != part && is_part_of(stale, &job.name)) {
+        let kept = self.part_to_resume(job, job.source.version).map(|(part, _)| part);
+        let parts = job.folder.parts.iter().filter(|part| is_part_of(part, &job.name));
+        for stale in parts.filter(|part| Some(&part[..]) != kept) {
             drop(self.context.sftp.begin_remove(&join(&job.folder.path, stale)));
         }
     }
@@ -139,7 +160,7 @@ impl Upload {
             _ => Some(sftp.begin_write(&file, 0, content, permit)),
         };
         // All of it is on its way at once, but not the new name: what is not whole must not take it.
-        let (set, close) = self.complete(source, file, mode);
+        let (set, close) = self.complete(source, file, mode, taken);
         if let Some(write) = write
             && let Err(error) = write.done().await
         {
@@ -158,7 +179,7 @@ impl Upload {
         target: &[u8],
         taken: &Taken,
     ) -> Result<(RemotePart, Handle, u32), TransferError> {
-        let name = part_name(&job.name, source.version);
+        let name = new_part_name(&job.name, source.version);
         let path = join(&job.folder.path, &name).into();
         let mode = self.mode(source, taken);
         match RemotePart::create(&self.context.sftp, path, mode, &self.context.umask).await {
@@ -176,4 +197,12 @@ impl Upload {
             None => Mode::New(source.mode),
         }
     }
+}
+
+/// From where a part can be gone on with, if it can.
+fn resumable(part: &Attributes, size: u64) -> Option<u64> {
+    let arrived = part.size?;
+    // One that others can write to is not ours.
+    let ours = part.kind() == FileKind::File && part.permissions.is_some_and(|mode| mode & 0o022 == 0);
+    resume_at(arrived, size).filter(|_| ours)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::sftp::{Handle, Pending},
+        super::sftp::{Attributes, FileKind, Handle, Pending},
         checksum,
         error::{Side, TransferError},
         part::RemotePart,
@@ -13,8 +13,20 @@ use super::{
 };
 
 impl Upload {
-    /// Asks for mode and times to be set and for the file to be closed.
-    pub(super) fn complete(&self, source: &Source, file: Handle, mode: u32) -> (Pending, Pending) {
+    /// Asks for owner, mode and times to be set and for the file to be closed.
+    pub(super) fn complete(
+        &self,
+        source: &Source,
+        file: Handle,
+        mode: u32,
+        taken: &Taken,
+    ) -> (Pending, Pending) {
+        // The file that is replaced stays its owner's. Whoever may not give files away owns it.
+        let replaced = taken.attributes.filter(|there| there.kind() == FileKind::File);
+        if let Some(owner) = replaced.and_then(|there| there.owner) {
+            let owner = Attributes { owner: Some(owner), ..Attributes::default() };
+            drop(self.context.sftp.begin_fsetstat(&file, &owner));
+        }
         let times = self.context.options.preserve || self.context.options.resume;
         let set = self.context.sftp.begin_fsetstat(&file, &source.attributes(Some(mode), times));
         (set, file.begin_close())
@@ -68,6 +80,9 @@ impl Upload {
             }
         }
         if let Err(error) = part.rename(target, taken.attributes.is_some()).await {
+            if error.is_no_such_file() {
+                return Err(TransferError::TakenOver { path: target.into() });
+            }
             let folder = self.context.sftp.lstat(target).await.is_ok_and(|there| there.is_directory());
             return Err(match folder {
                 true => TransferError::IsDirectory { side: Side::Remote, path: target.into() },

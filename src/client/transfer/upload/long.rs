@@ -4,15 +4,14 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use super::{
     super::{
-        super::sftp::{Attributes, FileKind, Handle, Pending},
+        super::sftp::{Handle, Pending},
         error::TransferError,
-        names::{join, part_name},
+        names::{join, new_part_name},
         part::{Mode, RemotePart},
-        resume::{COMPARED, resume_at},
+        resume::COMPARED,
     },
     Upload,
     file::{FileJob, Taken},
-    folder::RemoteFolder,
     local::{Source, read_at, version_of},
 };
 
@@ -45,14 +44,13 @@ impl Upload {
                 part.remove_on_drop(true);
             } else if self.context.options.resume && !error.is_fatal() {
                 // Writes behind the one that failed may have been done: only what is without a gap stays.
-                let size = Attributes { size: Some(sent.offset), ..Attributes::default() };
-                if self.context.sftp.fsetstat(&file, &size).await.is_err() {
+                if part.cut(sent.offset).await.is_err() {
                     part.remove_on_drop(true);
                 }
             }
             return Err(error);
         }
-        let (set, close) = self.complete(&source, file, mode);
+        let (set, close) = self.complete(&source, file, mode, taken);
         self.completed(set, close, target).await?;
         self.settle(&source, part, target, taken).await
     }
@@ -66,11 +64,8 @@ impl Upload {
         target: &[u8],
         taken: &Taken,
     ) -> Result<(RemotePart, Handle, u32, u64), TransferError> {
-        let name = part_name(&job.name, source.version);
-        let there = job.folder.known.as_ref().and_then(|known| known.get(&name));
-        if let Some(there) = there.filter(|_| self.context.options.resume)
-            && let Some(offset) = resumable(there, source.version.size)
-            && let Some((part, file)) = self.reopen_part(&job.folder, &name, local, offset).await?
+        if let Some((left, offset)) = self.part_to_resume(job, source.version)
+            && let Some((part, file)) = self.take_over(job, left, local, offset).await?
         {
             self.context.progress.skipped(&source.shown, offset);
             self.context.report(|report| report.bytes_resumed += offset);
@@ -88,16 +83,16 @@ impl Upload {
     }
 
     /// Opens a part that an earlier run left, unless it does not hold what it should.
-    async fn reopen_part(
+    async fn take_over(
         &self,
-        folder: &RemoteFolder,
-        name: &[u8],
+        job: &FileJob,
+        left: &[u8],
         local: &Arc<File>,
         offset: u64,
     ) -> Result<Option<(RemotePart, Handle)>, TransferError> {
-        let sftp = &self.context.sftp;
-        let path = join(&folder.path, name);
-        let (mut part, file) = match RemotePart::reopen(sftp, path.as_slice().into()).await {
+        let (sftp, folder) = (&self.context.sftp, &job.folder.path);
+        let path = join(folder, &new_part_name(&job.name, job.source.version)).into();
+        let (mut part, file) = match RemotePart::take_over(sftp, &join(folder, left), path).await {
             Ok(opened) => opened,
             Err(error) if error.is_fatal() => return Err(TransferError::Remote(error)),
             Err(_) => return Ok(None),
@@ -117,6 +112,7 @@ impl Upload {
             (_, Err(error)) if error.is_fatal() => return Err(TransferError::Remote(error)),
             _ => false,
         };
+        part.remove_on_drop(!same);
         Ok(same.then_some((part, file)))
     }
 
@@ -129,7 +125,7 @@ impl Upload {
         mode: u32,
         target: &[u8],
     ) -> Result<u32, TransferError> {
-        let name = part_name(&[&job.name[..], b".mode"].concat(), source.version);
+        let name = new_part_name(&[&job.name[..], b".mode"].concat(), source.version);
         let path = join(&job.folder.path, &name).into();
         let (sftp, umask) = (&self.context.sftp, &self.context.umask);
         match RemotePart::create(sftp, path, Mode::New(mode), umask).await {
@@ -193,12 +189,4 @@ impl Upload {
         self.context.report(|report| report.bytes += length);
         Ok(())
     }
-}
-
-/// From where a part can be gone on with, if it can.
-fn resumable(part: &Attributes, size: u64) -> Option<u64> {
-    let arrived = part.size?;
-    // One that others can write to is not ours.
-    let ours = part.kind() == FileKind::File && part.permissions.is_some_and(|mode| mode & 0o022 == 0);
-    resume_at(arrived, size).filter(|_| ours)
 }

@@ -1,7 +1,11 @@
 """Floods, and the ways in which a session ends."""
 
+import time
+
+import tidy
 from programs import VIM, in_vim
-from prompt import CTRL_C, ENTER, SIZE, at_local_prompt, at_prompt, back_here, both, clear, connect, escape, flooded, modes_restored, seconds
+from prompt import CTRL_C, CTRL_Z, ENTER, SIZE, at_local_prompt, at_prompt, back_here, both, clear, connect, escape
+from prompt import flooded, modes_restored, seconds
 
 
 def flood(pair):
@@ -56,6 +60,21 @@ def other_ends(pair, before):
     pair.type("status=$?; clear; echo status $status" + ENTER)
     pair.same("~. in a flood", both("status 255", at_local_prompt), detail=seconds(pair, took))
     modes_restored(pair, "modes here after ~. in a flood", before)
+
+
+def long_stop(pair, stop):
+    """A client that is stopped for longer than a silent connection is kept has its session still."""
+    connect(pair, "connected a fifth time")
+    escape(pair, CTRL_Z)
+    pair.same("client stopped for long", both("Stopped", at_local_prompt), tidy.name)
+    # It is the time itself that is tried here, and not what comes within it.
+    time.sleep(stop)
+    pair.type("clear; fg" + ENTER)
+    pair.wait("fg", lambda look: look.text.startswith("connect"))
+    pair.type(ENTER)
+    pair.wait("fg", lambda look: at_prompt(look) or at_local_prompt(look))
+    pair.type("echo alive $((6*7))" + ENTER)
+    pair.same(f"client continued after {stop} s", "alive 42")
 
 
 def ended(pair, name, status, before):

@@ -6,7 +6,7 @@ import programs
 from prompt import connect
 
 
-def run(pair):
+def run(pair, stop):
     before = [window.modes() for window in pair.windows]
     connect(pair, "the first prompt")
     programs.terminal_there(pair)
@@ -19,3 +19,5 @@ def run(pair):
     endings.flood(pair)
     endings.leave(pair, before)
     endings.other_ends(pair, before)
+    if stop > 0:
+        endings.long_stop(pair, stop)

@@ -1,6 +1,13 @@
 //! Files over a connection: SFTP in a session of its own, and digests computed at the server.
 
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{
     connection::{Connection, OpenError},
@@ -8,10 +15,13 @@ use crate::client::{
     sftp::{Completion, Sftp, SftpError, complete},
     state::Exit,
     transfer::{
-        RemoteSha256, Sha256Digest, Sha256Future, TransferFailure, TransferOptions, TransferReport, download,
-        upload,
+        RemoteSha256, Sha256Digest, Sha256Future, TransferError, TransferFailure, TransferOptions,
+        TransferReport, download, upload,
     },
 };
+
+/// How long a file server may take to say its first word: what a login script does comes before it.
+const FIRST_WORD: Duration = Duration::from_secs(60);
 
 /// Files could not be moved.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +32,13 @@ pub enum FilesError {
     /// The server has no SFTP.
     #[error("the server does not serve files: {0}\nit needs `Subsystem sftp` in its sshd_config")]
     Subsystem(SessionError),
-    /// SFTP did not begin.
+    /// The file server did not begin, and said why on stderr, as far as it did.
+    #[error("the file server did not start{}", said(.1))]
+    NotStarted(SftpError, String),
+    /// The file server said nothing for this long.
+    #[error("the file server has said nothing within {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// SFTP went wrong.
     #[error(transparent)]
     Sftp(#[from] SftpError),
     /// A transfer was not done in full.
@@ -37,10 +53,30 @@ impl Connection {
     ///
     /// [`FilesError`], but no [`FilesError::Transfer`].
     pub async fn sftp(&self) -> Result<Sftp, FilesError> {
-        let session = self.open_session().await?;
-        session.subsystem("sftp").await.map_err(FilesError::Subsystem)?;
-        let (reader, writer) = tokio::io::split(session.into_stream());
-        Ok(Sftp::start(reader, writer).await?)
+        let start = async {
+            let session = self.open_session().await?;
+            session.subsystem("sftp").await.map_err(FilesError::Subsystem)?;
+            let stream = session.into_stream();
+            let last_words = stream.last_words();
+            let (reader, writer) = tokio::io::split(stream);
+            Sftp::start(reader, writer).await.map_err(|error| match error {
+                SftpError::Gone { .. } if self.disconnected().is_none() => {
+                    FilesError::NotStarted(error, last_words.text())
+                }
+                error => FilesError::Sftp(error),
+            })
+        };
+        timeout(FIRST_WORD, start).await.unwrap_or(Err(FilesError::Silent(FIRST_WORD)))
+    }
+
+    async fn sftp_unless(&self, cancel: &CancellationToken) -> Result<Sftp, FilesError> {
+        tokio::select! {
+            sftp = self.sftp() => sftp,
+            () = cancel.cancelled() => {
+                let errors = vec![TransferError::Cancelled];
+                Err(TransferFailure { errors, errors_total: 1, report: TransferReport::default() }.into())
+            }
+        }
     }
 
     /// Copies files and folders to the server, by the rules of [`crate::client::transfer`].
@@ -54,7 +90,7 @@ impl Connection {
         destination: &[u8],
         options: TransferOptions,
     ) -> Result<TransferReport, FilesError> {
-        Ok(upload(&self.sftp().await?, sources, destination, options).await?)
+        Ok(upload(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
     }
 
     /// Copies files and folders from the server, by the rules of [`crate::client::transfer`].
@@ -68,7 +104,7 @@ impl Connection {
         destination: &Path,
         options: TransferOptions,
     ) -> Result<TransferReport, FilesError> {
-        Ok(download(&self.sftp().await?, sources, destination, options).await?)
+        Ok(download(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
     }
 
     /// The paths of the server that begin like this, as a shell would complete them.
@@ -129,6 +165,12 @@ pub fn remote_sha256(connection: Connection) -> Arc<dyn RemoteSha256> {
 
 struct ByCommand(Connection);
 
+/// Bytes that a login shell may print before the command.
+const MOST_GREETING: usize = 64 << 10;
+
+/// The line before the digests.
+const MARK: &[u8] = b"irosh:sha256\n";
+
 /// Bytes of a command line. The kernel takes 128 KiB in one argument, which all of it becomes.
 const LONGEST: usize = 64 << 10;
 
@@ -156,20 +198,18 @@ impl ByCommand {
     async fn ask(&self, paths: &[Vec<u8>]) -> Vec<Option<Sha256Digest>> {
         let unknown = vec![None; paths.len()];
         let Ok(session) = self.0.open_session().await else { return unknown };
-        match session.capture_exec(command(paths), 128 * paths.len()).await {
+        match session.capture_exec(command(paths), MOST_GREETING + 128 * paths.len()).await {
             Ok(output) if output.exit == Exit::Status(0) => {
-                let mut digests: Vec<_> = output.stdout.split(|byte| *byte == b'\n').map(digest).collect();
-                digests.resize(paths.len(), None);
-                digests
+                digests(&output.stdout, paths.len()).unwrap_or(unknown)
             }
             _ => unknown,
         }
     }
 }
 
-/// A line of output for each path, whatever the login shell is.
+/// The mark, and then a line of output for each path, whatever the login shell is and says.
 fn command(paths: &[Vec<u8>]) -> Vec<u8> {
-    let script = "for f do sha256sum <\"$f\" 2>/dev/null || echo none; done";
+    let script = "echo irosh:sha256; for f do sha256sum <\"$f\" 2>/dev/null || echo none; done";
     let mut command = format!("exec sh -c '{script}' sh").into_bytes();
     for path in paths {
         command.push(b' ');
@@ -188,6 +228,18 @@ fn quoted(path: &[u8]) -> Vec<u8> {
     }
     quoted.push(b'\'');
     quoted
+}
+
+/// Reads what the command printed; none unless there is a line for each path.
+fn digests(output: &[u8], paths: usize) -> Option<Vec<Option<Sha256Digest>>> {
+    let begin = output.windows(MARK.len()).rposition(|window| window == MARK)? + MARK.len();
+    let lines = output[begin..].strip_suffix(b"\n")?.split(|byte| *byte == b'\n');
+    let digests: Vec<_> = lines.map(digest).collect();
+    (digests.len() == paths).then_some(digests)
+}
+
+fn said(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 fn digest(line: &[u8]) -> Option<Sha256Digest> {
@@ -215,10 +267,12 @@ mod tests {
         });
         let text = String::from_utf8(command(&paths)).expect("text");
         let output = std::process::Command::new("sh").args(["-c", &text]).output().expect("sh");
-        let digests: Vec<_> = output.stdout.split(|byte| *byte == b'\n').take(6).map(digest).collect();
+        let greeted = [b"Welcome!\n", &output.stdout[..]].concat();
+        let digests = digests(&greeted, 6).expect("a line for each");
         for (name, digest) in names.iter().zip(&digests).take(5) {
             assert_eq!(*digest, Some(sha2::Sha256::digest(name).into()), "{name}");
         }
         assert_eq!(digests[5], None);
+        assert_eq!(super::digests(&output.stdout, 7), None);
     }
 }

@@ -3,14 +3,14 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox};
+use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox, sftp::Shown};
 
 /// The most that one write takes, in bytes.
 const LARGEST_WRITE: usize = 256 << 10;
@@ -23,6 +23,31 @@ pub struct ChannelStream {
     outbox: Arc<Outbox>,
     left: Bytes,
     ended: bool,
+    last_words: LastWords,
+}
+
+/// The end of what came on stderr.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastWords(Arc<Mutex<Vec<u8>>>);
+
+/// Bytes of stderr that are kept.
+const LAST_WORDS: usize = 1024;
+
+impl LastWords {
+    /// For people, in one line.
+    pub(crate) fn text(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&kept);
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Shown(lines.join("; ").as_bytes()).to_string()
+    }
+
+    fn add(&self, data: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(data);
+        let surplus = kept.len().saturating_sub(LAST_WORDS);
+        kept.drain(..surplus);
+    }
 }
 
 impl ChannelStream {
@@ -32,7 +57,11 @@ impl ChannelStream {
     }
 
     pub(crate) fn with_outbox(channel: Arc<RawChannel>, outbox: Arc<Outbox>) -> Self {
-        Self { channel, outbox, left: Bytes::new(), ended: false }
+        Self { channel, outbox, left: Bytes::new(), ended: false, last_words: LastWords::default() }
+    }
+
+    pub(crate) fn last_words(&self) -> LastWords {
+        self.last_words.clone()
     }
 
     fn broken(&self) -> io::Error {
@@ -52,7 +81,8 @@ impl AsyncRead for ChannelStream {
         while self.left.is_empty() && !self.ended {
             match ready!(self.channel.poll_next(cx)) {
                 Some(Item::Data(data, false)) => self.left = data,
-                Some(Item::Data(..) | Item::Exit(_)) => {}
+                Some(Item::Data(data, true)) => self.last_words.add(&data),
+                Some(Item::Exit(_)) => {}
                 Some(Item::Eof) => self.ended = true,
                 None => {
                     self.ended = true;

@@ -13,6 +13,9 @@ use super::{
 /// Entries after which a folder is taken to have no end.
 const MOST: usize = 4_000_000;
 
+/// Bytes of all names, after which it is, too.
+const MOST_BYTES: usize = 256 << 20;
+
 /// Requests for entries that are under way at once. All but the last few of them are answered with
 /// entries, OpenSSH has 100 in each.
 const AHEAD: usize = 4;
@@ -60,7 +63,7 @@ impl Sftp {
         mut wanted: impl FnMut(&[Entry]) -> bool,
     ) -> Result<Vec<Entry>, SftpError> {
         let folder = self.opendir(path).await?;
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         // A small folder costs two requests and one round trip; a large one is read ahead.
         let mut ahead = 2;
         loop {
@@ -69,8 +72,9 @@ impl Sftp {
             for pending in batch {
                 let Some(mut some) = end_is_nothing(pending.names().await)? else { return Ok(entries) };
                 some.retain(|entry| entry.name != b"." && entry.name != b"..");
+                bytes += some.iter().map(|entry| entry.name.len()).sum::<usize>();
                 entries.append(&mut some);
-                if entries.len() > MOST {
+                if entries.len() > MOST || bytes > MOST_BYTES {
                     return Err(Nonsense::EndlessFolder(MOST).into());
                 }
                 if !wanted(&entries) {

@@ -66,7 +66,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<FilesError>()? {
             FilesError::Transfer(failure) => failure.errors.first().map(of_transfer),
             FilesError::Sftp(error) => Some(of_sftp(error)),
-            FilesError::Open(_) | FilesError::Subsystem(_) => None,
+            FilesError::Silent(_) => Some(Failure::Lost),
+            FilesError::Open(_) | FilesError::Subsystem(_) | FilesError::NotStarted(..) => None,
         }
     });
     failure.unwrap_or(Failure::Other) as u8

@@ -57,8 +57,11 @@ impl Download {
         let stale = self.stale(job, version);
         if !stale.is_empty() {
             let folder = Arc::clone(&folder);
-            let removed = self.context.disk.run(move || Ok(remove_all(&folder, stale))).await;
-            removed.map_err(|error| job.local_error(error))?;
+            let removing = self.context.disk.run(move || {
+                remove_all(&folder, stale);
+                Ok(())
+            });
+            removing.await.map_err(|error| job.local_error(error))?;
         }
         if let Some(left) = self.part_to_resume(job, version)
             && let Some((part, offset)) = self.take_over(job, file, (left, &name), version.size).await?

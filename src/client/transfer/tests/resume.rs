@@ -1,6 +1,6 @@
 //! Transfers that are stopped and gone on with.
 
-use std::{collections::hash_map::RandomState, fs, hash::BuildHasher, path::Path};
+use std::{collections::hash_map::RandomState, fs, hash::BuildHasher, path::Path, slice::from_ref};
 
 use tokio::sync::watch;
 
@@ -193,7 +193,7 @@ async fn two_runs_of_one_copy_do_not_get_into_each_others_part() {
             let file = place.write("file", noise(SIZE as usize, 9));
             let second = Server::start(&server).await;
             let other = async {
-                way.copy(&second.sftp, &[file.clone()], &place.at("new"), &recursive())
+                way.copy(&second.sftp, from_ref(&file), &place.at("new"), &recursive())
                     .await
                     .expect("copied");
                 assert!(same(&file, &place.at("new")));
@@ -216,7 +216,7 @@ async fn a_run_whose_part_was_taken_over_says_so_and_does_no_harm() {
             let file = place.write("file", noise(SIZE as usize, 9));
             let second = Server::start(&server).await;
             let other = async {
-                let copied = way.copy(&second.sftp, &[file.clone()], &place.at("new"), &resume()).await;
+                let copied = way.copy(&second.sftp, from_ref(&file), &place.at("new"), &resume()).await;
                 assert!(copied.expect("copied").bytes_resumed > 0);
                 assert!(same(&file, &place.at("new")));
             };

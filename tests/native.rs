@@ -144,36 +144,6 @@ fn get_understands_patterns_and_put_fills_a_folder() {
 }
 
 #[test]
-fn a_copy_that_is_killed_goes_on_where_it_was() {
-    over(&SERVERS, |line| {
-        let file = line.folder.path().join("file");
-        let bytes = Random::bytes(3, 300 << 20);
-        fs::write(&file, &bytes).expect("a file");
-        let there = subfolder(line.folder.path(), "there");
-        let arrived = || {
-            let parts = fs::read_dir(&there).expect("a folder").flatten();
-            parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum::<u64>()
-        };
-        let mut put = line.client.native("put");
-        put.args(["--resume", "--json", "box"]).arg(&file).arg(&there);
-        let mut running = Running::start(put.stdout(Stdio::null()).stderr(Stdio::null()));
-        poll("some of it", DEADLINE, || (arrived() > 20 << 20).then_some(()));
-        running.signal(Signal::SIGKILL);
-        running.wait(DEADLINE);
-        assert!(!there.join("file").exists(), "a part has no file's name");
-        poll("the end of the session", DEADLINE, || line.server.processes().is_empty().then_some(()));
-        let before = arrived();
-        let mut put = line.client.native("put");
-        let output = run(put.args(["--resume", "--json", "box"]).arg(&file).arg(&there));
-        assert!(output.status.success(), "{}", output.stderr.said());
-        assert!(fs::read(there.join("file")).expect("a file") == bytes);
-        let said: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
-        let resumed = said["bytes_resumed"].as_u64().expect("a number");
-        assert!(resumed > 0 && resumed + (1 << 20) >= before, "{resumed} of {before}: {said}");
-    });
-}
-
-#[test]
 fn forwards_of_every_kind_until_interrupted() {
     over(&SERVERS, |line| {
         let folder = line.folder.path();

@@ -32,9 +32,9 @@ pub enum FilesError {
     /// The server has no SFTP.
     #[error("the server does not serve files: {0}\nit needs `Subsystem sftp` in its sshd_config")]
     Subsystem(SessionError),
-    /// The file server did not begin, and said why on stderr, as far as it did.
-    #[error("the file server did not start{}", said(.1))]
-    NotStarted(SftpError, String),
+    /// The file server ended before it began, and how, if the server tells.
+    #[error("the file server did not start{}", with(.1))]
+    NotStarted(SftpError, Option<Exit>),
     /// The file server said nothing for this long.
     #[error("the file server has said nothing within {} seconds", .0.as_secs())]
     Silent(Duration),
@@ -57,14 +57,14 @@ impl Connection {
             let session = self.open_session().await?;
             session.subsystem("sftp").await.map_err(FilesError::Subsystem)?;
             let stream = session.into_stream();
-            let last_words = stream.last_words();
+            let ending = stream.ending();
             let (reader, writer) = tokio::io::split(stream);
-            Sftp::start(reader, writer).await.map_err(|error| match error {
-                SftpError::Gone { .. } if self.disconnected().is_none() => {
-                    FilesError::NotStarted(error, last_words.text())
+            match Sftp::start(reader, writer).await {
+                Err(error @ SftpError::Gone { .. }) if self.disconnected().is_none() => {
+                    Err(FilesError::NotStarted(error, ending.within(LAST_WORD).await))
                 }
-                error => FilesError::Sftp(error),
-            })
+                other => Ok(other?),
+            }
         };
         timeout(FIRST_WORD, start).await.unwrap_or(Err(FilesError::Silent(FIRST_WORD)))
     }
@@ -165,6 +165,9 @@ pub fn remote_sha256(connection: Connection) -> Arc<dyn RemoteSha256> {
 
 struct ByCommand(Connection);
 
+/// How long the server may take to tell how its file server ended.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// Bytes that a login shell may print before the command.
 const MOST_GREETING: usize = 64 << 10;
 
@@ -238,8 +241,13 @@ fn digests(output: &[u8], paths: usize) -> Option<Vec<Option<Sha256Digest>>> {
     (digests.len() == paths).then_some(digests)
 }
 
-fn said(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": {words}") }
+fn with(exit: &Option<Exit>) -> String {
+    match exit {
+        Some(exit) => {
+            format!(": {exit}\nlook at `Subsystem sftp` in the server's sshd_config, and into its log")
+        }
+        None => "\nlook into the server's log".to_owned(),
+    }
 }
 
 fn digest(line: &[u8]) -> Option<Sha256Digest> {

@@ -49,7 +49,7 @@ struct State {
     /// Data is here by its length alone.
     order: VecDeque<Entry>,
     eof: bool,
-    exit: bool,
+    exit: Option<Exit>,
     closed: bool,
     replies: VecDeque<oneshot::Sender<bool>>,
     reader: Option<Waker>,
@@ -126,13 +126,18 @@ impl Inbox {
     /// The process has ended; only the first news of it counts.
     pub(crate) fn exit(&self, exit: Exit) {
         let mut state = self.state();
-        if !state.exit {
-            state.exit = true;
+        if state.exit.is_none() {
+            state.exit = Some(exit.clone());
             // Whoever is told finds the state changed.
             self.session.send_replace(SessionState::Exited(exit.clone()));
             state.order.push_back(Entry::Exit(exit));
             state.wake();
         }
+    }
+
+    /// How the process has ended, if it has.
+    pub(crate) fn exited(&self) -> Option<Exit> {
+        self.state().exit.clone()
     }
 
     /// The server will use nothing more that it is sent.

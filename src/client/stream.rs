@@ -3,14 +3,18 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
-use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox, sftp::Shown};
+use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox, state::Exit};
 
 /// The most that one write takes, in bytes.
 const LARGEST_WRITE: usize = 256 << 10;
@@ -23,30 +27,17 @@ pub struct ChannelStream {
     outbox: Arc<Outbox>,
     left: Bytes,
     ended: bool,
-    last_words: LastWords,
 }
 
-/// The end of what came on stderr.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LastWords(Arc<Mutex<Vec<u8>>>);
+/// How the program behind a stream ends, for when the stream is gone.
+pub(crate) struct Ending(Arc<RawChannel>);
 
-/// Bytes of stderr that are kept.
-const LAST_WORDS: usize = 1024;
-
-impl LastWords {
-    /// For people, in one line.
-    pub(crate) fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&kept);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        Shown(lines.join("; ").as_bytes()).to_string()
-    }
-
-    fn add(&self, data: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(data);
-        let surplus = kept.len().saturating_sub(LAST_WORDS);
-        kept.drain(..surplus);
+impl Ending {
+    /// Waits for it, for so long; none if the server does not tell.
+    pub(crate) async fn within(self, limit: Duration) -> Option<Exit> {
+        // The status comes before the end of the channel.
+        let _ = timeout(limit, self.0.inbox.closed().cancelled()).await;
+        self.0.inbox.exited()
     }
 }
 
@@ -57,11 +48,11 @@ impl ChannelStream {
     }
 
     pub(crate) fn with_outbox(channel: Arc<RawChannel>, outbox: Arc<Outbox>) -> Self {
-        Self { channel, outbox, left: Bytes::new(), ended: false, last_words: LastWords::default() }
+        Self { channel, outbox, left: Bytes::new(), ended: false }
     }
 
-    pub(crate) fn last_words(&self) -> LastWords {
-        self.last_words.clone()
+    pub(crate) fn ending(&self) -> Ending {
+        Ending(Arc::clone(&self.channel))
     }
 
     fn broken(&self) -> io::Error {
@@ -81,8 +72,7 @@ impl AsyncRead for ChannelStream {
         while self.left.is_empty() && !self.ended {
             match ready!(self.channel.poll_next(cx)) {
                 Some(Item::Data(data, false)) => self.left = data,
-                Some(Item::Data(data, true)) => self.last_words.add(&data),
-                Some(Item::Exit(_)) => {}
+                Some(Item::Data(..) | Item::Exit(_)) => {}
                 Some(Item::Eof) => self.ended = true,
                 None => {
                     self.ended = true;

@@ -1,0 +1,225 @@
+//! `irosh put` and `irosh get` on bad days: killed on the way, a full disk, a host that goes, and file
+//! servers that refuse, fail or say nothing. Against OpenSSH's server behind a host and the built-in one.
+
+mod harness;
+
+use std::{
+    collections::hash_map::RandomState,
+    fs,
+    hash::BuildHasher,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use harness::{DEADLINE, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed};
+use nix::sys::signal::Signal;
+
+/// OpenSSH's server and ours.
+const SERVERS: [Route; 2] = [Route::Tcp, Route::Builtin];
+
+/// Which way files go, and so whose disk is written to.
+const WAYS: [&str; 2] = ["put", "get"];
+
+const MIB: u64 = 1 << 20;
+
+/// A copy of `from` into a folder; both are on this machine, so the way does not matter for the paths.
+fn copy(line: &Line, way: &str, options: &[&str], from: &Path, to: &Path) -> Command {
+    let mut command = line.client.native(way);
+    command.args(options).arg("box").arg(from).arg(to).stdin(Stdio::null());
+    command
+}
+
+/// What is in a folder, with sizes.
+fn entries(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len()))).collect()
+}
+
+fn arrived(folder: &Path) -> u64 {
+    entries(folder).iter().map(|(_, size)| size).sum()
+}
+
+/// Starts a copy and waits until so many bytes have arrived.
+fn on_its_way(mut command: Command, folder: &Path, bytes: u64) -> Running {
+    let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+    poll("some bytes", DEADLINE, || (arrived(folder) > bytes).then_some(()));
+    running
+}
+
+/// The status and the message of a command that has to fail.
+fn failure(command: &mut Command) -> (Option<i32>, String) {
+    let output = run(command);
+    (output.status.code(), output.stderr.said())
+}
+
+/// `IROSH_TEST_KILLS=20` kills as often each way at each server.
+#[test]
+fn a_copy_that_is_killed_anywhere_goes_on_where_it_was() {
+    let size = 200 * MIB;
+    over(&SERVERS, |line| {
+        let file = line.folder.path().join("file");
+        let bytes = Random::bytes(3, size as usize);
+        fs::write(&file, &bytes).expect("a file");
+        for round in 0..number("IROSH_TEST_KILLS", 1) {
+            for way in WAYS {
+                let there = subfolder(line.folder.path(), &format!("{way}{round}"));
+                let place = RandomState::new().hash_one(round) % (size * 3 / 4);
+                let options = ["--resume", "--json"];
+                let mut running = on_its_way(copy(line, way, &options, &file, &there), &there, place);
+                running.signal(Signal::SIGKILL);
+                running.wait(DEADLINE);
+                poll("the end of the session", DEADLINE, || line.server.processes().is_empty().then_some(()));
+                if there.join("file").exists() {
+                    assert!(fs::read(there.join("file")).expect("a file") == bytes, "a part had the name");
+                    fs::remove_dir_all(there).expect("removed");
+                    continue;
+                }
+                let before = arrived(&there);
+                let output = run(&mut copy(line, way, &options, &file, &there));
+                assert!(output.status.success(), "{}", output.stderr.said());
+                assert!(fs::read(there.join("file")).expect("a file") == bytes, "{way} {place}");
+                let said: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
+                let sent = said["bytes"].as_u64().expect("a number");
+                eprintln!("{way}: killed at {before} of {size}, {sent} sent then");
+                assert!(sent <= size - before + MIB.min(before), "{way}: {sent} after {before}: {said}");
+                assert_eq!(entries(&there).len(), 1, "nothing is left behind");
+                fs::remove_dir_all(there).expect("removed");
+            }
+        }
+    });
+}
+
+/// How long a host may be away is the bridge's affair; these wait for it.
+#[test]
+fn a_host_that_goes_in_the_middle_of_a_put_is_told() {
+    // What was at the host can only be gone on with.
+    host_goes("put");
+}
+
+#[test]
+fn a_host_that_goes_in_the_middle_of_a_get_is_told() {
+    assert!(host_goes("get").is_empty(), "what this machine wrote is removed");
+}
+
+/// What is left in the folder.
+fn host_goes(way: &str) -> Vec<(PathBuf, u64)> {
+    let mut line = Line::new(Route::Builtin);
+    let file = line.folder.path().join("file");
+    fs::write(&file, Random::bytes(3, 300 << 20)).expect("a file");
+    let there = subfolder(line.folder.path(), "there");
+    let mut running = on_its_way(copy(&line, way, &[], &file, &there), &there, 10 * MIB);
+    line.host.as_mut().expect("a host").kill();
+    assert_eq!(running.wait(DEADLINE).code(), Some(6));
+    assert!(!there.join("file").exists());
+    entries(&there)
+}
+
+#[test]
+fn an_interrupted_copy_leaves_nothing_behind() {
+    over(&SERVERS, |line| {
+        let file = line.folder.path().join("file");
+        fs::write(&file, Random::bytes(3, 300 << 20)).expect("a file");
+        for way in WAYS {
+            let there = subfolder(line.folder.path(), way);
+            let mut running = on_its_way(copy(line, way, &[], &file, &there), &there, 10 * MIB);
+            running.signal(Signal::SIGINT);
+            assert_eq!(running.wait(DEADLINE).code(), Some(130), "{way}");
+            poll("an empty folder", DEADLINE, || entries(&there).is_empty().then_some(()));
+        }
+    });
+}
+
+/// Says to a test that it runs where it may mount.
+const MOUNTS: &str = "IROSH_TEST_MOUNTS";
+
+#[test]
+fn a_full_destination_is_told_and_left_as_it_was() {
+    if std::env::var_os(MOUNTS).is_none() {
+        if !nix::unistd::Uid::effective().is_root()
+            || !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success())
+        {
+            return harness::skip("mounting is for root");
+        }
+        // Nobody else is to see what is mounted.
+        let mut inside = Command::new("unshare");
+        inside.arg("-m").arg(std::env::current_exe().expect("this test"));
+        inside.args(["--exact", "a_full_destination_is_told_and_left_as_it_was"]).env(MOUNTS, "1");
+        let said = succeed(&mut inside);
+        assert!(said.contains("1 passed"), "{said}");
+        return;
+    }
+    over(&SERVERS, |line| {
+        let file = line.folder.path().join("file");
+        fs::write(&file, Random::bytes(3, 8 << 20)).expect("a file");
+        for way in WAYS {
+            let small = subfolder(line.folder.path(), way);
+            succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(&small));
+            let (code, said) = failure(&mut copy(line, way, &[], &file, &small));
+            let side = if way == "put" { "remote" } else { "local" };
+            assert!(
+                code == Some(11) && said.contains(&format!("the {side} disk is full")),
+                "{code:?} {said}"
+            );
+            poll("an empty folder", DEADLINE, || entries(&small).is_empty().then_some(()));
+            succeed(Command::new("umount").arg(&small));
+        }
+    });
+}
+
+/// A line whose server serves files by this shell script.
+fn with_file_server(route: Route, script: &str) -> Line {
+    let line = Line::new(route);
+    let path = line.folder.path().join("file-server");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    with_subsystem(line, &path.display().to_string())
+}
+
+fn with_subsystem(line: Line, command: &str) -> Line {
+    let config = fs::read_to_string(line.server.config()).expect("sshd_config");
+    let other = config.lines().filter(|line| !line.starts_with("Subsystem")).collect::<Vec<_>>().join("\n");
+    fs::write(line.server.config(), format!("Subsystem sftp {command}\n{other}\n")).expect("sshd_config");
+    line
+}
+
+/// Where the server reads its configuration for each connection.
+const FRESH: [Route; 2] = [Route::Exec, Route::Builtin];
+
+#[test]
+fn a_file_server_that_takes_nothing_is_a_refusal() {
+    for route in FRESH {
+        let line = with_subsystem(Line::new(route), "internal-sftp -R");
+        let file = line.folder.path().join("file");
+        fs::write(&file, "x").expect("a file");
+        let there = subfolder(line.folder.path(), "there");
+        let (code, said) = failure(&mut copy(&line, "put", &[], &file, &there));
+        assert!(code == Some(9) && said.contains("permission denied on the remote side"), "{code:?} {said}");
+        assert!(entries(&there).is_empty());
+    }
+}
+
+#[test]
+fn a_file_server_that_does_not_start_is_told() {
+    for route in FRESH {
+        let line = with_file_server(route, "exit 3");
+        for way in WAYS {
+            let (code, said) =
+                failure(&mut copy(&line, way, &[], Path::new("/etc/hostname"), Path::new("/tmp")));
+            assert!(code == Some(1) && said.contains("did not start: exit status 3"), "{code:?} {said}");
+        }
+    }
+}
+
+#[test]
+fn a_file_server_that_says_nothing_can_be_interrupted() {
+    for route in FRESH {
+        let line = with_file_server(route, "touch ~/begun; exec sleep 1000");
+        let begun = line.server.home().join("begun");
+        let mut get = copy(&line, "get", &[], Path::new("/etc/hostname"), Path::new("/tmp"));
+        let mut running = Running::start(get.stdout(Stdio::null()).stderr(Stdio::null()));
+        poll("the file server", DEADLINE, || begun.exists().then_some(()));
+        running.signal(Signal::SIGINT);
+        assert_eq!(running.wait(DEADLINE).code(), Some(130));
+    }
+}

@@ -293,3 +293,17 @@ fn connections_that_never_log_in_leave_nothing_behind() {
     poll("as many descriptors as before", DEADLINE, || (host.descriptors() <= before).then_some(()));
     assert!(line.client.exec("true").status.success());
 }
+
+#[test]
+fn a_host_serves_with_the_small_program_of_its_version() {
+    let folder = harness::folder();
+    let server = harness::Server::new(folder.path());
+    let host = harness::HostSetup::new(&folder.path().join("host"), "builtin").start();
+    let client = harness::Client::new(folder.path(), "client", &server);
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("users").expect("this one");
+    let peer = format!("login=\"{}\" {}\n", user.name, client.identity);
+    fs::write(host.home().join("authorized_peers"), peer).expect("authorized_peers");
+    client.add_host("box", &host.ticket());
+    let said = run(client.ssh().args(["-l", &user.name, "box", "readlink /proc/$PPID/exe"]));
+    assert!(said.stdout.said().trim().ends_with("/irosh-sshd"), "{said:?}");
+}

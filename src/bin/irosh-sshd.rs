@@ -13,7 +13,7 @@ use irosh::files::Paths;
 
 /// Serve ssh on stdin and stdout, as `sshd -i` does.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "irosh-sshd", version, about)]
 struct Arguments {
     /// Use the files of the system service: /etc/irosh, /var/lib/irosh, /run/irosh
     #[arg(long)]

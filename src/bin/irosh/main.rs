@@ -5,6 +5,7 @@ mod escapes;
 mod forward_spec;
 mod host;
 mod hosts;
+mod man;
 mod passwd;
 mod peers;
 mod progress;
@@ -27,7 +28,7 @@ use irosh::{
 
 /// Plain OpenSSH to a machine that has no address.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(name = "irosh", version, about, arg_required_else_help = true)]
 struct Arguments {
     /// Use the files of the system service: /etc/irosh, /var/lib/irosh, /run/irosh
     #[arg(long, global = true)]
@@ -68,6 +69,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Write the manual pages
+    Man(man::ManArguments),
     /// Set the password with which ssh may log in to the built-in server
     Passwd,
 }
@@ -159,6 +162,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
         Command::SftpServer { arguments } => sftp_server::run(arguments)?,
+        Command::Man(arguments) => man::run(&arguments)?,
         Command::Passwd => passwd::run(&paths)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
 
 fn of_client(error: &ClientError) -> Failure {
     match error {
-        ClientError::Dial(_) | ClientError::Host(_) => Failure::Unreachable,
+        ClientError::Dial(_) | ClientError::Host(_) | ClientError::Deadline { .. } => Failure::Unreachable,
         ClientError::Lost(_) => Failure::Lost,
         ClientError::Ssh(error) => match error {
             ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) | ConnectError::NoHostKey => {
@@ -83,8 +83,8 @@ fn of_client(error: &ClientError) -> Failure {
             ConnectError::Authentication(_)
             | ConnectError::WrongPassword { .. }
             | ConnectError::TooManyAttempts { .. }
-            | ConnectError::PasswordChange(_)
-            | ConnectError::Cancelled => Failure::Login,
+            | ConnectError::PasswordChange(_) => Failure::Login,
+            ConnectError::Cancelled => Failure::Interrupted,
             ConnectError::NotSsh | ConnectError::Handshake(_) | ConnectError::NoCommonAlgorithm { .. } => {
                 Failure::Protocol
             }

@@ -9,7 +9,6 @@ pub(crate) mod session;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use irosh::{
     client::{
         Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
@@ -23,7 +22,7 @@ use irosh::{
     transport::KeyFile,
 };
 
-use super::{NetworkArguments, completion};
+use super::{NetworkArguments, completion, terminal};
 use ask::Ask;
 
 /// How to reach a host and log in there. What is not said is as ssh_config says for it.
@@ -85,6 +84,8 @@ where
 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(command());
+    // Whatever still holds it does not live to give it back.
+    terminal::restore();
     // A thread may be waiting for a terminal or a file for ever.
     runtime.shutdown_background();
     result
@@ -124,18 +125,12 @@ async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -
     let mut options = ClientOptions::new(login)
         .authenticator(standard)
         .forward_agent(agent.and_then(|agent| agent.socket()))
+        .connect_deadline(config.connect_timeout)
         .on_event(tell);
     for (name, value) in config.environment(std::env::vars()) {
         options = options.variable(name, value);
     }
-    let connecting = client.connect_without_session(&target, options);
-    let connected = match config.connect_timeout {
-        Some(limit) => tokio::time::timeout(limit, connecting)
-            .await
-            .with_context(|| format!("no connection within {} s (ConnectTimeout)", limit.as_secs()))?,
-        None => connecting.await,
-    };
-    match connected {
+    match client.connect_without_session(&target, options).await {
         Ok(connection) => Ok(Link { client, connection, config }),
         Err(error) => {
             client.close().await;

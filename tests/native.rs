@@ -303,3 +303,91 @@ fn a_host_that_goes_in_the_middle_is_told() {
     assert_eq!(running.wait(DEADLINE).code(), Some(255));
     drop(stdin);
 }
+
+/// The servers whose configuration is read for each connection.
+const CONFIGURED: [Route; 2] = [Route::Exec, Route::Builtin];
+
+/// A command against a server that takes passwords, none of which is right, with these lines in both
+/// configurations.
+fn without_a_key(line: &Line, command: &str, server: &str, client: &str) -> Command {
+    let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+    fs::write(line.server.config(), format!("{server}\nPasswordAuthentication yes\n{old}")).expect("written");
+    let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+    let config = config.replace(&line.server.user_key().display().to_string(), "/does/not/exist");
+    let path = line.client.home().join("without_a_key");
+    fs::write(&path, format!("{client}\n{config}")).expect("written");
+    let mut irosh = line.client.irosh(&[command, "-F"]);
+    irosh.arg(path).arg("box");
+    irosh
+}
+
+#[test]
+fn a_server_that_hangs_up_at_a_question_gives_the_terminal_back() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        // Typing takes longer than ConnectTimeout here, which does not count it.
+        let client = "BatchMode no\nConnectTimeout 1";
+        let mut exec = without_a_key(line, "exec", "LoginGraceTime 3", client);
+        let script = "before = termios.tcgetattr(terminal); wait('password: ')\n\
+             print(termios.tcgetattr(terminal)[3] & termios.ECHO); wait('irosh: '); wait('\\n')\n\
+             print(before == termios.tcgetattr(terminal), b'did not answer' in seen); end()";
+        assert_eq!(on_a_terminal(exec.arg("true"), script).trim(), "0\nTrue False\ncode 255");
+    });
+}
+
+#[test]
+fn ctrl_c_at_a_question_cancels_and_gives_the_terminal_back() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        let mut get = without_a_key(line, "get", "", "BatchMode no");
+        let script = "before = termios.tcgetattr(terminal); wait('password: '); send('\\x03')\n\
+             wait('the login was cancelled'); print(before == termios.tcgetattr(terminal)); end()";
+        assert_eq!(on_a_terminal(get.args(["a", "b"]), script).trim(), "True\ncode 130");
+    });
+}
+
+#[test]
+fn ctrl_z_at_a_question_stops_with_the_terminal_as_it_was() {
+    if !have(&["python3", "dash"]) {
+        return;
+    }
+    let line = Line::new(Route::Builtin);
+    let exec = without_a_key(&line, "exec", "", "BatchMode no");
+    let words: Vec<_> = exec.get_args().map(|word| word.to_string_lossy()).collect();
+    let typed = format!("{} {} true", harness::IROSH, words.join(" "));
+    // dash, unlike bash, leaves a terminal's modes as a stopped program left them.
+    let mut dash = line.client.command("dash");
+    dash.arg("-i");
+    let script = format!(
+        "send('PS1=rea\"\"dy\\\\>\\n'); wait('ready>'); before = termios.tcgetattr(terminal); send('{typed}\\n')\n\
+         wait('password: '); send('\\x1a'); wait('Stopped'); wait('ready>')\n\
+         print(before == termios.tcgetattr(terminal)); send('fg\\n'); wait('password: ')\n\
+         print(termios.tcgetattr(terminal)[3] & termios.ECHO); send('\\x03'); wait('ready>')\n\
+         print(before == termios.tcgetattr(terminal)); send('exit 3\\n'); end()"
+    );
+    assert_eq!(on_a_terminal(&dash, &script).trim(), "True\n0\nTrue\ncode 3");
+}
+
+#[test]
+fn in_batch_mode_nobody_is_asked_and_no_password_is_blamed() {
+    over(&CONFIGURED, |line| {
+        let mut get = without_a_key(line, "get", "", "");
+        let (code, said) = failure(get.args(["a", "b"]));
+        assert!(code == Some(5) && said.contains("nobody can be asked"), "{code:?} {said}");
+        assert!(!said.contains("not accepted") && !said.contains("tried "), "{said}");
+    });
+}
+
+#[test]
+fn a_host_that_does_not_answer_in_time_is_unreachable_in_words() {
+    let line = Line::new(Route::Builtin);
+    let mut get = without_a_key(&line, "get", "", "ConnectTimeout 2");
+    line.host().daemon.signal(Signal::SIGSTOP);
+    let (code, said) = failure(get.args(["a", "b"]));
+    line.host().daemon.signal(Signal::SIGCONT);
+    assert!(code == Some(3) && said.contains("did not answer within 2 seconds"), "{code:?} {said}");
+}

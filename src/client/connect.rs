@@ -85,12 +85,14 @@ pub enum ConnectError {
     #[error("{}", auth::refusal(.0))]
     Authentication(auth::Refused),
     /// The password, or the answers, were wrong, and nothing else is left to try.
-    #[error("the password of {login} was not accepted")]
+    #[error("{}", auth::wrong_password(.login, .notes))]
     WrongPassword {
         /// Whose.
         login: String,
         /// The methods that the server still allows.
         remaining: Vec<auth::Method>,
+        /// Why keys or files were not tried.
+        notes: Vec<String>,
     },
     /// The server has had enough of wrong proofs.
     #[error(

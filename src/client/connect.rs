@@ -127,7 +127,14 @@ pub enum ConnectError {
     },
     /// The login went well, but the server opens no session.
     #[error("no session: {0}")]
-    Session(#[from] OpenError),
+    Session(OpenError),
+}
+
+/// Not as a source, since the message says it.
+impl From<OpenError> for ConnectError {
+    fn from(error: OpenError) -> Self {
+        Self::Session(error)
+    }
 }
 
 /// Makes an SSH connection over a stream and opens its first session.

@@ -48,10 +48,17 @@ pub enum ClientError {
     },
     /// The connection was lost as soon as it was there.
     #[error("the connection was cut off: {0}")]
-    Lost(#[from] Lost),
+    Lost(Lost),
     /// SSH, with the server behind the host.
     #[error(transparent)]
     Ssh(#[from] ConnectError),
+}
+
+/// Not as a source, since the message says it.
+impl From<Lost> for ClientError {
+    fn from(error: Lost) -> Self {
+        Self::Lost(error)
+    }
 }
 
 impl From<OpenError> for ClientError {

@@ -128,7 +128,7 @@ async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -
         .forward_agent(agent.and_then(|agent| agent.socket()))
         .connect_deadline(config.connect_timeout)
         .on_event(tell);
-    for (name, value) in config.environment(std::env::vars()) {
+    for (name, value) in config.environment(std::env::vars_os()) {
         options = options.variable(name, value);
     }
     match client.connect_without_session(&target, options).await {

@@ -26,7 +26,7 @@ use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::TABLE)]
+#[command(after_long_help = super::exit::OF_COPIES)]
 pub(crate) struct PutArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -39,7 +39,7 @@ pub(crate) struct PutArguments {
 
 /// Copy files and folders from a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::TABLE)]
+#[command(after_long_help = super::exit::OF_COPIES)]
 pub(crate) struct GetArguments {
     #[command(flatten)]
     remote: RemoteArguments,

@@ -18,7 +18,7 @@ use crate::forward_spec::Forward;
 
 /// Forward ports and sockets until it is interrupted.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::TABLE)]
+#[command(after_long_help = super::exit::OF_FORWARD)]
 pub(crate) struct ForwardArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -64,7 +64,7 @@ pub(crate) async fn run(paths: Paths, arguments: ForwardArguments) -> anyhow::Re
         }
         why = link.connection.wait_disconnected() => {
             link.client.close().await;
-            anyhow::bail!("{why}");
+            Err(why.into())
         }
     }
 }

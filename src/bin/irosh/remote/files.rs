@@ -12,6 +12,7 @@ use std::{
 use irosh::{
     client::{
         FilesError, remote_sha256,
+        sftp::Shown,
         transfer::{Links, TransferOptions, TransferProgress, TransferReport},
     },
     files::Paths,
@@ -170,7 +171,7 @@ impl Copy {
         };
         if let Some(report) = report {
             for skipped in &report.skipped {
-                eprintln!("irosh: {}: left out: {:?}", String::from_utf8_lossy(&skipped.path), skipped.why);
+                eprintln!("irosh: {}: left out: {:?}", Shown(&skipped.path), skipped.why);
             }
             if self.options.json {
                 crate::print(

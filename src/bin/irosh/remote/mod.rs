@@ -7,7 +7,10 @@ pub(crate) mod forward;
 mod forwards;
 pub(crate) mod session;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use irosh::{
     client::{
@@ -116,6 +119,7 @@ async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -
 
     let mut keys = config.standard_options(target.name(), home.as_deref());
     if !arguments.identities.is_empty() {
+        arguments.identities.iter().for_each(|file| warn_of_missing(file));
         keys.identity_files.splice(..0, arguments.identities.iter().cloned());
     }
     let mut standard = Standard::new(keys);
@@ -144,13 +148,25 @@ async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -
 fn tell(event: ConnectionEvent) {
     match event {
         ConnectionEvent::Banner(text) => {
-            let shown: String =
-                text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-            eprint!("{shown}");
+            eprint!("{}", irosh::log::printable(&text.replace("\r\n", "\n")));
         }
         ConnectionEvent::ForwardFailed { forward, target, error } => {
-            eprint!("irosh: a connection of {forward} to {target} failed: {error}\r\n");
+            let said =
+                irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
+            eprint!("irosh: {said}\r\n");
         }
+    }
+}
+
+/// As ssh says it. Of a key that the agent has, the public half is enough.
+fn warn_of_missing(identity: &Path) {
+    let mut public = identity.as_os_str().to_owned();
+    public.push(".pub");
+    if let Err(error) = identity.metadata()
+        && !Path::new(&public).exists()
+    {
+        let why = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+        irosh::log::complain("irosh", &format!("no such identity: {}: {why}", identity.display()));
     }
 }
 

@@ -2,7 +2,7 @@
 //! stdout.
 
 use std::{
-    io::{IsTerminal, stdin},
+    io::{self, IsTerminal, stdin},
     process::ExitCode,
     sync::Arc,
 };
@@ -196,7 +196,7 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
         }
     });
     let ended = tokio::select! {
-        exit = print(events) => Ended::Process(exit),
+        printed = print(events) => Ended::printed(printed),
         () = irosh::signals::interrupted()? => Ended::Here(None),
     };
     feeding.abort();
@@ -206,30 +206,48 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
 /// Bytes of stdin at once.
 const READ: usize = 256 << 10;
 
+impl Ended {
+    fn printed(printed: io::Result<Option<Exit>>) -> Self {
+        match printed {
+            Ok(exit) => Self::Process(exit),
+            Err(error) => Self::Here(Some(error.to_string())),
+        }
+    }
+}
+
 /// Prints what the session says, and returns how its process ended.
-async fn print(mut events: SessionEvents) -> Option<Exit> {
+///
+/// # Errors
+///
+/// Output could not be written, so whatever the process exits with, this did not go well. A reader that has
+/// gone is no error.
+async fn print(mut events: SessionEvents) -> io::Result<Option<Exit>> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
     let mut exit = None;
     while let Some(event) = events.next().await {
-        let written = match event {
-            SessionEvent::Stdout(data) => write(&mut stdout, &data).await,
-            SessionEvent::Stderr(data) => write(&mut stderr, &data).await,
+        let (name, written) = match event {
+            SessionEvent::Stdout(data) => ("stdout", write(&mut stdout, &data).await),
+            SessionEvent::Stderr(data) => ("stderr", write(&mut stderr, &data).await),
             SessionEvent::ExitStatus(status) => {
                 exit = Some(Exit::Status(status));
-                Ok(())
+                continue;
             }
             SessionEvent::ExitSignal(signal) => {
                 exit = Some(Exit::Signal(signal));
-                Ok(())
+                continue;
             }
-            SessionEvent::Eof | SessionEvent::Closed => Ok(()),
+            SessionEvent::Eof | SessionEvent::Closed => continue,
         };
-        if written.is_err() {
+        match written {
+            Ok(()) => {}
             // Nobody reads any more (`irosh exec … | head`): the command learns that, too.
-            break;
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("cannot write to {name}: {error}")));
+            }
         }
     }
-    exit
+    Ok(exit)
 }
 
 /// Writes all, and waits until it is out: what a thread still holds is lost when the program ends.
@@ -284,7 +302,7 @@ async fn on_terminal(
     let ended = loop {
         let hold = typing.escapes.is_command_line_open();
         tokio::select! {
-            exit = &mut printing, if !hold => break Ended::Process(exit),
+            printed = &mut printing, if !hold => break Ended::printed(printed),
             event = typed.next() => match event {
                 TerminalEvent::Typed(bytes) => {
                     if let Some(here) = typing.take(&bytes).await {

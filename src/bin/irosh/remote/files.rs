@@ -16,13 +16,12 @@ use irosh::{
         transfer::{Links, TransferOptions, TransferProgress, TransferReport},
     },
     files::Paths,
-    signals::interrupted,
 };
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{RemoteArguments, connect};
+use super::{RemoteArguments, connect, interrupted};
 use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
@@ -110,15 +109,8 @@ struct Copy {
 
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
-        let cancel = CancellationToken::new();
         let link = connect(paths, remote, false).await?;
-        let interrupted = interrupted()?;
-        let cancelling = cancel.clone();
-        tokio::spawn(async move {
-            interrupted.await;
-            cancelling.cancel();
-        });
-        Ok(Self { link, options, progress: watch::Sender::default(), cancel })
+        Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
     }
 
     fn transfer(&self) -> TransferOptions {

@@ -34,9 +34,24 @@ fn filter(level: &str) -> EnvFilter {
 /// Prints an error as `program: message`, with what to do next on the lines after it.
 pub fn complain(program: &str, error: &dyn std::fmt::Display) {
     // With the causes of an error that has some.
-    let message = format!("{error:#}").trim_end().replace('\n', &format!("\n{program}: "));
+    let message = printable(format!("{error:#}").trim_end()).replace('\n', &format!("\n{program}: "));
     // Nobody is left to tell when stderr is gone.
     let _ = writeln!(std::io::stderr(), "{program}: {message}");
+}
+
+/// Text that may be a stranger's, for a terminal: control characters, which could steer it, are escaped, but
+/// for ends of lines and tabs.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// `user@machine`: the comment of a new key.

@@ -1,31 +1,53 @@
 //! Signals that end a program.
 
-use std::{future::Future, io};
+use std::{future::Future, io, task::Poll};
 
 use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// Resolves at SIGHUP, SIGTERM or SIGINT.
-///
-/// A signal that was ignored when the program started stays ignored, as for every program: sftp
-/// runs ssh, and with it us, with SIGINT ignored, so that Ctrl-C ends a transfer and not the
-/// connection; `nohup` does so with SIGHUP.
+/// Resolves at SIGHUP, SIGTERM or SIGINT. See [`Interrupts`].
 ///
 /// # Errors
 ///
 /// What the system says.
 pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
-    let ignored = ignored_signals();
-    let mut signals = Vec::new();
-    for wanted in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
-        if ignored & (1 << (wanted as u64 - 1)) == 0 {
-            signals.push(signal(SignalKind::from_raw(wanted as i32))?);
+    let mut interrupts = Interrupts::listen()?;
+    Ok(async move { interrupts.next().await })
+}
+
+/// The signals SIGHUP, SIGTERM and SIGINT, one after the other.
+///
+/// A signal that was ignored when the program started stays ignored, as for every program: sftp
+/// runs ssh, and with it us, with SIGINT ignored, so that Ctrl-C ends a transfer and not the
+/// connection; `nohup` does so with SIGHUP.
+#[derive(Debug)]
+pub struct Interrupts(Vec<Stream>);
+
+impl Interrupts {
+    /// Takes them over, for the rest of the process's life.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn listen() -> io::Result<Self> {
+        let ignored = ignored_signals();
+        let mut signals = Vec::new();
+        for wanted in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+            if ignored & (1 << (wanted as u64 - 1)) == 0 {
+                signals.push(signal(SignalKind::from_raw(wanted as i32))?);
+            }
         }
+        Ok(Self(signals))
     }
-    Ok(std::future::poll_fn(move |cx| {
-        let caught = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-        if caught { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    }))
+
+    /// Waits for the next one. Cancel safe.
+    pub async fn next(&mut self) {
+        std::future::poll_fn(|cx| {
+            let caught = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if caught { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
 }
 
 /// The signals that this process ignores, a bit each from SIGHUP's on.

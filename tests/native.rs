@@ -10,6 +10,7 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     process::{Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use harness::{
@@ -271,5 +272,310 @@ fn a_host_that_goes_in_the_middle_is_told() {
     running.stdout().read_exact(&mut first).expect("a line");
     line.host.as_mut().expect("a host").kill();
     assert_eq!(running.wait(DEADLINE).code(), Some(255));
+    drop(stdin);
+}
+
+/// The servers whose configuration is read for each connection.
+const CONFIGURED: [Route; 2] = [Route::Exec, Route::Builtin];
+
+/// A command against a server that takes passwords, none of which is right, with these lines in both
+/// configurations.
+fn without_a_key(line: &Line, command: &str, server: &str, client: &str) -> Command {
+    let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+    fs::write(line.server.config(), format!("{server}\nPasswordAuthentication yes\n{old}")).expect("written");
+    let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+    let config = config.replace(&line.server.user_key().display().to_string(), "/does/not/exist");
+    let path = line.client.home().join("without_a_key");
+    fs::write(&path, format!("{client}\n{config}")).expect("written");
+    let mut irosh = line.client.irosh(&[command, "-F"]);
+    irosh.arg(path).arg("box");
+    irosh
+}
+
+#[test]
+fn a_server_that_hangs_up_at_a_question_gives_the_terminal_back() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        // Typing takes longer than ConnectTimeout here, which does not count it.
+        let client = "BatchMode no\nConnectTimeout 1";
+        let mut exec = without_a_key(line, "exec", "LoginGraceTime 3", client);
+        let script = "before = termios.tcgetattr(terminal); wait('password: ')\n\
+             print(termios.tcgetattr(terminal)[3] & termios.ECHO); wait('irosh: '); wait('\\n')\n\
+             print(before == termios.tcgetattr(terminal), b'did not answer' in seen); end()";
+        assert_eq!(on_a_terminal(exec.arg("true"), script).trim(), "0\nTrue False\ncode 255");
+    });
+}
+
+#[test]
+fn ctrl_c_at_a_question_cancels_and_gives_the_terminal_back() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        let mut get = without_a_key(line, "get", "", "BatchMode no");
+        let script = "before = termios.tcgetattr(terminal); wait('password: '); send('\\x03')\n\
+             wait('the login was cancelled'); print(before == termios.tcgetattr(terminal)); end()";
+        assert_eq!(on_a_terminal(get.args(["a", "b"]), script).trim(), "True\ncode 130");
+    });
+}
+
+#[test]
+fn ctrl_z_at_a_question_stops_with_the_terminal_as_it_was() {
+    if !have(&["python3", "dash"]) {
+        return;
+    }
+    let line = Line::new(Route::Builtin);
+    let exec = without_a_key(&line, "exec", "", "BatchMode no");
+    let words: Vec<_> = exec.get_args().map(|word| word.to_string_lossy()).collect();
+    let typed = format!("{} {} true", harness::IROSH, words.join(" "));
+    // dash, unlike bash, leaves a terminal's modes as a stopped program left them.
+    let mut dash = line.client.command("dash");
+    dash.arg("-i");
+    let script = format!(
+        "send('PS1=rea\"\"dy\\\\>\\n'); wait('ready>'); before = termios.tcgetattr(terminal); send('{typed}\\n')\n\
+         wait('password: '); send('\\x1a'); wait('Stopped'); wait('ready>')\n\
+         print(before == termios.tcgetattr(terminal)); send('fg\\n'); wait('password: ')\n\
+         print(termios.tcgetattr(terminal)[3] & termios.ECHO); send('\\x03'); wait('ready>')\n\
+         print(before == termios.tcgetattr(terminal)); send('exit 3\\n'); end()"
+    );
+    assert_eq!(on_a_terminal(&dash, &script).trim(), "True\n0\nTrue\ncode 3");
+}
+
+#[test]
+fn in_batch_mode_nobody_is_asked_and_no_password_is_blamed() {
+    over(&CONFIGURED, |line| {
+        let mut get = without_a_key(line, "get", "", "");
+        let (code, said) = failure(get.args(["a", "b"]));
+        assert!(code == Some(5) && said.contains("nobody can be asked"), "{code:?} {said}");
+        assert!(!said.contains("not accepted") && !said.contains("tried "), "{said}");
+    });
+}
+
+#[test]
+fn a_host_that_does_not_answer_in_time_is_unreachable_in_words() {
+    let line = Line::new(Route::Builtin);
+    let mut get = without_a_key(&line, "get", "", "ConnectTimeout 2");
+    line.host().daemon.signal(Signal::SIGSTOP);
+    let (code, said) = failure(get.args(["a", "b"]));
+    line.host().daemon.signal(Signal::SIGCONT);
+    assert!(code == Some(3) && said.contains("did not answer within 2 seconds"), "{code:?} {said}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    over(&SERVERS, |line| {
+        for command in ["echo out; sleep 0.1; exit 0", "echo err >&2; exit 0"] {
+            let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+            let mut exec = exec(line, &[command]);
+            exec.stdin(Stdio::null()).stdout(full()).stderr(full());
+            assert_eq!(Running::start(&mut exec).wait(DEADLINE).code(), Some(255), "{command}");
+        }
+        let mut exec = exec(line, &["echo out"]);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let output = exec.stdin(Stdio::null()).stdout(full).output().expect("run");
+        let said = output.stderr.said();
+        assert!(output.status.code() == Some(255) && said.contains("No space left on device"), "{said}");
+    });
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_sent_as_it_is() {
+    let line = Line::new(Route::Tcp);
+    let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+    fs::write(line.client.config(), format!("SendEnv LC_*\n{config}")).expect("written");
+    let mut exec = exec(&line, &["printf %s \"$LC_ODD\""]);
+    let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff\xfe");
+    exec.env("LC_ODD", odd).env("OTHER", odd);
+    let output = run(&mut exec);
+    assert_eq!(output.stdout, b"\xff\xfe", "{}", output.stderr.said());
+}
+
+#[test]
+fn an_identity_that_is_not_there_is_told() {
+    let line = Line::new(Route::Tcp);
+    let mut exec = line.client.native("exec");
+    let output = run(exec.args(["-i", "/does/not/exist", "box", "true"]));
+    let said = output.stderr.said();
+    assert_eq!(said, "irosh: no such identity: /does/not/exist: No such file or directory\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_second_signal_ends_a_transfer_at_once() {
+    let line = Line::new(Route::Builtin);
+    let from = line.folder.path().join("from");
+    fs::write(&from, vec![1; 64 << 20]).expect("a file");
+    let there = subfolder(line.folder.path(), "there");
+    let arrived = || fs::read_dir(&there).expect("a folder").flatten().next().is_some();
+    let mut put = line.client.native("put");
+    put.args(["--quiet", "box"]).arg(&from).arg(&there);
+    let mut running = Running::start(put.stdin(Stdio::null()));
+    poll("some of it", DEADLINE, || arrived().then_some(()));
+    line.host().daemon.signal(Signal::SIGSTOP);
+    // Two that come at once may count as one. A transfer that is cancelled waits for its server for longer.
+    let ended = poll("its end", Duration::from_secs(3), || {
+        running.signal(Signal::SIGINT);
+        running.try_wait(Duration::ZERO)
+    });
+    assert_eq!(ended.code(), Some(130));
+}
+
+/// Whether it has taken SIGINT over.
+fn takes_signals(running: &Running) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap_or_default();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        u64::from_str_radix(line.trim(), 16).unwrap_or_default()
+    };
+    mask("SigCgt:") & 2 != 0
+}
+
+#[test]
+fn a_forward_that_waits_for_its_host_is_interrupted() {
+    let line = Line::new(Route::Builtin);
+    line.host().daemon.signal(Signal::SIGSTOP);
+    let mut forward = line.client.native("forward");
+    forward.args(["-L", &format!("{}:localhost:1", free_port()), "box"]);
+    let mut running = Running::start(forward.stdin(Stdio::null()));
+    poll("it takes signals", DEADLINE, || takes_signals(&running).then_some(()));
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.wait(DEADLINE).code(), Some(130));
+}
+
+#[test]
+fn a_forward_that_loses_its_connection_exits_with_6() {
+    let line = Line::new(Route::Builtin);
+    let mut forward = line.client.native("forward");
+    forward.args(["-L", &format!("{}:localhost:1", free_port()), "box"]);
+    let mut running = Running::start(forward.stdin(Stdio::null()).stdout(Stdio::piped()));
+    running.stdout().read_exact(&mut [0; 3]).expect("it listens");
+    line.host().daemon.signal(Signal::SIGTERM);
+    line.host().daemon.signal(Signal::SIGTERM);
+    assert_eq!(running.wait(DEADLINE).code(), Some(6));
+}
+
+#[test]
+fn a_shell_whose_server_is_silent_is_left_whatever_was_asked_of_it() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let line = Line::new(Route::Builtin);
+    let mut shell = line.client.native("shell");
+    shell.arg("box");
+    let script = format!(
+        "import signal\nsend('echo r$((1+1))\\n'); wait('r2'); os.kill({}, signal.SIGSTOP)\n\
+         send('\\r~B'); wait('~B'); send('\\r~C'); wait('irosh>'); send('-R 0:localhost:1\\r')\n\
+         size(41, 77); send('\\r~R'); send('\\r~#'); wait('connections are open'); send('\\r~.'); wait('~.'); end()",
+        line.host().pid()
+    );
+    assert_eq!(on_a_terminal(&shell, &script).trim(), "code 255");
+}
+
+#[test]
+fn a_client_may_open_as_many_files_as_the_system_allows() {
+    let line = Line::new(Route::Tcp);
+    let mut shell = line.client.command("sh");
+    let forward = line.client.native("forward");
+    let words: Vec<_> = forward.get_args().map(|word| word.to_string_lossy()).collect();
+    let words = format!("{} {} -L {}:localhost:1 box", harness::IROSH, words.join(" "), free_port());
+    shell.args(["-c", &format!("ulimit -Sn 100; exec {words}")]);
+    let mut running = Running::start(shell.stdin(Stdio::null()).stdout(Stdio::piped()));
+    running.stdout().read_exact(&mut [0; 3]).expect("it listens");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", running.pid())).expect("limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+}
+
+#[test]
+fn forwards_of_ssh_config_are_set_up() {
+    over(&SERVERS, |line| {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let there = target.local_addr().expect("an address").port();
+        thread::spawn(move || {
+            for mut stream in target.incoming().flatten() {
+                let _ = stream.write_all(b"hello");
+            }
+        });
+        let (near, far, socket) = (free_port(), free_port(), line.folder.path().join("socket"));
+        let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+        let with = |lines: &str| {
+            fs::write(line.client.config(), format!("{lines}\n{config}")).expect("written");
+        };
+        let forwards = format!(
+            "LocalForward {near} localhost:{there}\nRemoteForward localhost:{far} 127.0.0.1:{there}\n\
+             LocalForward {} 127.0.0.1:{there}",
+            socket.display()
+        );
+        with(&forwards);
+        let mut exec = exec(line, &["echo ready; cat"]);
+        let mut running = Running::start(exec.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let stdin = running.stdin();
+        running.stdout().read_exact(&mut [0; 6]).expect("a line");
+        let heard = |mut stream: Box<dyn ReadWrite>| {
+            let mut said = [0; 5];
+            stream.read_exact(&mut said).expect("received");
+            assert_eq!(&said, b"hello");
+        };
+        for port in [near, far] {
+            heard(Box::new(TcpStream::connect(("127.0.0.1", port)).expect("a forwarded port")));
+        }
+        heard(Box::new(UnixStream::connect(&socket).expect("a forwarded socket")));
+        // What another one has is told, and an error only if that is wanted.
+        let (code, said) = failure(self::exec(line, &["true"]).stdin(Stdio::null()));
+        assert!(code == Some(0) && said.contains(&format!("-L {near}")), "{code:?} {said}");
+        with(&format!("ExitOnForwardFailure yes\n{forwards}"));
+        let (code, said) = failure(&mut self::exec(line, &["true"]));
+        assert!(code == Some(255) && said.contains(&format!("-L {near}")), "{code:?} {said}");
+        drop(stdin);
+        assert!(running.wait(DEADLINE).success());
+        with(&forwards);
+        let mut forward = line.client.native("forward");
+        let mut running = Running::start(forward.arg("box").stdin(Stdio::null()).stdout(Stdio::piped()));
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.stdout()));
+        for _ in 0..3 {
+            lines.next().expect("a line").expect("a line");
+        }
+        heard(Box::new(TcpStream::connect(("127.0.0.1", near)).expect("a forwarded port")));
+        with("");
+        let (code, said) = failure(line.client.native("forward").arg("box"));
+        assert!(code == Some(1) && said.contains("nothing to forward"), "{code:?} {said}");
+    });
+}
+
+#[test]
+fn a_name_cannot_steer_the_terminal() {
+    let line = Line::new(Route::Builtin);
+    let from = subfolder(line.folder.path(), "from");
+    std::os::unix::fs::symlink("nowhere", from.join("\x1b]0;odd\x07")).expect("a link");
+    let mut get = line.client.native("get");
+    let output = run(get.args(["--links", "skip", "box"]).arg(&from).arg(line.folder.path().join("here")));
+    let said = output.stderr.said();
+    assert!(said.contains("left out") && said.contains("odd") && !said.contains('\x1b'), "{said:?}");
+    let (_, said) = failure(line.client.native("get").arg("box").args(["/no/such\x1b[2J", "here"]));
+    assert!(said.contains("[2J") && !said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn server_alive_interval_finds_a_silent_server() {
+    let line = Line::new(Route::Tcp);
+    let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+    let lines = "ServerAliveInterval 1\nServerAliveCountMax 1";
+    fs::write(line.client.config(), format!("{lines}\n{config}")).expect("written");
+    let mut exec = exec(&line, &["echo ready; cat"]);
+    let mut running =
+        Running::start(exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let stdin = running.stdin();
+    running.stdout().read_exact(&mut [0; 6]).expect("a line");
+    let sshd = line.sshd.as_ref().expect("sshd").daemon.pid();
+    let all = harness::descendants(sshd);
+    let signal = |signal| all.iter().for_each(|process| drop(nix::sys::signal::kill(*process, signal)));
+    signal(Signal::SIGSTOP);
+    // Without it, the server has 45 seconds.
+    let ended = running.try_wait(Duration::from_secs(30));
+    signal(Signal::SIGCONT);
+    assert_eq!(ended.and_then(|status| status.code()), Some(255));
     drop(stdin);
 }

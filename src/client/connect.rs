@@ -85,12 +85,14 @@ pub enum ConnectError {
     #[error("{}", auth::refusal(.0))]
     Authentication(auth::Refused),
     /// The password, or the answers, were wrong, and nothing else is left to try.
-    #[error("the password of {login} was not accepted")]
+    #[error("{}", auth::wrong_password(.login, .notes))]
     WrongPassword {
         /// Whose.
         login: String,
         /// The methods that the server still allows.
         remaining: Vec<auth::Method>,
+        /// Why keys or files were not tried.
+        notes: Vec<String>,
     },
     /// The server has had enough of wrong proofs.
     #[error(
@@ -125,7 +127,14 @@ pub enum ConnectError {
     },
     /// The login went well, but the server opens no session.
     #[error("no session: {0}")]
-    Session(#[from] OpenError),
+    Session(OpenError),
+}
+
+/// Not as a source, since the message says it.
+impl From<OpenError> for ConnectError {
+    fn from(error: OpenError) -> Self {
+        Self::Session(error)
+    }
 }
 
 /// Makes an SSH connection over a stream and opens its first session.

@@ -13,6 +13,7 @@ pub struct ClientOptions {
     pub(crate) login: String,
     pub(crate) authenticator: Box<dyn Authenticator>,
     pub(crate) host_keys: HostKeyPolicy,
+    pub(crate) connect_deadline: Option<Duration>,
     pub(crate) handshake_deadline: Duration,
     pub(crate) authentication_deadline: Duration,
     pub(crate) keepalive_interval: Option<Duration>,
@@ -36,6 +37,7 @@ impl ClientOptions {
             login: login.into(),
             authenticator: Box::new(NoCredentials),
             host_keys: HostKeyPolicy::Announced(Vec::new()),
+            connect_deadline: None,
             handshake_deadline: Duration::from_secs(30),
             authentication_deadline: Duration::from_secs(60),
             keepalive_interval: Some(Duration::from_secs(15)),
@@ -59,6 +61,14 @@ impl ClientOptions {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
         self.authenticator = Box::new(authenticator);
+        self
+    }
+
+    /// How long it may take until the host is reached and its server's key is known (`ConnectTimeout`); the
+    /// login does not count. Without one, each step has a deadline of its own.
+    #[must_use]
+    pub fn connect_deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.connect_deadline = deadline;
         self
     }
 

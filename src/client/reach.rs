@@ -1,18 +1,23 @@
 //! From a target to a connection: dialling the host, and SSH over a session there.
 
-use std::{str::FromStr, sync::Arc};
+use std::{
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use iroh::SecretKey;
 use russh::keys::PublicKey;
+use tokio::time::timeout;
 
 use crate::{
     client::{
-        ClientOptions, ConnectError, Connection, HostKeyPolicy, Session, connect::connect_without_session,
-        connection::OpenError,
+        ClientOptions, ConnectError, Connection, HostKeyPolicy, Phase, Session,
+        connect::connect_without_session, connection::OpenError,
     },
     names::Aliases,
-    proxy::{DialError, Dialer, SessionError},
-    session::Lost,
+    proxy::{DialError, Dialer, PendingSession, SessionError},
+    session::{LegSink, Lost},
     transport::{BindFailed, Network, Target, TargetError, close_quickly},
 };
 
@@ -30,12 +35,30 @@ pub enum ClientError {
     /// The host said no, or nothing.
     #[error(transparent)]
     Host(#[from] Arc<SessionError>),
+    /// It took longer than [`ClientOptions::connect_deadline`].
+    #[error(
+        "{name} did not answer within {} seconds\nis the host running there, and its ssh server with it?",
+        .limit.as_secs_f32()
+    )]
+    Deadline {
+        /// The host.
+        name: String,
+        /// The deadline.
+        limit: Duration,
+    },
     /// The connection was lost as soon as it was there.
     #[error("the connection was cut off: {0}")]
-    Lost(#[from] Lost),
+    Lost(Lost),
     /// SSH, with the server behind the host.
     #[error(transparent)]
     Ssh(#[from] ConnectError),
+}
+
+/// Not as a source, since the message says it.
+impl From<Lost> for ClientError {
+    fn from(error: Lost) -> Self {
+        Self::Lost(error)
+    }
 }
 
 impl From<OpenError> for ClientError {
@@ -77,15 +100,39 @@ impl Client {
         target: &ResolvedTarget,
         mut options: ClientOptions,
     ) -> Result<Connection, ClientError> {
+        let begun = Instant::now();
+        let limit = options.connect_deadline;
+        let too_slow = |limit| ClientError::Deadline { name: target.target.short_name(), limit };
+        let reaching = self.reach(target, &mut options);
+        let (source, sink) = match limit {
+            Some(limit) => timeout(limit, reaching).await.map_err(|_| too_slow(limit))??,
+            None => reaching.await?,
+        };
+        if let Some(limit) = limit {
+            options.handshake_deadline = limit.saturating_sub(begun.elapsed());
+        }
+        let connected = connect_without_session(tokio::io::join(source, sink), options).await;
+        connected.map_err(|error| match (error, limit) {
+            (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(limit),
+            (error, _) => error.into(),
+        })
+    }
+
+    /// Opens a session at a host, which may say its server's keys.
+    async fn reach(
+        &self,
+        target: &ResolvedTarget,
+        options: &mut ClientOptions,
+    ) -> Result<(PendingSession, LegSink), ClientError> {
         let host = self.dialer.dial(&target.target).await?;
         let (mut source, sink) = host.open().await?;
         let welcome = host.welcome().await?;
         source.opened().await?;
         if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
             let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
-            options = options.host_keys(HostKeyPolicy::Announced(keys.collect()));
+            options.host_keys = HostKeyPolicy::Announced(keys.collect());
         }
-        Ok(connect_without_session(tokio::io::join(source, sink), options).await?)
+        Ok((source, sink))
     }
 
     /// Says goodbye to every host. What was sent last is on its way afterwards.

@@ -1,7 +1,9 @@
 //! What the user's own ssh would do for a host: its configuration, read by ssh itself.
 
 use std::{
+    ffi::OsString,
     io,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -305,11 +307,13 @@ impl SshConfig {
     #[must_use]
     pub fn environment(
         &self,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Vec<(String, String)> {
-        let mut chosen = self.set_env.clone();
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let set = self.set_env.iter().map(|(name, value)| (name.clone().into(), value.clone().into()));
+        let mut chosen: Vec<(Vec<u8>, Vec<u8>)> = set.collect();
         for (name, value) in variables {
-            let wanted = self.send_env.iter().any(|pattern| matches(pattern, &name));
+            let (name, value) = (name.into_vec(), value.into_vec());
+            let wanted = self.send_env.iter().any(|pattern| matches(pattern.as_bytes(), &name));
             if wanted && !chosen.iter().any(|(other, _)| *other == name) {
                 chosen.push((name, value));
             }
@@ -379,8 +383,7 @@ fn expand_tokens<'a>(text: &str, home: &str, token: impl Fn(char) -> Option<&'a 
 }
 
 /// Whether a name fits a pattern with `*` and `?` (ssh_config(5), PATTERNS).
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name, mut star) = (0, 0, None);
     while in_name < name.len() {
         match pattern.get(at) {

@@ -135,7 +135,14 @@ pub enum SessionError {
     Protocol(String),
     /// The connection was lost.
     #[error("the connection was lost: {0}")]
-    Lost(#[from] Lost),
+    Lost(Lost),
+}
+
+/// Not as a source, since the message says it.
+impl From<Lost> for SessionError {
+    fn from(error: Lost) -> Self {
+        Self::Lost(error)
+    }
 }
 
 impl From<FrameReadError> for SessionError {

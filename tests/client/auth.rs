@@ -9,7 +9,10 @@ use std::{
 use crate::servers::{Server, login, new_key, run};
 use irosh::client::{
     ClientOptions, ConnectError, HostKeyPolicy, PublicKey, Session,
-    auth::{AgentSource, Method, Question, Secret, Standard, StandardOptions, Topic},
+    auth::{
+        AgentSource, Answer, BoxFuture, Method, NoPrompt, Prompt, Question, Secret, Standard,
+        StandardOptions, Topic,
+    },
 };
 
 on_every_server!(
@@ -27,6 +30,7 @@ on_every_server!(
     the_server_shows_a_key_of_an_announced_type,
     a_callback_decides_about_the_host_key,
     a_login_without_proof_is_refused,
+    a_wrong_password_tells_why_a_key_was_not_tried,
 );
 
 async fn connect(server: &Server, standard: Standard) -> Result<Session, ConnectError> {
@@ -319,26 +323,94 @@ async fn a_login_without_proof_is_refused(server: Server) {
     assert!(matches!(&error, ConnectError::Authentication(refused) if refused.tried.is_empty()), "{error}");
 }
 
+async fn a_wrong_password_tells_why_a_key_was_not_tried(server: Server) {
+    server.configure("PasswordAuthentication yes");
+    let path = server.path("user_key");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    let mut options = server.with_files(&["user_key"]);
+    options.password_prompts = 1;
+    let (_, answers) = prompt(&["wrong"]);
+    let error = connect(&server, Standard::new(options).prompt(answers)).await.expect_err("refused");
+    let said = error.to_string();
+    assert!(matches!(&error, ConnectError::WrongPassword { notes, .. } if notes.len() == 1), "{said}");
+    assert!(said.contains("was not accepted\n") && said.contains("chmod 600"), "{said}");
+}
+
+/// Somebody who is asked, tells so, and says this; or never says anything.
+struct Somebody(tokio::sync::mpsc::UnboundedSender<String>, Option<Answer>);
+
+impl Prompt for Somebody {
+    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+        let _ = self.0.send(question.text.to_owned());
+        let answer = self.1.clone();
+        Box::pin(async move {
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
 /// What only a server of the test's own says.
 mod scripted {
-    use super::{ClientOptions, ConnectError, Method, Session, Standard, StandardOptions, prompt};
+    use super::{
+        Answer, ClientOptions, ConnectError, Method, NoPrompt, Prompt, Session, Somebody, Standard,
+        StandardOptions, prompt,
+    };
     use crate::servers::{Script, Scripted};
 
     type Answers<'a> = &'a [&'a str];
 
     async fn log_in(script: Script, answers: Answers<'_>) -> (Result<Session, ConnectError>, Vec<String>) {
-        let (stream, policy) = Scripted::start(script);
         let (asked, prompt) = prompt(answers);
+        let result = log_in_with(script, prompt).await;
+        let asked = asked.lock().expect("no panic").clone();
+        (result, asked)
+    }
+
+    async fn log_in_with(script: Script, prompt: impl Prompt + 'static) -> Result<Session, ConnectError> {
+        let (stream, policy) = Scripted::start(script);
         let mut options = StandardOptions::new("box", None);
         options.agent = super::AgentSource::None;
         let standard = Standard::new(options).prompt(prompt);
-        let result = irosh::client::connect(
-            stream,
-            ClientOptions::new("me").host_keys(policy).authenticator(standard),
-        )
-        .await;
-        let asked = asked.lock().expect("no panic").clone();
-        (result, asked)
+        let options = ClientOptions::new("me").host_keys(policy).authenticator(standard);
+        irosh::client::connect(stream, options).await
+    }
+
+    fn questions_or_a_password() -> Script {
+        let rounds = vec![(vec![("pin? ", false)], vec!["1234"])];
+        Script { rounds, password: Some("right"), ..Script::default() }
+    }
+
+    #[tokio::test]
+    async fn without_somebody_to_ask_no_question_and_no_password_is_tried() {
+        let error = log_in_with(questions_or_a_password(), NoPrompt).await.expect_err("refused");
+        let ConnectError::Authentication(refused) = &error else { panic!("{error}") };
+        assert!(refused.tried.is_empty(), "{error}");
+        assert!(error.to_string().contains("password was not tried: nobody can be asked"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_cancels_a_question_or_a_password_ends_the_login() {
+        for script in [questions_or_a_password(), Script { password: Some("right"), ..Script::default() }] {
+            let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
+            let result = log_in_with(script, Somebody(tell, Some(Answer::Cancelled))).await;
+            assert!(matches!(result, Err(ConnectError::Cancelled)), "{result:?}");
+            assert!(asked.recv().await.is_some() && asked.recv().await.is_none(), "asked once");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_ends_its_question() {
+        let script = questions_or_a_password();
+        let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let cut = script.cut.clone();
+        let login = tokio::spawn(log_in_with(script, Somebody(tell, None)));
+        assert_eq!(asked.recv().await.as_deref(), Some("pin? "));
+        cut.cancel();
+        let result = tokio::time::timeout(crate::servers::DEADLINE, login).await.expect("in time");
+        assert!(matches!(result, Ok(Err(ConnectError::Disconnected { .. }))), "{result:?}");
     }
 
     #[tokio::test]
@@ -372,7 +444,7 @@ mod scripted {
         let script = Script { password: Some("right"), ..Script::default() };
         let (result, asked) = log_in(script.clone(), &["a", "b", "c", "right"]).await;
         assert!(
-            matches!(&result, Err(ConnectError::WrongPassword { login, remaining })
+            matches!(&result, Err(ConnectError::WrongPassword { login, remaining, .. })
             if login == "me" && *remaining == [Method::Password]),
             "{result:?}"
         );

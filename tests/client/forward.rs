@@ -29,6 +29,7 @@ on_every_server!(
     an_agent_is_lent,
     a_forward_twice_is_refused,
     a_lost_connection_resets_what_it_carried,
+    a_client_that_leaves_ends_what_is_sent_to_it,
 );
 
 /// A listener that greets, echoes, and says goodbye after the end of input.
@@ -377,4 +378,21 @@ async fn a_lost_connection_resets_what_it_carried(server: Server) {
     server.kill();
     let read = stream.read(&mut [0; 10]).await;
     assert_eq!(read.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+}
+
+async fn a_client_that_leaves_ends_what_is_sent_to_it(server: Server) {
+    let session = server.connect().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let target = Place::tcp("127.0.0.1", listener.local_addr().expect("an address").port());
+    let forward = session.connection().local_forward(&Listen::Loopback(0), target).await.expect("forwarded");
+    let mut near = dial(forward.port()).await;
+    let (mut far, _) = listener.accept().await.expect("a connection");
+    let endless = tokio::spawn(async move {
+        let chunk = vec![7; 64 << 10];
+        while far.write_all(&chunk).await.is_ok() {}
+    });
+    near.read_exact(&mut [0; 1000]).await.expect("some of it");
+    drop(near);
+    // The server closes the connection, which the target notices.
+    endless.await.expect("it has ended");
 }

@@ -47,7 +47,7 @@ pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> 
 }
 
 async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
-    raise_descriptor_limit();
+    crate::descriptors::raise_limit();
     let HostArguments { backend, access, name, network, json } = arguments;
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
@@ -162,13 +162,5 @@ async fn watchdog() {
     loop {
         let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         tokio::time::sleep(interval / 2).await;
-    }
-}
-
-/// A session takes a descriptor or two, and the soft limit is made for programs that use select(2).
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

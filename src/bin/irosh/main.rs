@@ -1,6 +1,7 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
 mod completion;
+mod descriptors;
 mod escapes;
 mod forward_spec;
 mod host;

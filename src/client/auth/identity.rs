@@ -4,14 +4,17 @@ use std::{
     fmt,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use russh::keys::{self, Certificate, HashAlg, PrivateKey, PublicKey};
 use tokio::sync::Mutex;
 
 use super::{
-    BoxFuture, Key, Prompt, Question, Topic,
+    Answer, BoxFuture, Key, Prompt, Question, Topic,
     signer::{KeySigner, LocalKey, SignError},
 };
 
@@ -49,6 +52,8 @@ pub enum IdentityError {
 pub(super) struct Asking {
     pub(super) prompt: Arc<Mutex<Box<dyn Prompt>>>,
     pub(super) times: u32,
+    /// Whether whoever was asked does not want to log in any more.
+    pub(super) cancelled: Arc<AtomicBool>,
 }
 
 /// A private key in a file, which is read when it is needed.
@@ -183,12 +188,24 @@ impl FileKey {
     async fn unlock(&self, text: &str) -> Result<PrivateKey, SignError> {
         let name = self.path.display().to_string();
         let mut prompt = self.asking.prompt.lock().await;
+        if !prompt.can_answer() {
+            return Err(SignError(format!(
+                "{name} is encrypted, and nobody can be asked for its passphrase"
+            )));
+        }
         let mut why = String::new();
         for _ in 0..self.asking.times {
             let text_of_question = format!("Enter passphrase for key '{name}': ");
             let question =
                 Question { topic: Topic::Passphrase(&self.path), text: &text_of_question, echo: false };
-            let Some(passphrase) = prompt.ask(question).await else { break };
+            let passphrase = match prompt.ask(question).await {
+                Answer::Given(passphrase) => passphrase,
+                Answer::None => break,
+                Answer::Cancelled => {
+                    self.asking.cancelled.store(true, Ordering::Relaxed);
+                    break;
+                }
+            };
             // As ssh does: an empty passphrase is for somebody who has none.
             if passphrase.is_empty() {
                 break;

@@ -54,11 +54,16 @@ pub(crate) fn refusal(refused: &Refused) -> String {
     if !refused.tried.is_empty() {
         text.push_str(&format!("; tried {}", refused.tried.join(", ")));
     }
-    for note in &refused.notes {
-        text.push('\n');
-        text.push_str(note);
-    }
-    text
+    text + &lines(&refused.notes)
+}
+
+/// The sentence of a password, or of answers, that were wrong.
+pub(crate) fn wrong_password(login: &str, notes: &[String]) -> String {
+    format!("the password of {login} was not accepted") + &lines(notes)
+}
+
+fn lines(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("\n{note}")).collect()
 }
 
 /// A login that is about to be tried.
@@ -160,7 +165,7 @@ impl Login<'_> {
     }
 
     async fn public_key(
-        &self,
+        &mut self,
         handle: &mut Handle<ClientHandler>,
         key: &Key,
         progress: &mut Progress,
@@ -195,7 +200,10 @@ impl Login<'_> {
             }
         };
         let result = tokio::select! {
+            biased;
             result = tried => result,
+            // A person may be asked for a passphrase.
+            why = gone(self.shared) => return Err(self.ended(why, progress)),
             () = silence(self.deadline, busy.subscribe()) => return Err(self.too_slow()),
         };
         match result {
@@ -213,7 +221,7 @@ impl Login<'_> {
         handle: &mut Handle<ClientHandler>,
         progress: &mut Progress,
     ) -> Result<Outcome, ConnectError> {
-        progress.add(Method::KeyboardInteractive.name().to_owned(), true);
+        progress.add(Method::KeyboardInteractive.name().to_owned(), false);
         let started = handle.authenticate_keyboard_interactive_start(self.name, None);
         let mut said = self.in_time(started).await?;
         for _ in 0..MOST_ROUNDS {
@@ -228,14 +236,19 @@ impl Login<'_> {
                     questions: prompts.into_iter().map(|prompt| (prompt.prompt, prompt.echo)).collect(),
                 },
             };
-            let answers = self.authenticator.answer(&questions).await.ok_or(ConnectError::Cancelled)?;
+            let answers = tokio::select! {
+                answers = self.authenticator.answer(&questions) => answers.ok_or(ConnectError::Cancelled)?,
+                why = gone(self.shared) => return Err(self.ended(why, progress)),
+            };
+            progress.last_was_secret |= !answers.is_empty();
             let answers = answers.iter().map(|answer| answer.to_string()).collect();
             said = self.in_time(handle.authenticate_keyboard_interactive_respond(answers)).await?;
         }
         Err(ConnectError::Handshake("the server does not stop asking".to_owned()))
     }
 
-    async fn in_time<T>(&self, step: impl Future<Output = T>) -> Result<T, ConnectError> {
+    /// Not of `&self`, with which a login could not be spawned.
+    async fn in_time<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ConnectError> {
         tokio::time::timeout(self.deadline, step).await.map_err(|_| self.too_slow())
     }
 
@@ -244,7 +257,7 @@ impl Login<'_> {
     }
 
     /// Why the server has hung up, if it has.
-    async fn hung_up(&self, handle: &Handle<ClientHandler>) -> Option<Disconnected> {
+    async fn hung_up(&mut self, handle: &Handle<ClientHandler>) -> Option<Disconnected> {
         let noted = || self.shared.why().borrow().clone();
         if noted().is_none() && handle.is_closed() {
             let _ = tokio::time::timeout(self.deadline, gone(self.shared)).await;
@@ -268,18 +281,19 @@ impl Login<'_> {
 
     fn refused(&self, says: &ServerSays, progress: Progress) -> ConnectError {
         let (login, remaining) = (self.name.to_owned(), says.methods.clone());
-        if progress.last_was_secret && !says.partial_success {
-            return ConnectError::WrongPassword { login, remaining };
-        }
         let mut notes = progress.notes;
         notes.extend(self.authenticator.notes());
-        let seen: BTreeSet<_> = notes.iter().cloned().collect();
+        let notes: BTreeSet<_> = notes.into_iter().collect();
+        let notes = notes.into_iter().collect();
+        if progress.last_was_secret && !says.partial_success {
+            return ConnectError::WrongPassword { login, remaining, notes };
+        }
         ConnectError::Authentication(Refused {
             login,
             tried: progress.tried,
             remaining,
             partial_success: progress.partial,
-            notes: seen.into_iter().collect(),
+            notes,
         })
     }
 }

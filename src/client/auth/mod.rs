@@ -13,11 +13,11 @@ pub use agent::AgentSource;
 pub use attempt::{Attempt, Key, Method, ServerSays};
 pub use identity::IdentityError;
 pub use login::Refused;
-pub use prompt::{NoPrompt, Prompt, Question, Topic};
+pub use prompt::{Answer, NoPrompt, Prompt, Question, Topic};
 pub use signer::{KeySigner, LocalKey, SignError};
 pub use standard::{Standard, StandardOptions};
 
-pub(crate) use login::{Login, refusal};
+pub(crate) use login::{Login, refusal, wrong_password};
 
 /// Proves who logs in, one attempt after the other.
 ///

@@ -31,10 +31,32 @@ pub struct Question<'a> {
     pub echo: bool,
 }
 
+/// What comes of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// This.
+    Given(Secret),
+    /// Nothing to this question; there may be another way to log in.
+    None,
+    /// Whoever was asked does not want to log in any more.
+    Cancelled,
+}
+
+impl From<Option<Secret>> for Answer {
+    fn from(answer: Option<Secret>) -> Self {
+        answer.map_or(Self::None, Self::Given)
+    }
+}
+
 /// Asks a person.
 pub trait Prompt: Send {
-    /// The answer; `None` when nobody can answer, or does not want to.
-    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Option<Secret>>;
+    /// The answer. Dropping the future takes the question back.
+    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer>;
+
+    /// Whether there is somebody to ask. Methods that need somebody are not tried otherwise.
+    fn can_answer(&self) -> bool {
+        true
+    }
 }
 
 /// There is nobody to ask (`BatchMode`).
@@ -42,8 +64,12 @@ pub trait Prompt: Send {
 pub struct NoPrompt;
 
 impl Prompt for NoPrompt {
-    fn ask<'a>(&'a mut self, _: Question<'a>) -> BoxFuture<'a, Option<Secret>> {
-        Box::pin(async { None })
+    fn ask<'a>(&'a mut self, _: Question<'a>) -> BoxFuture<'a, Answer> {
+        Box::pin(async { Answer::None })
+    }
+
+    fn can_answer(&self) -> bool {
+        false
     }
 }
 
@@ -51,8 +77,8 @@ impl<F> Prompt for F
 where
     F: FnMut(Question<'_>) -> Option<Secret> + Send,
 {
-    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Option<Secret>> {
-        let answer = self(question);
+    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+        let answer = self(question).into();
         Box::pin(async { answer })
     }
 }

@@ -1,6 +1,13 @@
 //! Logging in as ssh does.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::sync::Mutex;
 
@@ -8,7 +15,7 @@ use super::{
     Attempt, Authenticator, BoxFuture, Key, Method, Questions, Secret, ServerSays,
     agent::{self, AgentSource},
     identity::{self, Asking},
-    prompt::{NoPrompt, Prompt, Question, Topic},
+    prompt::{Answer, NoPrompt, Prompt, Question, Topic},
 };
 
 /// The order of methods where none is configured (`PreferredAuthentications`).
@@ -59,13 +66,15 @@ impl StandardOptions {
 
 /// Logs in as ssh does: keys of the agent, keys in files, keyboard-interactive, a password.
 ///
-/// No key is offered twice.
+/// No key is offered twice. Where nobody can be asked, keyboard-interactive and passwords are left out, as
+/// with `BatchMode`.
 pub struct Standard {
     options: StandardOptions,
     prompt: Arc<Mutex<Box<dyn Prompt>>>,
     keys: Option<VecDeque<Key>>,
     questions: Tries,
     passwords: u32,
+    cancelled: Arc<AtomicBool>,
     notes: Vec<String>,
 }
 
@@ -92,6 +101,7 @@ impl Standard {
             keys: None,
             questions: Tries::default(),
             passwords: 0,
+            cancelled: Arc::default(),
             notes: Vec::new(),
         }
     }
@@ -106,7 +116,11 @@ impl Standard {
     /// The keys in ssh's order: certificates that are configured, keys of the agent that files name, other
     /// keys of the agent, keys that are in files alone.
     async fn collect(&mut self) -> VecDeque<Key> {
-        let asking = Asking { prompt: Arc::clone(&self.prompt), times: self.options.password_prompts };
+        let asking = Asking {
+            prompt: Arc::clone(&self.prompt),
+            times: self.options.password_prompts,
+            cancelled: Arc::clone(&self.cancelled),
+        };
         let mut files = Vec::new();
         for path in &self.options.identity_files {
             match identity::keys_of(path, &asking) {
@@ -158,8 +172,17 @@ impl Standard {
     }
 
     async fn next(&mut self, server: &ServerSays) -> Option<Attempt> {
+        // At the question for a passphrase.
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Some(Attempt::Cancel);
+        }
         for method in self.options.preferred.clone() {
             if !server.methods.contains(&method) {
+                continue;
+            }
+            let needs_somebody = matches!(method, Method::KeyboardInteractive | Method::Password);
+            if needs_somebody && !self.prompt.lock().await.can_answer() {
+                self.notes.push(format!("{method} was not tried: nobody can be asked"));
                 continue;
             }
             match method {
@@ -183,10 +206,11 @@ impl Standard {
                     self.passwords += 1;
                     let text = format!("{}@{}'s password: ", server.login, self.options.host);
                     let question = Question { topic: Topic::Password, text: &text, echo: false };
-                    if let Some(password) = self.prompt.lock().await.ask(question).await {
-                        return Some(Attempt::Password(password));
+                    match self.prompt.lock().await.ask(question).await {
+                        Answer::Given(password) => return Some(Attempt::Password(password)),
+                        Answer::Cancelled => return Some(Attempt::Cancel),
+                        Answer::None => self.passwords = self.options.password_prompts,
                     }
-                    self.passwords = self.options.password_prompts;
                 }
                 _ => {}
             }
@@ -213,12 +237,15 @@ impl Authenticator for Standard {
             let mut prompt = self.prompt.lock().await;
             for (text, echo) in questions {
                 self.questions.asked = true;
-                let answer = prompt.ask(Question { topic, text, echo: *echo }).await;
-                if answer.is_none() {
-                    // An empty answer is wrong, and lets the next method have its turn.
-                    self.questions.count = self.options.password_prompts;
-                }
-                answers.push(answer.unwrap_or_default());
+                answers.push(match prompt.ask(Question { topic, text, echo: *echo }).await {
+                    Answer::Given(answer) => answer,
+                    Answer::Cancelled => return None,
+                    Answer::None => {
+                        // An empty answer is wrong, and lets the next method have its turn.
+                        self.questions.count = self.options.password_prompts;
+                        Secret::default()
+                    }
+                });
             }
             Some(answers)
         })

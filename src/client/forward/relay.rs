@@ -7,6 +7,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{SessionState, channel::RawChannel, inbox::Item};
 
@@ -69,15 +70,17 @@ impl Socket for UnixStream {
 pub(crate) async fn join<S: Socket>(channel: Arc<RawChannel>, mut socket: S, first: Bytes) {
     let whole = {
         let (reader, writer) = split(&mut socket);
+        let left = CancellationToken::new();
         let inward = async {
             tokio::select! {
                 () = send_all(reader, &channel, first) => {}
                 () = channel.inbox.unread().cancelled() => {}
             }
             let _ = channel.sending.eof().await;
+            left.cancel();
         };
         // What the server sent before it closed the channel is written all the same.
-        let ((), whole) = tokio::join!(inward, receive_all(&channel, writer));
+        let ((), whole) = tokio::join!(inward, receive_all(&channel, writer, &left));
         whole
     };
     if !whole {
@@ -112,11 +115,20 @@ async fn send_all(mut reader: impl AsyncRead + Unpin, channel: &RawChannel, firs
 }
 
 /// Writes all that the server sends, and closes the writer at its end; whether it came to an end. A writer
-/// that fails stops nothing: what comes then is thrown away, until the other side is done.
-async fn receive_all(channel: &RawChannel, mut writer: impl AsyncWrite + Unpin) -> bool {
+/// that fails stops nothing: what comes then is thrown away, until one of the sides is done. OpenSSH, too,
+/// closes a channel on which neither direction goes on.
+async fn receive_all(
+    channel: &RawChannel,
+    mut writer: impl AsyncWrite + Unpin,
+    left: &CancellationToken,
+) -> bool {
     let mut writes = true;
     loop {
-        match poll_fn(|cx| channel.poll_next(cx)).await {
+        let item = tokio::select! {
+            item = poll_fn(|cx| channel.poll_next(cx)) => item,
+            () = left.cancelled(), if !writes => return true,
+        };
+        match item {
             Some(Item::Data(data, _)) if writes => {
                 writes = async {
                     writer.write_all(&data).await?;

@@ -81,15 +81,8 @@ impl fmt::Display for SftpError {
     }
 }
 
-impl std::error::Error for SftpError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Gone { source: Some(error) } => Some(error.as_ref()),
-            Self::Nonsense(nonsense) => Some(nonsense),
-            _ => None,
-        }
-    }
-}
+/// Without a source: the message says all of it.
+impl std::error::Error for SftpError {}
 
 impl From<Nonsense> for SftpError {
     fn from(nonsense: Nonsense) -> Self {

@@ -9,6 +9,7 @@ use russh::{
     server::{Auth, Config, Handler, Response},
 };
 use tokio::io::DuplexStream;
+use tokio_util::sync::CancellationToken;
 
 /// Questions with their echo flags, and the right answers.
 type Round = (Vec<(&'static str, bool)>, Vec<&'static str>);
@@ -27,6 +28,8 @@ pub(crate) struct Script {
     /// Attempts after which it hangs up.
     pub(crate) most_attempts: usize,
     pub(crate) banner: Option<&'static str>,
+    /// Hangs up.
+    pub(crate) cut: CancellationToken,
 }
 
 pub(crate) struct Scripted {
@@ -56,9 +59,17 @@ impl Scripted {
         };
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         tokio::spawn(async move {
+            let cut = script.cut.clone();
             let handler = Self { script, round: 0, answered: false };
             if let Ok(session) = russh::server::run_stream(Arc::new(config), theirs, handler).await {
-                let _ = session.await;
+                // russh goes on in a task of its own until its handle is told.
+                let handle = session.handle();
+                tokio::select! {
+                    _ = session => {}
+                    () = cut.cancelled() => {
+                        let _ = handle.disconnect(russh::Disconnect::ByApplication, "bye".into(), String::new()).await;
+                    }
+                }
             }
         });
         (ours, policy)

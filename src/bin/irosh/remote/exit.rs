@@ -1,10 +1,13 @@
 //! What the commands exit with.
 
 use irosh::client::{
-    ClientError, ConnectError, FilesError,
+    ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
+    forward::ForwardError,
     sftp::SftpError,
     transfer::{TransferError, TransferFailure},
 };
+
+use super::forwards::NotPlaced;
 
 /// What a transfer or a forward that failed exits with. `shell` and `exec` exit with 255 instead, as ssh
 /// does, since all others are the remote command's.
@@ -37,8 +40,8 @@ pub(super) enum Failure {
     Interrupted = 130,
 }
 
-/// The table of them, for the long help.
-pub(super) const TABLE: &str = "Exit status:
+/// The table of them, for the long help of what copies.
+pub(super) const OF_COPIES: &str = "Exit status:
     0  done
     1  failed in another way
     2  the command line is wrong
@@ -54,6 +57,18 @@ pub(super) const TABLE: &str = "Exit status:
    12  what arrived is not what was sent, or the source changed on the way
   130  interrupted";
 
+/// The same, of `forward`, which ends well when it is interrupted.
+pub(super) const OF_FORWARD: &str = "Exit status:
+    0  interrupted
+    1  failed in another way, such as a port that is taken
+    2  the command line is wrong
+    3  the host was not reached, or refused
+    4  the server's key is not the one that the host announced
+    5  the login was refused
+    6  the connection was lost on the way
+    7  the server sent what makes no sense
+  130  interrupted before everything was forwarded";
+
 /// What a command exits with after this error.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
     let failure = error.chain().find_map(|cause| {
@@ -63,10 +78,20 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<TransferFailure>() {
             return error.errors.first().map(of_transfer);
         }
+        if let Some(why) = cause.downcast_ref::<Disconnected>() {
+            return Some(of_disconnected(why));
+        }
+        if let Some(NotPlaced::Forward(ForwardError::Disconnected(why))) = cause.downcast_ref() {
+            return Some(of_disconnected(why));
+        }
         match cause.downcast_ref::<FilesError>()? {
             FilesError::Transfer(failure) => failure.errors.first().map(of_transfer),
             FilesError::Sftp(error) => Some(of_sftp(error)),
             FilesError::Silent(_) => Some(Failure::Lost),
+            FilesError::Open(OpenError::Disconnected(why))
+            | FilesError::Subsystem(
+                SessionError::Disconnected(why) | SessionError::Open(OpenError::Disconnected(why)),
+            ) => Some(of_disconnected(why)),
             FilesError::Open(_) | FilesError::Subsystem(_) | FilesError::NotStarted(..) => None,
         }
     });
@@ -75,7 +100,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
 
 fn of_client(error: &ClientError) -> Failure {
     match error {
-        ClientError::Dial(_) | ClientError::Host(_) => Failure::Unreachable,
+        ClientError::Dial(_) | ClientError::Host(_) | ClientError::Deadline { .. } => Failure::Unreachable,
         ClientError::Lost(_) => Failure::Lost,
         ClientError::Ssh(error) => match error {
             ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) | ConnectError::NoHostKey => {
@@ -84,14 +109,24 @@ fn of_client(error: &ClientError) -> Failure {
             ConnectError::Authentication(_)
             | ConnectError::WrongPassword { .. }
             | ConnectError::TooManyAttempts { .. }
-            | ConnectError::PasswordChange(_)
-            | ConnectError::Cancelled => Failure::Login,
+            | ConnectError::PasswordChange(_) => Failure::Login,
+            ConnectError::Cancelled => Failure::Interrupted,
             ConnectError::NotSsh | ConnectError::Handshake(_) | ConnectError::NoCommonAlgorithm { .. } => {
                 Failure::Protocol
             }
-            ConnectError::Deadline { .. } | ConnectError::Disconnected { .. } => Failure::Lost,
+            ConnectError::Deadline { .. } => Failure::Lost,
+            ConnectError::Disconnected { why, .. } | ConnectError::Session(OpenError::Disconnected(why)) => {
+                of_disconnected(why)
+            }
             ConnectError::Session(_) => Failure::Other,
         },
+    }
+}
+
+fn of_disconnected(why: &Disconnected) -> Failure {
+    match why {
+        Disconnected::Protocol(_) => Failure::Protocol,
+        _ => Failure::Lost,
     }
 }
 
@@ -119,3 +154,7 @@ fn of_sftp(error: &SftpError) -> Failure {
         _ => Failure::Other,
     }
 }
+
+#[cfg(test)]
+#[path = "exit_tests.rs"]
+mod tests;

@@ -12,21 +12,21 @@ use std::{
 use irosh::{
     client::{
         FilesError, remote_sha256,
+        sftp::Shown,
         transfer::{Links, TransferOptions, TransferProgress, TransferReport},
     },
     files::Paths,
-    signals::interrupted,
 };
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{RemoteArguments, connect};
+use super::{RemoteArguments, connect, interrupted};
 use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::TABLE)]
+#[command(after_long_help = super::exit::OF_COPIES)]
 pub(crate) struct PutArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -39,7 +39,7 @@ pub(crate) struct PutArguments {
 
 /// Copy files and folders from a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::TABLE)]
+#[command(after_long_help = super::exit::OF_COPIES)]
 pub(crate) struct GetArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -109,15 +109,8 @@ struct Copy {
 
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
-        let cancel = CancellationToken::new();
         let link = connect(paths, remote, false).await?;
-        let interrupted = interrupted()?;
-        let cancelling = cancel.clone();
-        tokio::spawn(async move {
-            interrupted.await;
-            cancelling.cancel();
-        });
-        Ok(Self { link, options, progress: watch::Sender::default(), cancel })
+        Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
     }
 
     fn transfer(&self) -> TransferOptions {
@@ -170,7 +163,7 @@ impl Copy {
         };
         if let Some(report) = report {
             for skipped in &report.skipped {
-                eprintln!("irosh: {}: left out: {:?}", String::from_utf8_lossy(&skipped.path), skipped.why);
+                eprintln!("irosh: {}: left out: {:?}", Shown(&skipped.path), skipped.why);
             }
             if self.options.json {
                 crate::print(

@@ -12,8 +12,14 @@ use crate::forward_spec::{Bind, Destination, Direction, Forward, Listen};
 
 /// The forwards that are in place.
 pub(super) struct Forwards {
-    connection: Connection,
+    placing: Placing,
     placed: Vec<(Forward, Placed)>,
+}
+
+/// What sets forwards up.
+#[derive(Clone)]
+pub(super) struct Placing {
+    connection: Connection,
     gateway: bool,
     unlink: bool,
 }
@@ -35,12 +41,78 @@ pub(super) enum NotPlaced {
 impl Forwards {
     pub(super) fn new(connection: Connection, config: &SshConfig) -> Self {
         let (gateway, unlink) = (config.gateway_ports, config.stream_local_bind_unlink);
-        Self { connection, placed: Vec::new(), gateway, unlink }
+        Self { placing: Placing { connection, gateway, unlink }, placed: Vec::new() }
     }
 
     /// Sets up a forward; where it listens.
-    pub(super) async fn add(&mut self, forward: Forward) -> Result<&Placed, NotPlaced> {
-        let placed = match (forward.direction, &forward.to) {
+    pub(super) async fn add(&mut self, forward: Forward) -> Result<&(Forward, Placed), NotPlaced> {
+        let placed = self.placing.place(&forward).await?;
+        Ok(self.keep(forward, placed))
+    }
+
+    /// Sets up a forward of ssh_config. One that fails is told, and an error with `ExitOnForwardFailure`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPlaced`], with the forward.
+    pub(super) async fn add_configured(
+        &mut self,
+        forward: Forward,
+        config: &SshConfig,
+    ) -> anyhow::Result<Option<&(Forward, Placed)>> {
+        match self.placing.place(&forward).await {
+            Ok(placed) => Ok(Some(self.keep(forward, placed))),
+            Err(error) => {
+                let error = anyhow::Error::from(error).context(format!("{} {forward}", option(&forward)));
+                if config.exit_on_forward_failure {
+                    return Err(error);
+                }
+                irosh::log::complain("irosh", &error);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn placing(&self) -> Placing {
+        self.placing.clone()
+    }
+
+    /// Has one that was set up until it is taken or this is dropped.
+    pub(super) fn keep(&mut self, forward: Forward, placed: Placed) -> &(Forward, Placed) {
+        self.placed.push((forward, placed));
+        &self.placed[self.placed.len() - 1]
+    }
+
+    /// The forward of this kind that listens there, to be cancelled.
+    pub(super) fn take(&mut self, listen: &Listen, direction: Direction, socks: bool) -> Option<Placed> {
+        let is_meant = |(forward, _): &(Forward, Placed)| {
+            forward.direction == direction
+                && (forward.to == Destination::Socks) == socks
+                && listen.cancels(&forward.listen)
+        };
+        let at = self.placed.iter().position(is_meant)?;
+        Some(self.placed.remove(at).1)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.placed.is_empty()
+    }
+
+    /// A line for each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |(forward, _): &(Forward, Placed)| format!("{} {forward}", option(forward));
+        self.placed.iter().map(line).collect()
+    }
+}
+
+impl Placing {
+    /// Sets up a forward, which may wait for the server.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPlaced`].
+    pub(super) async fn place(&self, forward: &Forward) -> Result<Placed, NotPlaced> {
+        Ok(match (forward.direction, &forward.to) {
             (Direction::Local, Destination::Socks) => {
                 self.connection.dynamic_forward(&self.here(&forward.listen).await?).await?
             }
@@ -51,28 +123,7 @@ impl Forwards {
             (Direction::Remote, to) => {
                 self.connection.remote_forward(there(&forward.listen), place(to)).await?
             }
-        };
-        self.placed.push((forward, placed));
-        let (_, placed) = &self.placed[self.placed.len() - 1];
-        Ok(placed)
-    }
-
-    /// Ends the forward of this kind that listens there; whether there was one.
-    pub(super) async fn cancel(&mut self, listen: &Listen, direction: Direction, socks: bool) -> bool {
-        let is_meant = |(forward, _): &(Forward, Placed)| {
-            forward.direction == direction
-                && (forward.to == Destination::Socks) == socks
-                && listen.cancels(&forward.listen)
-        };
-        let Some(at) = self.placed.iter().position(is_meant) else { return false };
-        let (_, placed) = self.placed.remove(at);
-        placed.cancel().await.is_ok()
-    }
-
-    /// A line for each.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let line = |(forward, _): &(Forward, Placed)| format!("{} {forward}", option(forward));
-        self.placed.iter().map(line).collect()
+        })
     }
 
     async fn here(&self, listen: &Listen) -> Result<ClientListen, NotPlaced> {
@@ -97,6 +148,35 @@ impl Forwards {
             },
         })
     }
+}
+
+/// The forwards of ssh_config. One that is none is told and left out.
+pub(super) fn configured(config: &SshConfig) -> Vec<Forward> {
+    // A path stands as it is, and everything else with its address in brackets.
+    let part = |text: &str| match text.starts_with('/') {
+        true => text.replace('\\', "\\\\").replace(':', "\\:"),
+        false => text.to_owned(),
+    };
+    let local = config.local_forwards.iter();
+    let local = local.map(|(listen, to)| Forward::local(&format!("{}:{}", part(listen), part(to))));
+    let remote = config.remote_forwards.iter().map(|(listen, to)| match to {
+        Some(to) => Forward::remote(&format!("{}:{}", part(listen), part(to))),
+        None => Forward::remote(&part(listen)),
+    });
+    // `ssh -G` prints the socket of a LocalForward to a socket once more, as a DynamicForward.
+    let again = |listen: &&String| {
+        listen.starts_with('/') && config.local_forwards.iter().any(|(local, _)| local == *listen)
+    };
+    let dynamic = config.dynamic_forwards.iter().filter(|listen| !again(listen));
+    let dynamic = dynamic.map(|listen| Forward::dynamic(&part(listen)));
+    let mut found = Vec::new();
+    for forward in local.chain(remote).chain(dynamic) {
+        match forward {
+            Ok(forward) => found.push(forward),
+            Err(error) => irosh::log::complain("irosh", &error),
+        }
+    }
+    found
 }
 
 /// The option that asks for a forward.

@@ -7,9 +7,12 @@ pub(crate) mod forward;
 mod forwards;
 pub(crate) mod session;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Context;
 use irosh::{
     client::{
         Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
@@ -20,11 +23,14 @@ use irosh::{
     host::load_settings,
     names::Aliases,
     settings::{ClientSettings, NetworkChoice},
+    signals::Interrupts,
     transport::KeyFile,
 };
 
-use super::{NetworkArguments, completion};
+use super::{NetworkArguments, completion, terminal};
 use ask::Ask;
+use exit::Failure;
+use tokio_util::sync::CancellationToken;
 
 /// How to reach a host and log in there. What is not said is as ssh_config says for it.
 #[derive(clap::Args)]
@@ -83,8 +89,11 @@ pub(crate) fn run<F>(command: impl FnOnce() -> F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
+    crate::descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(command());
+    // Whatever still holds it does not live to give it back.
+    terminal::restore();
     // A thread may be waiting for a terminal or a file for ever.
     runtime.shutdown_background();
     result
@@ -92,54 +101,88 @@ where
 
 pub(crate) use exit::code_of;
 
+/// Takes over the signals that end a program: the first one is told, and the second one ends the program at
+/// once.
+fn interrupted() -> io::Result<CancellationToken> {
+    let mut signals = Interrupts::listen()?;
+    let told = CancellationToken::new();
+    let first = told.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        first.cancel();
+        signals.next().await;
+        terminal::restore();
+        std::process::exit(i32::from(Failure::Interrupted as u8));
+    });
+    Ok(told)
+}
+
 /// Connects and logs in. `lend_agent` forwards the agent whatever ssh_config says.
 async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Link> {
-    let target = ResolvedTarget::resolve(&arguments.target, &Aliases::load(&paths.aliases())?)?;
-    let settings: ClientSettings = load_settings(&paths.client_settings())?;
-    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
-    let wanted = arguments.login.as_deref().or_else(|| target.login());
-    let home = std::env::home_dir();
-    let tokens = Tokens {
-        home: home.clone().unwrap_or_default(),
-        local_user: local_user(),
-        host: target.name().to_owned(),
-    };
-    let (client, config) = tokio::join!(
-        Client::bind(NetworkChoice::from(arguments.network.clone()).or(file), identity.secret().clone()),
-        SshConfig::load(target.name(), wanted, arguments.config.as_deref(), &tokens),
-    );
-    let (client, config) = (client?, config?);
-    let login = wanted.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(local_user);
+    Reach::prepare(paths, arguments, lend_agent).await?.connect().await
+}
 
-    let mut keys = config.standard_options(target.name(), home.as_deref());
-    if !arguments.identities.is_empty() {
-        keys.identity_files.splice(..0, arguments.identities.iter().cloned());
+/// A host that is about to be connected to.
+struct Reach {
+    client: Client,
+    target: ResolvedTarget,
+    options: ClientOptions,
+    config: SshConfig,
+}
+
+impl Reach {
+    async fn prepare(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Self> {
+        let target = ResolvedTarget::resolve(&arguments.target, &Aliases::load(&paths.aliases())?)?;
+        let settings: ClientSettings = load_settings(&paths.client_settings())?;
+        let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+        let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
+        let wanted = arguments.login.as_deref().or_else(|| target.login());
+        let home = std::env::home_dir();
+        let tokens = Tokens {
+            home: home.clone().unwrap_or_default(),
+            local_user: local_user(),
+            host: target.name().to_owned(),
+        };
+        let (client, config) = tokio::join!(
+            Client::bind(NetworkChoice::from(arguments.network.clone()).or(file), identity.secret().clone()),
+            SshConfig::load(target.name(), wanted, arguments.config.as_deref(), &tokens),
+        );
+        let (client, config) = (client?, config?);
+        let login = wanted.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(local_user);
+
+        let mut keys = config.standard_options(target.name(), home.as_deref());
+        if !arguments.identities.is_empty() {
+            arguments.identities.iter().for_each(|file| warn_of_missing(file));
+            keys.identity_files.splice(..0, arguments.identities.iter().cloned());
+        }
+        let mut standard = Standard::new(keys);
+        if !arguments.batch && !config.batch_mode {
+            standard = standard.prompt(Ask);
+        }
+        let agent =
+            config.forward_agent.clone().or_else(|| lend_agent.then(|| config.identity_agent.clone()));
+        let mut options = ClientOptions::new(login)
+            .authenticator(standard)
+            .forward_agent(agent.and_then(|agent| agent.socket()))
+            .connect_deadline(config.connect_timeout)
+            .on_event(tell);
+        for (name, value) in config.environment(std::env::vars_os()) {
+            options = options.variable(name, value);
+        }
+        if config.server_alive_interval.is_some() {
+            options = options.keepalive(config.server_alive_interval, config.server_alive_count_max);
+        }
+        Ok(Self { client, target, options, config })
     }
-    let mut standard = Standard::new(keys);
-    if !arguments.batch && !config.batch_mode {
-        standard = standard.prompt(Ask);
-    }
-    let agent = config.forward_agent.clone().or_else(|| lend_agent.then(|| config.identity_agent.clone()));
-    let mut options = ClientOptions::new(login)
-        .authenticator(standard)
-        .forward_agent(agent.and_then(|agent| agent.socket()))
-        .on_event(tell);
-    for (name, value) in config.environment(std::env::vars()) {
-        options = options.variable(name, value);
-    }
-    let connecting = client.connect_without_session(&target, options);
-    let connected = match config.connect_timeout {
-        Some(limit) => tokio::time::timeout(limit, connecting)
-            .await
-            .with_context(|| format!("no connection within {} s (ConnectTimeout)", limit.as_secs()))?,
-        None => connecting.await,
-    };
-    match connected {
-        Ok(connection) => Ok(Link { client, connection, config }),
-        Err(error) => {
-            client.close().await;
-            Err(error.into())
+
+    async fn connect(self) -> anyhow::Result<Link> {
+        let Self { client, target, options, config } = self;
+        match client.connect_without_session(&target, options).await {
+            Ok(connection) => Ok(Link { client, connection, config }),
+            Err(error) => {
+                client.close().await;
+                Err(error.into())
+            }
         }
     }
 }
@@ -148,13 +191,25 @@ async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -
 fn tell(event: ConnectionEvent) {
     match event {
         ConnectionEvent::Banner(text) => {
-            let shown: String =
-                text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-            eprint!("{shown}");
+            eprint!("{}", irosh::log::printable(&text.replace("\r\n", "\n")));
         }
         ConnectionEvent::ForwardFailed { forward, target, error } => {
-            eprint!("irosh: a connection of {forward} to {target} failed: {error}\r\n");
+            let said =
+                irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
+            eprint!("irosh: {said}\r\n");
         }
+    }
+}
+
+/// As ssh says it. Of a key that the agent has, the public half is enough.
+fn warn_of_missing(identity: &Path) {
+    let mut public = identity.as_os_str().to_owned();
+    public.push(".pub");
+    if let Err(error) = identity.metadata()
+        && !Path::new(&public).exists()
+    {
+        let why = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+        irosh::log::complain("irosh", &format!("no such identity: {}: {why}", identity.display()));
     }
 }
 

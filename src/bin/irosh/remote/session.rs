@@ -2,7 +2,7 @@
 //! stdout.
 
 use std::{
-    io::{IsTerminal, stdin},
+    io::{self, IsTerminal, stdin},
     process::ExitCode,
     sync::Arc,
 };
@@ -10,19 +10,24 @@ use std::{
 use irosh::{
     client::{
         Connection, Exit, PtyMode, PtyOptions, PtySize, Session, SessionEvent, SessionEvents, SessionSender,
-        ssh_config::RequestTty,
+        forward::Forward as Placed, ssh_config::RequestTty,
     },
     files::Paths,
+    log::complain,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
+    sync::{mpsc, watch},
+    task::JoinSet,
 };
 
-use super::{Link, RemoteArguments, connect, forwards::Forwards};
+use super::{
+    Link, RemoteArguments, connect,
+    forwards::{Forwards, NotPlaced, configured},
+};
 use crate::{
     escapes::{Action, Command, EscapeChar, Escapes, Typed, text},
-    forward_spec::Direction,
+    forward_spec::{Direction, Forward, Listen},
     terminal::{self, Events, RawMode, Terminal, TerminalEvent, WindowSize},
 };
 
@@ -98,6 +103,10 @@ async fn session(
     command: Option<String>,
 ) -> anyhow::Result<ExitCode> {
     let link = connect(paths, remote, options.agent).await?;
+    let mut forwards = Forwards::new(link.connection.clone(), &link.config);
+    for forward in configured(&link.config) {
+        forwards.add_configured(forward, &link.config).await?;
+    }
     let session = link.connection.open_session().await?;
     let command = command.or_else(|| link.config.remote_command.clone());
     let terminal = match wants_terminal(options, command.is_none(), link.config.request_tty) {
@@ -107,7 +116,7 @@ async fn session(
     if let Some(terminal) = &terminal {
         // One that is refused is missed by a shell, and by nothing else.
         if let Err(error) = session.request_pty(&pty_options(terminal.as_ref())).await {
-            eprintln!("irosh: no terminal there: {error}");
+            complain("irosh", &format!("no terminal there: {error}"));
         }
     }
     match &command {
@@ -117,14 +126,14 @@ async fn session(
     let ended = match terminal.flatten() {
         Some(terminal) => {
             let configured = link.config.escape_char.map_or(EscapeChar::None, EscapeChar::Byte);
-            on_terminal(session, terminal, options.escape.unwrap_or(configured), &link).await?
+            on_terminal(session, terminal, options.escape.unwrap_or(configured), &link, forwards).await?
         }
         None => on_streams(session, options.null).await?,
     };
     let code = match ended {
         Ended::Process(Some(Exit::Status(status))) => u8::try_from(status & 0xff).unwrap_or(FAILED),
         Ended::Process(Some(Exit::Signal(signal))) => {
-            eprintln!("irosh: the command was ended by signal {}", signal.name);
+            complain("irosh", &format!("the command was ended by signal {}", signal.name));
             signal_number(&signal.name).map_or(FAILED, |number| 128 + number)
         }
         Ended::Process(None) => match link.connection.disconnected() {
@@ -136,7 +145,7 @@ async fn session(
         },
         Ended::Here(said) => {
             if let Some(said) = said {
-                eprintln!("irosh: {said}");
+                complain("irosh", &said);
             }
             FAILED
         }
@@ -196,7 +205,7 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
         }
     });
     let ended = tokio::select! {
-        exit = print(events) => Ended::Process(exit),
+        printed = print(events) => Ended::printed(printed),
         () = irosh::signals::interrupted()? => Ended::Here(None),
     };
     feeding.abort();
@@ -206,30 +215,48 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
 /// Bytes of stdin at once.
 const READ: usize = 256 << 10;
 
+impl Ended {
+    fn printed(printed: io::Result<Option<Exit>>) -> Self {
+        match printed {
+            Ok(exit) => Self::Process(exit),
+            Err(error) => Self::Here(Some(error.to_string())),
+        }
+    }
+}
+
 /// Prints what the session says, and returns how its process ended.
-async fn print(mut events: SessionEvents) -> Option<Exit> {
+///
+/// # Errors
+///
+/// Output could not be written, so whatever the process exits with, this did not go well. A reader that has
+/// gone is no error.
+async fn print(mut events: SessionEvents) -> io::Result<Option<Exit>> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
     let mut exit = None;
     while let Some(event) = events.next().await {
-        let written = match event {
-            SessionEvent::Stdout(data) => write(&mut stdout, &data).await,
-            SessionEvent::Stderr(data) => write(&mut stderr, &data).await,
+        let (name, written) = match event {
+            SessionEvent::Stdout(data) => ("stdout", write(&mut stdout, &data).await),
+            SessionEvent::Stderr(data) => ("stderr", write(&mut stderr, &data).await),
             SessionEvent::ExitStatus(status) => {
                 exit = Some(Exit::Status(status));
-                Ok(())
+                continue;
             }
             SessionEvent::ExitSignal(signal) => {
                 exit = Some(Exit::Signal(signal));
-                Ok(())
+                continue;
             }
-            SessionEvent::Eof | SessionEvent::Closed => Ok(()),
+            SessionEvent::Eof | SessionEvent::Closed => continue,
         };
-        if written.is_err() {
+        match written {
+            Ok(()) => {}
             // Nobody reads any more (`irosh exec … | head`): the command learns that, too.
-            break;
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("cannot write to {name}: {error}")));
+            }
         }
     }
-    exit
+    Ok(exit)
 }
 
 /// Writes all, and waits until it is out: what a thread still holds is lost when the program ends.
@@ -248,6 +275,16 @@ struct Typing<'a> {
     escape: EscapeChar,
     forwards: Forwards,
     connection: &'a Connection,
+    /// What waits for the server; `~.` must not wait for it.
+    errands: JoinSet<Done>,
+}
+
+/// What came of what waited for the server.
+enum Done {
+    /// This is to be said.
+    Say(String),
+    /// A forward is in place, or not.
+    Placed(Forward, Result<Placed, NotPlaced>),
 }
 
 async fn on_terminal(
@@ -255,6 +292,7 @@ async fn on_terminal(
     terminal: Terminal,
     escape: EscapeChar,
     link: &Link,
+    forwards: Forwards,
 ) -> anyhow::Result<Ended> {
     let (sender, events) = session.split();
     let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -267,6 +305,14 @@ async fn on_terminal(
         }
         sending.eof();
     });
+    let (sizes, mut newest) = watch::channel(terminal.size());
+    let resizing = sender.clone();
+    let resizes = tokio::spawn(async move {
+        while newest.changed().await.is_ok() {
+            let size = size_of(*newest.borrow_and_update());
+            let _ = resizing.resize(size).await;
+        }
+    });
     let raw = Arc::new(terminal.raw()?);
     let mut typed = Events::new(Some(terminal), Some(Arc::clone(&raw)), tokio::io::stdin())?;
     let mut typing = Typing {
@@ -275,8 +321,9 @@ async fn on_terminal(
         raw,
         escapes: Escapes::new(escape),
         escape,
-        forwards: Forwards::new(link.connection.clone(), &link.config),
+        forwards,
         connection: &link.connection,
+        errands: JoinSet::new(),
     };
     let printing = print(events);
     tokio::pin!(printing);
@@ -284,14 +331,24 @@ async fn on_terminal(
     let ended = loop {
         let hold = typing.escapes.is_command_line_open();
         tokio::select! {
-            exit = &mut printing, if !hold => break Ended::Process(exit),
+            printed = &mut printing, if !hold => break Ended::printed(printed),
+            Some(done) = typing.errands.join_next(), if !hold => {
+                if let Ok(done) = done {
+                    typing.done(done);
+                }
+            }
             event = typed.next() => match event {
                 TerminalEvent::Typed(bytes) => {
                     if let Some(here) = typing.take(&bytes).await {
                         ended = Some(here);
                     }
                 }
-                TerminalEvent::Resized(size) => drop(typing.sender.resize(size_of(size)).await),
+                // At once where that can be, and so before what is typed next.
+                TerminalEvent::Resized(size) => tokio::select! {
+                    biased;
+                    _ = typing.sender.resize(size_of(size)) => {}
+                    () = std::future::ready(()) => drop(sizes.send_replace(size)),
+                },
                 TerminalEvent::Eof => typing.input = mpsc::unbounded_channel().0,
                 TerminalEvent::Killed(signal) => {
                     ended = Some(Ended::Here(Some(format!("killed by signal {}", signal.as_raw()))));
@@ -303,6 +360,7 @@ async fn on_terminal(
         }
     };
     feeding.abort();
+    resizes.abort();
     drop(typing);
     terminal::restore();
     Ok(ended)
@@ -320,12 +378,39 @@ impl Typing<'_> {
                 }
                 Typed::Action(action) => {
                     if let Err(error) = self.act(action).await {
-                        show(&text::raw_lines(&error.to_string()));
+                        show(&lines(&error));
                     }
                 }
             }
         }
         None
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Say(text) => show(&text),
+            Done::Placed(forward, Ok(placed)) => {
+                self.forwards.keep(forward, placed);
+                show(text::FORWARDING);
+            }
+            Done::Placed(_, Err(error)) => {
+                show(&lines(&error));
+                show(text::FORWARDING_FAILED);
+            }
+        }
+    }
+
+    fn cancel(&mut self, listen: &Listen, direction: Direction, socks: bool) {
+        match self.forwards.take(listen, direction, socks) {
+            Some(placed) => {
+                self.errands.spawn(async move {
+                    let was = placed.cancel().await.is_ok();
+                    let said = if was { text::CANCELED } else { text::UNKNOWN_FORWARDING };
+                    Done::Say(said.to_owned())
+                });
+            }
+            None => show(text::UNKNOWN_FORWARDING),
+        }
     }
 
     async fn act(&mut self, action: Action) -> anyhow::Result<()> {
@@ -343,37 +428,41 @@ impl Typing<'_> {
             Action::Help => show(&text::help(self.escape)),
             Action::Break => {
                 show(&text::send_break(self.escape));
-                self.sender.send_break(1000).await?;
+                let sender = self.sender.clone();
+                self.errands.spawn(async move {
+                    let sent = sender.send_break(1000).await;
+                    Done::Say(sent.map_or_else(|error| lines(&error), |()| String::new()))
+                });
             }
-            Action::Rekey => self.connection.rekey().await,
+            Action::Rekey => {
+                let connection = self.connection.clone();
+                self.errands.spawn(async move {
+                    connection.rekey().await;
+                    Done::Say(String::new())
+                });
+            }
             Action::LogLess => show(&text::log_level(self.escape, false, LEVEL)),
             Action::LogMore => show(&text::log_level(self.escape, true, LEVEL)),
             Action::Show(bytes) => show(&String::from_utf8_lossy(&bytes)),
-            Action::Command(command) => self.command(command?).await?,
+            Action::Command(command) => self.command(command?)?,
         }
         Ok(())
     }
 
-    async fn command(&mut self, command: Command) -> anyhow::Result<()> {
+    fn command(&mut self, command: Command) -> anyhow::Result<()> {
         match command {
             Command::Leave => {}
             Command::Help => show(&text::command_help()),
-            Command::Forward(forward) => match self.forwards.add(forward).await {
-                Ok(_) => show(text::FORWARDING),
-                Err(error) => {
-                    show(&text::raw_lines(&error.to_string()));
-                    show(text::FORWARDING_FAILED);
-                }
-            },
-            Command::CancelLocal(listen) => {
-                cancelled(self.forwards.cancel(&listen, Direction::Local, false).await);
+            Command::Forward(forward) => {
+                let placing = self.forwards.placing();
+                self.errands.spawn(async move {
+                    let placed = placing.place(&forward).await;
+                    Done::Placed(forward, placed)
+                });
             }
-            Command::CancelRemote(listen) => {
-                cancelled(self.forwards.cancel(&listen, Direction::Remote, false).await);
-            }
-            Command::CancelDynamic(listen) => {
-                cancelled(self.forwards.cancel(&listen, Direction::Local, true).await);
-            }
+            Command::CancelLocal(listen) => self.cancel(&listen, Direction::Local, false),
+            Command::CancelRemote(listen) => self.cancel(&listen, Direction::Remote, false),
+            Command::CancelDynamic(listen) => self.cancel(&listen, Direction::Local, true),
             Command::Local(_) => {
                 anyhow::bail!("commands of this side are not run from here: suspend with ~^Z")
             }
@@ -385,8 +474,9 @@ impl Typing<'_> {
 /// What `~v` and `~V` leave it at: the log is set by IROSH_LOG for good.
 const LEVEL: &str = "is set by IROSH_LOG";
 
-fn cancelled(was: bool) {
-    show(if was { text::CANCELED } else { text::UNKNOWN_FORWARDING });
+/// The lines of an error, which may have words of the server's.
+fn lines(error: &dyn std::fmt::Display) -> String {
+    text::raw_lines(&irosh::log::printable(&error.to_string()))
 }
 
 /// Says something on the raw terminal.

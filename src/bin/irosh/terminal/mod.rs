@@ -1,5 +1,6 @@
 //! The terminal that a session is typed on: raw mode, size, modes, and what happens on it.
 
+mod caught;
 mod events;
 mod modes;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+pub(crate) use caught::Caught;
 pub(crate) use events::{Events, TerminalEvent};
 pub(crate) use raw::{RawMode, restore};
 pub(crate) use size::WindowSize;
@@ -58,6 +60,15 @@ impl Terminal {
     /// What the system says, as of a terminal that is gone.
     pub(crate) fn raw(&self) -> io::Result<RawMode> {
         RawMode::enter(self.fd.try_clone()?)
+    }
+
+    /// Shows nothing of the lines that are typed until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, as of a terminal that is gone.
+    pub(crate) fn hidden(&self) -> io::Result<RawMode> {
+        RawMode::hide(self.fd.try_clone()?)
     }
 
     /// Whether this process's group is the one in the foreground, whose output a person expects.

@@ -1,4 +1,4 @@
-//! Raw mode, and the way back from it however the program ends.
+//! Raw mode and hidden typing, and the way back from them however the program ends.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Raw mode; dropping it gives the terminal its modes back.
+/// Modes of a terminal that were changed, as raw mode is; dropping it gives the terminal its own back.
 ///
 /// So does a panic in any thread, before its message; where the program goes on after it, as after one
 /// in a task, [`RawMode::set`] makes the terminal raw again. `std::process::exit` drops nothing: call [`restore`] before.
@@ -29,6 +29,7 @@ pub(crate) struct RawMode {
 struct Saved {
     fd: OwnedFd,
     before: Termios,
+    changed: Termios,
 }
 
 /// The terminals that are raw. A panic and an exit find them here.
@@ -43,12 +44,27 @@ pub(crate) fn restore() {
 
 impl RawMode {
     pub(super) fn enter(fd: OwnedFd) -> io::Result<Self> {
+        Self::change(fd, raw)
+    }
+
+    /// A line at a time, and what is typed is not shown.
+    pub(super) fn hide(fd: OwnedFd) -> io::Result<Self> {
+        Self::change(fd, hidden)
+    }
+
+    fn change(fd: OwnedFd, change: fn(&Termios) -> Termios) -> io::Result<Self> {
         restore_on_panic();
         let before = tcgetattr(&fd)?;
-        let raw = Self { saved: Arc::new(Saved { fd, before }) };
+        let changed = change(&before);
+        let raw = Self { saved: Arc::new(Saved { fd, before, changed }) };
         RAW.lock().unwrap_or_else(PoisonError::into_inner).push(raw.saved.clone());
         raw.set()?;
         Ok(raw)
+    }
+
+    /// Gives the terminal its modes back until [`RawMode::set`].
+    pub(crate) fn pause(&self) {
+        self.saved.restore();
     }
 
     /// Sets raw mode once more, where another program may have changed it.
@@ -57,7 +73,7 @@ impl RawMode {
     ///
     /// What the system says.
     pub(crate) fn set(&self) -> io::Result<()> {
-        Ok(tcsetattr(&self.saved.fd, OptionalActions::Drain, &raw(&self.saved.before))?)
+        Ok(tcsetattr(&self.saved.fd, OptionalActions::Drain, &self.saved.changed)?)
     }
 
     /// `~^Z`: gives the terminal back and stops this process group, as ssh does. Returns, raw again,
@@ -125,6 +141,13 @@ fn raw(before: &Termios) -> Termios {
     raw.special_codes[SpecialCodeIndex::VMIN] = 1;
     raw.special_codes[SpecialCodeIndex::VTIME] = 0;
     raw
+}
+
+/// What ssh makes of a terminal's modes while it asks for a password.
+fn hidden(before: &Termios) -> Termios {
+    let mut hidden = before.clone();
+    hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL;
+    hidden
 }
 
 fn restore_on_panic() {

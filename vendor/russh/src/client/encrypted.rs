@@ -236,18 +236,8 @@ impl Session {
                                     })
                                     .map_err(|_| crate::Error::SendError)?;
 
-                                // wait for response from handler
-                                let responses = loop {
-                                    match self.receiver.recv().await {
-                                        Some(Msg::AuthInfoResponse { responses }) => {
-                                            break responses;
-                                        }
-                                        None => return Err(crate::Error::RecvError.into()),
-                                        _ => {}
-                                    }
-                                };
-                                // write responses
-                                enc.client_send_auth_response(&responses)?;
+                                // The answers come as a message. Meanwhile the server is
+                                // read on: it may hang up.
                                 return Ok(());
                             }
 
@@ -298,30 +288,8 @@ impl Session {
                                             data: buf,
                                         })
                                         .map_err(|_| crate::Error::SendError)?;
-                                    self.common.buffer = loop {
-                                        match self.receiver.recv().await {
-                                            Some(Msg::Signed { data }) => break data[..].to_vec(),
-                                            // The signer could not sign. Leave the PK_OK
-                                            // unanswered, as OpenSSH does when it cannot
-                                            // sign: the server keeps waiting for a userauth
-                                            // request and the next one (any method) replaces
-                                            // this attempt. Going back to the main loop is
-                                            // what lets that next request through.
-                                            Some(Msg::SignFailed) => {
-                                                debug!("signer failed, abandoning the request");
-                                                return Ok(());
-                                            }
-                                            None => return Err(crate::Error::RecvError.into()),
-                                            _ => {}
-                                        }
-                                    };
-                                    if self.common.buffer.len() != len {
-                                        // The buffer was modified.
-                                        push_packet!(enc.write, {
-                                            #[allow(clippy::indexing_slicing)] // length checked
-                                            enc.write.extend_from_slice(&self.common.buffer[i..]);
-                                        })
-                                    }
+                                    // The signature comes as a message.
+                                    self.signing = Some((i, len));
                                 }
                                 Some(auth::Method::FutureCertificate { ref cert, hash_alg }) => {
                                     debug!("certificate");
@@ -342,25 +310,7 @@ impl Session {
                                             data: buf,
                                         })
                                         .map_err(|_| crate::Error::SendError)?;
-                                    self.common.buffer = loop {
-                                        match self.receiver.recv().await {
-                                            Some(Msg::Signed { data }) => break data,
-                                            // See the public key case above.
-                                            Some(Msg::SignFailed) => {
-                                                debug!("signer failed, abandoning the request");
-                                                return Ok(());
-                                            }
-                                            None => return Err(crate::Error::RecvError.into()),
-                                            _ => {}
-                                        }
-                                    };
-                                    if self.common.buffer.len() != len {
-                                        // The buffer was modified.
-                                        push_packet!(enc.write, {
-                                            #[allow(clippy::indexing_slicing)] // length checked
-                                            enc.write.extend(&self.common.buffer[i..]);
-                                        })
-                                    }
+                                    self.signing = Some((i, len));
                                 }
                                 _ => {}
                             }
@@ -1628,7 +1578,7 @@ impl Encrypted {
         Ok(())
     }
 
-    fn client_send_auth_response(&mut self, responses: &[String]) -> Result<(), crate::Error> {
+    pub(super) fn client_send_auth_response(&mut self, responses: &[String]) -> Result<(), crate::Error> {
         push_packet!(self.write, {
             msg::USERAUTH_INFO_RESPONSE.encode(&mut self.write)?;
             (responses.len().try_into().unwrap_or(0) as u32).encode(&mut self.write)?; // number of responses

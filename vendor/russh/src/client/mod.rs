@@ -103,6 +103,8 @@ pub struct Session {
     server_sig_algs: Option<Vec<Algorithm>>,
     /// Number of EXT_INFO messages received (RFC 8308 allows at most two).
     ext_info_count: u8,
+    /// Where the request for a signature begins in what is signed, and the length of that.
+    signing: Option<(usize, usize)>,
 }
 
 impl Drop for Session {
@@ -1371,6 +1373,7 @@ impl Session {
             priority_sender,
             priority_receiver,
             inbound_channel_sender,
+            signing: None,
             inbound_channel_receiver,
             channels: HashMap::new(),
             pending_reads: Vec::new(),
@@ -1669,8 +1672,29 @@ impl Session {
             Msg::Authenticate { user, method } => {
                 self.write_auth_request_if_needed(&user, method)?;
             }
-            Msg::Signed { .. } | Msg::SignFailed => {}
-            Msg::AuthInfoResponse { .. } => {}
+            Msg::Signed { data } => {
+                if let Some((i, len)) = self.signing.take()
+                    && data.len() != len
+                    && let Some(ref mut enc) = self.common.encrypted
+                {
+                    // The buffer was modified.
+                    push_packet!(enc.write, {
+                        enc.write.extend_from_slice(data.get(i..).unwrap_or_default());
+                    })
+                }
+            }
+            // The signer could not sign. Leave the PK_OK unanswered, as OpenSSH does when it
+            // cannot sign: the server keeps waiting for a userauth request and the next one (any
+            // method) replaces this attempt.
+            Msg::SignFailed => {
+                debug!("signer failed, abandoning the request");
+                self.signing = None;
+            }
+            Msg::AuthInfoResponse { responses } => {
+                if let Some(ref mut enc) = self.common.encrypted {
+                    enc.client_send_auth_response(&responses)?;
+                }
+            }
             Msg::AuthGssapiToken { token } => {
                 if let Some(ref mut enc) = self.common.encrypted {
                     enc.client_send_gssapi_token(&token)?;

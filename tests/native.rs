@@ -467,7 +467,7 @@ fn a_shell_whose_server_is_silent_is_left_whatever_was_asked_of_it() {
     let script = format!(
         "import signal\nsend('echo r$((1+1))\\n'); wait('r2'); os.kill({}, signal.SIGSTOP)\n\
          send('\\r~B'); wait('~B'); send('\\r~C'); wait('irosh>'); send('-R 0:localhost:1\\r')\n\
-         size(41, 77); send('\\r~R'); send('\\r~#'); wait('connections are open'); send('\\r~.'); wait('~.'); end()",
+         size(41, 77); send('\\r~R'); send('\\r~#'); wait('connections are open'); send('\\r~.'); wait('Connection to box closed.'); end()",
         line.host().pid()
     );
     assert_eq!(on_a_terminal(&shell, &script).trim(), "code 255");
@@ -582,4 +582,35 @@ fn server_alive_interval_finds_a_silent_server() {
     signal(Signal::SIGCONT);
     assert_eq!(ended.and_then(|status| status.code()), Some(255));
     drop(stdin);
+}
+
+#[test]
+fn a_shell_that_is_stopped_keeps_its_connection() {
+    if !have(&["python3", "dash"]) {
+        return;
+    }
+    over(&SERVERS, |line| {
+        let mut shell = line.client.native("shell");
+        shell.arg("box");
+        let words: Vec<_> = [shell.get_program()].into_iter().chain(shell.get_args()).collect();
+        let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.display())).collect();
+        let mut dash = Command::new("dash");
+        dash.arg("-i");
+        for (name, value) in shell.get_envs() {
+            match value {
+                Some(value) => dash.env(name, value),
+                None => dash.env_remove(name),
+            };
+        }
+        // While it is stopped, what answers the host is a process that is not.
+        let script = format!(
+            "wait('# '); send('PS1=loc\"\"al:\\n'); wait('local:'); send({:?}); send('echo a$((6*7))b\\n'); wait('a42b')\n\
+             send('~\\x1a'); wait('Stopped'); wait('local:')\n\
+             send('fg\\n'); send('echo b$((6*7))c\\n'); wait('b42c'); send('exit 3\\n')\n\
+             wait('Connection to box closed.'); wait('local:'); send('echo status $?\\n'); wait('status 3')\n\
+             send('exit\\n'); end()",
+            words.join(" ") + "\n",
+        );
+        assert_eq!(on_a_terminal(&dash, &script).trim(), "code 0");
+    });
 }

@@ -40,12 +40,6 @@ pub(crate) fn help(escape: EscapeChar) -> String {
     text + "(Note that escapes are only recognized immediately after newline.)\r\n"
 }
 
-/// What `~.` prints.
-#[must_use]
-pub(crate) fn disconnect(escape: EscapeChar) -> String {
-    format!("{escape}.\r\n")
-}
-
 /// What `~^Z` prints before the terminal is given back.
 #[must_use]
 pub(crate) fn suspend(escape: EscapeChar) -> String {
@@ -89,8 +83,7 @@ pub(crate) fn command_help() -> String {
      \x20     -D[bind_address:]port                  Request dynamic forward\r\n\
      \x20     -KL[bind_address:]port                 Cancel local forward\r\n\
      \x20     -KR[bind_address:]port                 Cancel remote forward\r\n\
-     \x20     -KD[bind_address:]port                 Cancel dynamic forward\r\n\
-     \x20     !args                                  Execute local command\r\n"
+     \x20     -KD[bind_address:]port                 Cancel dynamic forward\r\n"
         .to_owned()
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Link {
     connection: Connection,
     /// What ssh would do for this host.
     config: SshConfig,
+    /// The host, as it was named.
+    name: String,
 }
 
 impl Link {
@@ -178,7 +180,7 @@ impl Reach {
     async fn connect(self) -> anyhow::Result<Link> {
         let Self { client, target, options, config } = self;
         match client.connect_without_session(&target, options).await {
-            Ok(connection) => Ok(Link { client, connection, config }),
+            Ok(connection) => Ok(Link { client, connection, config, name: target.name().to_owned() }),
             Err(error) => {
                 client.close().await;
                 Err(error.into())

@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal, stdin},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use irosh::{
@@ -19,7 +20,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Link, RemoteArguments, connect,
@@ -80,12 +83,26 @@ struct SessionOptions {
     escape: Option<EscapeChar>,
 }
 
-pub(crate) async fn shell(paths: Paths, arguments: ShellArguments) -> anyhow::Result<ExitCode> {
-    session(&paths, &arguments.remote, &arguments.options, None).await
+pub(crate) fn run_shell(paths: Paths, arguments: ShellArguments) -> anyhow::Result<ExitCode> {
+    run(paths, arguments.remote, arguments.options, None)
 }
 
-pub(crate) async fn exec(paths: Paths, arguments: ExecArguments) -> anyhow::Result<ExitCode> {
-    session(&paths, &arguments.remote, &arguments.options, Some(arguments.command.join(" "))).await
+pub(crate) fn run_exec(paths: Paths, arguments: ExecArguments) -> anyhow::Result<ExitCode> {
+    run(paths, arguments.remote, arguments.options, Some(arguments.command.join(" ")))
+}
+
+fn run(
+    paths: Paths,
+    remote: RemoteArguments,
+    options: SessionOptions,
+    command: Option<String>,
+) -> anyhow::Result<ExitCode> {
+    // Where somebody may stop it by ~^Z. What ssh_config says of terminals is not known yet.
+    let stoppable = stdin().is_terminal() && !options.no_tty && (options.tty > 0 || command.is_none());
+    if stoppable && let Some(code) = terminal::stay_in_front()? {
+        return Ok(code);
+    }
+    super::run(|| async move { session(&paths, &remote, &options, command).await })
 }
 
 /// What came of a session.
@@ -205,7 +222,7 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
         }
     });
     let ended = tokio::select! {
-        printed = print(events) => Ended::printed(printed),
+        printed = print(events, CancellationToken::new()) => Ended::printed(printed),
         () = irosh::signals::interrupted()? => Ended::Here(None),
     };
     feeding.abort();
@@ -230,10 +247,10 @@ impl Ended {
 ///
 /// Output could not be written, so whatever the process exits with, this did not go well. A reader that has
 /// gone is no error.
-async fn print(mut events: SessionEvents) -> io::Result<Option<Exit>> {
+async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Result<Option<Exit>> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
     let mut exit = None;
-    while let Some(event) = events.next().await {
+    while let Some(Some(event)) = enough.run_until_cancelled(events.next()).await {
         let (name, written) = match event {
             SessionEvent::Stdout(data) => ("stdout", write(&mut stdout, &data).await),
             SessionEvent::Stderr(data) => ("stderr", write(&mut stderr, &data).await),
@@ -325,7 +342,8 @@ async fn on_terminal(
         connection: &link.connection,
         errands: JoinSet::new(),
     };
-    let printing = print(events);
+    let enough = CancellationToken::new();
+    let printing = print(events, enough.clone());
     tokio::pin!(printing);
     let mut ended = None;
     let ended = loop {
@@ -356,6 +374,9 @@ async fn on_terminal(
             },
         }
         if let Some(ended) = ended.take() {
+            // What is on its way to the terminal gets there, unless somebody has stopped that, too.
+            enough.cancel();
+            let _ = timeout(LAST_OUTPUT, &mut printing).await;
             break ended;
         }
     };
@@ -363,8 +384,17 @@ async fn on_terminal(
     resizes.abort();
     drop(typing);
     terminal::restore();
+    // As ssh, which leaves the line that the session stood on.
+    let name: String = link.name.chars().take(LONGEST_NAME).collect();
+    show(&format!("Connection to {name} closed.\r\n"));
     Ok(ended)
 }
+
+/// Characters of the host's name in it: a ticket is long.
+const LONGEST_NAME: usize = 64;
+
+/// How long the terminal may take for its last output.
+const LAST_OUTPUT: Duration = Duration::from_millis(300);
 
 impl Typing<'_> {
     /// Sends what was typed and does what its escapes ask for; how the session ends, if it does.
@@ -372,10 +402,7 @@ impl Typing<'_> {
         for typed in self.escapes.typed(bytes) {
             match typed {
                 Typed::Input(bytes) => drop(self.input.send(bytes)),
-                Typed::Action(Action::Disconnect) => {
-                    show(&text::disconnect(self.escape));
-                    return Some(Ended::Here(None));
-                }
+                Typed::Action(Action::Disconnect) => return Some(Ended::Here(None)),
                 Typed::Action(action) => {
                     if let Err(error) = self.act(action).await {
                         show(&lines(&error));

@@ -2,6 +2,7 @@
 
 mod caught;
 mod events;
+mod front;
 mod modes;
 #[cfg(test)]
 pub(crate) mod pty;
@@ -16,6 +17,7 @@ use std::{
 
 pub(crate) use caught::Caught;
 pub(crate) use events::{Events, TerminalEvent};
+pub(crate) use front::stay_in_front;
 pub(crate) use raw::{RawMode, restore};
 pub(crate) use size::WindowSize;
 
@@ -74,7 +76,7 @@ impl Terminal {
     /// Whether this process's group is the one in the foreground, whose output a person expects.
     #[must_use]
     pub(crate) fn is_foreground(&self) -> bool {
-        rustix::termios::tcgetpgrp(&self.fd).is_ok_and(|group| group == rustix::process::getpgrp())
+        is_foreground(&self.fd)
     }
 }
 
@@ -88,4 +90,8 @@ pub(crate) fn no_modes() -> Vec<u8> {
 #[must_use]
 pub(crate) fn term() -> String {
     std::env::var_os("TERM").map(|term| term.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn is_foreground(fd: impl AsFd) -> bool {
+    rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group == rustix::process::getpgrp())
 }

@@ -15,6 +15,8 @@ use rustix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::{front::front, is_foreground};
+
 /// Modes of a terminal that were changed, as raw mode is; dropping it gives the terminal its own back.
 ///
 /// So does a panic in any thread, before its message; where the program goes on after it, as after one
@@ -76,8 +78,10 @@ impl RawMode {
         Ok(tcsetattr(&self.saved.fd, OptionalActions::Drain, &self.saved.changed)?)
     }
 
-    /// `~^Z`: gives the terminal back and stops this process group, as ssh does. Returns, raw again,
-    /// when it is continued. [`super::Events`] reports the window's size then.
+    /// `~^Z`: gives the terminal back and is stopped, as ssh is. Returns, raw again, when it is continued.
+    /// [`super::Events`] reports the window's size then.
+    ///
+    /// Behind a front it is the front that is stopped: this process goes on.
     ///
     /// Not cancel safe: dropped while it waits, the terminal is not raw.
     ///
@@ -87,13 +91,18 @@ impl RawMode {
     pub(crate) async fn suspend(&self) -> io::Result<()> {
         let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
         self.saved.restore();
-        rustix::process::kill_current_process_group(Signal::TSTP)?;
+        match front() {
+            Some(front) => rustix::process::kill_process(front, Signal::TSTP)?,
+            None => rustix::process::kill_current_process_group(Signal::TSTP)?,
+        }
         // Another thread may be the one that the signal stops, and this one runs on for a moment: it
         // must not be raw when it stops. In a process group that nobody could continue, nothing
-        // stops, and the time runs out.
-        tokio::select! {
-            _ = continued.recv() => {}
-            () = tokio::time::sleep(NOT_STOPPED) => {}
+        // stops, and nobody else takes the terminal.
+        loop {
+            tokio::select! {
+                _ = continued.recv() => break,
+                () = tokio::time::sleep(NOT_STOPPED) => if is_foreground(&self.saved.fd) { break },
+            }
         }
         self.set()
     }

@@ -68,7 +68,8 @@ fn a_shell_on_a_terminal() {
         let mut shell = line.client.native("shell");
         shell.arg("box");
         let script = "send('echo a$((6*7))b\\n'); wait('a42b'); \
-            send('stty size\\n'); wait('30 90'); size(41, 77); send('stty size\\n'); wait('41 77'); \
+            send('stty size\\n'); wait('30 90'); size(41, 77); \
+            send('until stty size | grep 41.77; do :; done\\n'); wait('41 77'); \
             send('exit 3\\n'); end()";
         assert_eq!(on_a_terminal(&shell, script).trim(), "code 3");
         let script = "send('cat\\n'); send('x\\n'); wait('x'); send('~?'); wait('terminate connection'); \
@@ -601,7 +602,11 @@ fn server_alive_interval_finds_a_silent_server() {
     running.stdout().read_exact(&mut [0; 6]).expect("a line");
     let sshd = line.sshd.as_ref().expect("sshd").daemon.pid();
     let all = harness::descendants(sshd);
-    let signal = |signal| all.iter().for_each(|process| drop(nix::sys::signal::kill(*process, signal)));
+    let signal = |signal| {
+        for process in &all {
+            let _ = nix::sys::signal::kill(*process, signal);
+        }
+    };
     signal(Signal::SIGSTOP);
     // Without it, the server has 45 seconds.
     let ended = running.try_wait(Duration::from_secs(30));

@@ -457,8 +457,9 @@ impl Typing<'_> {
                 show(&text::send_break(self.escape));
                 let sender = self.sender.clone();
                 self.errands.spawn(async move {
-                    let sent = sender.send_break(1000).await;
-                    Done::Say(sent.map_or_else(|error| lines(&error), |()| String::new()))
+                    // ssh does not ask what becomes of it.
+                    let _ = sender.send_break(1000).await;
+                    Done::Say(String::new())
                 });
             }
             Action::Rekey => {

@@ -71,17 +71,22 @@ impl RawChannel {
         });
     }
 
-    /// Sends a request and waits for the reply; `None` when none can come any more. A caller who stops
-    /// waiting does not confuse the replies of later requests.
-    pub(crate) async fn ask(self: &Arc<Self>, name: &'static str, data: Vec<u8>) -> Option<bool> {
+    /// Sends a request; what is sent from here on comes after it. Its reply comes there, if there is one. A
+    /// caller who does not wait for it does not confuse the replies of later requests.
+    pub(crate) async fn request(
+        self: &Arc<Self>,
+        name: &'static str,
+        data: Vec<u8>,
+    ) -> oneshot::Receiver<bool> {
         let (tell, told) = oneshot::channel();
         let channel = Arc::clone(self);
-        tokio::spawn(async move {
+        let sending = tokio::spawn(async move {
             let _turn = channel.turn.lock().await;
             channel.inbox.expect_reply(tell);
             let _ = channel.connection.handle().channel_request(channel.id, name, true, data).await;
         });
-        told.await.ok()
+        let _ = sending.await;
+        told
     }
 
     /// Sends a request that has no reply.

@@ -53,25 +53,37 @@ impl Connection {
     ///
     /// [`FilesError`], but no [`FilesError::Transfer`].
     pub async fn sftp(&self) -> Result<Sftp, FilesError> {
+        let sftp = self.begin_sftp().await?;
+        sftp.ask_limits().await?;
+        Ok(sftp)
+    }
+
+    /// Without the limits, which a transfer asks for along with other things.
+    async fn begin_sftp(&self) -> Result<Sftp, FilesError> {
         let start = async {
             let session = self.open_session().await?;
-            session.subsystem("sftp").await.map_err(FilesError::Subsystem)?;
-            let stream = session.into_stream();
+            // As ssh's sftp, it speaks before the server has said yes: a round trip less.
+            let (accepted, stream) = session.into_subsystem("sftp").await;
             let ending = stream.ending();
             let (reader, writer) = tokio::io::split(stream);
-            match Sftp::start(reader, writer).await {
-                Err(error @ SftpError::Gone { .. }) if self.disconnected().is_none() => {
-                    Err(FilesError::NotStarted(error, ending.within(LAST_WORD).await))
+            let accepted = async { accepted.await.map_err(FilesError::Subsystem) };
+            let started = async {
+                match Sftp::begin(reader, writer).await {
+                    Err(error @ SftpError::Gone { .. }) if self.disconnected().is_none() => {
+                        Err(FilesError::NotStarted(error, ending.within(LAST_WORD).await))
+                    }
+                    other => Ok(other?),
                 }
-                other => Ok(other?),
-            }
+            };
+            let ((), sftp) = tokio::try_join!(accepted, started)?;
+            Ok(sftp)
         };
         timeout(FIRST_WORD, start).await.unwrap_or(Err(FilesError::Silent(FIRST_WORD)))
     }
 
     async fn sftp_unless(&self, cancel: &CancellationToken) -> Result<Sftp, FilesError> {
         tokio::select! {
-            sftp = self.sftp() => sftp,
+            sftp = self.begin_sftp() => sftp,
             () = cancel.cancelled() => {
                 let errors = vec![TransferError::Cancelled];
                 Err(TransferFailure { errors, errors_total: 1, report: TransferReport::default() }.into())

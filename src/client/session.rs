@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::client::{
     capture::{self, ExecOutput},
@@ -163,6 +163,14 @@ impl Session {
     }
 
     async fn start(&self, name: &'static str, data: Vec<u8>, what: Running) -> Result<(), SessionError> {
+        let reply = self.request(name, data).await;
+        self.sender.accepted(name, reply).await?;
+        self.runs(what);
+        Ok(())
+    }
+
+    /// What comes before a program, and the request that starts it.
+    async fn request(&self, name: &'static str, data: Vec<u8>) -> oneshot::Receiver<bool> {
         let channel = &self.sender.channel;
         // Refusals do not matter, as in ssh.
         if channel.connection.shared().agent.is_some() {
@@ -171,15 +179,30 @@ impl Session {
         for (variable, value) in channel.connection.environment() {
             channel.tell("env", Payload::default().string(variable).string(value).done()).await;
         }
-        self.sender.ask(name, data).await?;
-        channel.inbox.session().send_if_modified(|state| {
+        channel.request(name, data).await
+    }
+
+    fn runs(&self, what: Running) {
+        self.sender.channel.inbox.session().send_if_modified(|state| {
             let idle = *state == SessionState::Authenticated;
             if idle {
                 *state = SessionState::Running(what);
             }
             idle
         });
-        Ok(())
+    }
+
+    /// As [`Session::subsystem`] and [`Session::into_stream`] in one: what is written to the stream goes out
+    /// behind the request, and does not wait for the reply.
+    pub(crate) async fn into_subsystem(
+        self,
+        name: &str,
+    ) -> (impl Future<Output = Result<(), SessionError>> + use<>, ChannelStream) {
+        let reply = self.request("subsystem", Payload::default().string(name.as_bytes()).done()).await;
+        self.runs(Running::Subsystem);
+        let sender = self.sender.clone();
+        let accepted = async move { sender.accepted("subsystem", reply).await };
+        (accepted, self.into_stream())
     }
 
     /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
@@ -325,10 +348,15 @@ impl SessionSender {
     }
 
     async fn ask(&self, name: &'static str, data: Vec<u8>) -> Result<(), SessionError> {
-        match self.channel.ask(name, data).await {
-            Some(true) => Ok(()),
-            Some(false) => Err(SessionError::Refused(name)),
-            None => Err(self.why()),
+        let reply = self.channel.request(name, data).await;
+        self.accepted(name, reply).await
+    }
+
+    async fn accepted(&self, name: &'static str, reply: oneshot::Receiver<bool>) -> Result<(), SessionError> {
+        match reply.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SessionError::Refused(name)),
+            Err(_) => Err(self.why()),
         }
     }
 

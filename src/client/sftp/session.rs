@@ -1,6 +1,10 @@
 //! The handle that programs hold, and how a session begins.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -19,6 +23,9 @@ use super::{
 /// Bytes of one read or write that every server takes: draft-ietf-secsh-filexfer-02 section 3 asks for
 /// packets of 34,000 bytes.
 const SMALL_DATA: usize = 32 << 10;
+
+/// What holds until the server has told its limits, and where it tells none.
+const SMALL: Limits = Limits { read: SMALL_DATA, write: SMALL_DATA, handles: None };
 
 /// A session with a file server. Clones are the same session, which ends with the last of them.
 #[derive(Clone)]
@@ -39,7 +46,8 @@ pub struct Limits {
 
 struct Owner {
     shared: Arc<Shared>,
-    limits: Limits,
+    /// Once they are known.
+    limits: OnceLock<Limits>,
     extensions: HashMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -52,7 +60,18 @@ impl Sftp {
     /// # Errors
     /// [`Nonsense::NotSftp`] when something printed before the server spoke; other [`SftpError`]s when the
     /// server speaks another version or the stream ends.
-    pub async fn start<R, W>(mut reader: R, mut writer: W) -> Result<Self, SftpError>
+    pub async fn start<R, W>(reader: R, writer: W) -> Result<Self, SftpError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let sftp = Self::begin(reader, writer).await?;
+        sftp.ask_limits().await?;
+        Ok(sftp)
+    }
+
+    /// As [`Sftp::start`], without the limits: small ones hold until [`Sftp::ask_limits`].
+    pub(crate) async fn begin<R, W>(mut reader: R, mut writer: W) -> Result<Self, SftpError>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -76,16 +95,36 @@ impl Sftp {
         let shared = Shared::new();
         tokio::spawn(drive::read(Arc::clone(&shared), reader, packets));
         tokio::spawn(drive::write(Arc::clone(&shared), writer));
-        let limits = Limits { read: SMALL_DATA, write: SMALL_DATA, handles: None };
-        let mut owner = Owner { shared, limits, extensions };
-        owner.ask_limits().await?;
-        Ok(Self { owner: Arc::new(owner) })
+        Ok(Self { owner: Arc::new(Owner { shared, limits: OnceLock::new(), extensions }) })
+    }
+
+    /// Asks for `limits@openssh.com`, with which 0 is no limit.
+    pub(crate) async fn ask_limits(&self) -> Result<(), SftpError> {
+        const NAME: &str = "limits@openssh.com";
+        if self.extension(NAME).is_none() || self.owner.limits.get().is_some() {
+            return Ok(());
+        }
+        let asked = self.ask(Request::extended(NAME), Expect::Extended, "ask for limits", b"").await;
+        let body = match asked.extended().await {
+            Ok(body) => body,
+            // It announced them and does not tell: the small ones hold.
+            Err(SftpError::Status { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut body = Reader(&body);
+        let mut number = || body.uint64().map_err(|Truncated| Nonsense::Truncated(kind::EXTENDED_REPLY));
+        let (packet, read, write, handles) = (number()?, number()?, number()?, number()?);
+        // A packet holds a handle, an offset and more besides the content.
+        let fits = size(packet).unwrap_or(MAX_PACKET).min(MAX_PACKET).saturating_sub(1024);
+        let cut = |data| size(data).unwrap_or(fits).clamp(1, fits.clamp(1, MAX_DATA));
+        let _ = self.owner.limits.set(Limits { read: cut(read), write: cut(write), handles: size(handles) });
+        Ok(())
     }
 
     /// What the server takes at once.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.owner.limits
+        self.owner.limits.get().copied().unwrap_or(SMALL)
     }
 
     /// The version of an extension, if the server offers it.
@@ -132,33 +171,7 @@ impl Sftp {
 
 impl fmt::Debug for Sftp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sftp").field("limits", &self.owner.limits).finish_non_exhaustive()
-    }
-}
-
-impl Owner {
-    /// `limits@openssh.com`, with which 0 is no limit.
-    async fn ask_limits(&mut self) -> Result<(), SftpError> {
-        const NAME: &str = "limits@openssh.com";
-        if !self.extensions.contains_key(NAME.as_bytes()) {
-            return Ok(());
-        }
-        let about = About { operation: "ask for limits", path: Arc::default() };
-        let body =
-            match self.shared.ask(Request::extended(NAME), Expect::Extended, about).await.extended().await {
-                Ok(body) => body,
-                // It announced them and does not tell: the small ones hold.
-                Err(SftpError::Status { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-        let mut body = Reader(&body);
-        let mut number = || body.uint64().map_err(|Truncated| Nonsense::Truncated(kind::EXTENDED_REPLY));
-        let (packet, read, write, handles) = (number()?, number()?, number()?, number()?);
-        // A packet holds a handle, an offset and more besides the content.
-        let fits = size(packet).unwrap_or(MAX_PACKET).min(MAX_PACKET).saturating_sub(1024);
-        let cut = |data| size(data).unwrap_or(fits).clamp(1, fits.clamp(1, MAX_DATA));
-        self.limits = Limits { read: cut(read), write: cut(write), handles: size(handles) };
-        Ok(())
+        f.debug_struct("Sftp").field("limits", &self.limits()).finish_non_exhaustive()
     }
 }
 

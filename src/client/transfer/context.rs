@@ -92,11 +92,11 @@ impl Context {
         wanted.min(allowed).max(1)
     }
 
-    /// Asks for something that takes the server no time, and takes the time.
+    /// Asks for the server's limits, and for something that takes it no time, and takes the time.
     pub(super) async fn measure(&self) {
         let begun = Instant::now();
         // What is wrong with the connection is found by what comes next.
-        let _ = self.sftp.lstat("/").await;
+        let _ = tokio::join!(self.sftp.lstat("/"), self.sftp.ask_limits());
         let _ = self.round_trip.set(begun.elapsed());
     }
 

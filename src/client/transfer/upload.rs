@@ -90,20 +90,22 @@ impl Upload {
         let expanded = context.sftp.expand_tilde(destination).await.map_err(failed)?;
         let slash = expanded.ends_with(b"/");
         let target = if expanded.is_empty() { b".".to_vec() } else { without_slashes(&expanded).to_vec() };
-        let there = match context.sftp.stat(&target).await {
+        let above = parent(&target);
+        // The one of the folder is of use where there is nothing.
+        let (there, above) = tokio::join!(context.sftp.stat(&target), context.sftp.stat(&above));
+        let there = match there {
             Ok(attributes) if attributes.is_directory() => There::Folder,
             Ok(_) => There::Other,
             Err(error) if error.is_no_such_file() => There::Nothing,
             Err(error) => return Err(failed(error)),
         };
         if there == There::Nothing {
-            let above = parent(&target);
             let missing = || TransferError::NoParent { side: Side::Remote, path: target.as_slice().into() };
-            match context.sftp.stat(&above).await {
+            match above {
                 Ok(attributes) if attributes.is_directory() => {}
                 Ok(_) => return Err(missing()),
                 Err(error) if error.is_no_such_file() => return Err(missing()),
-                Err(error) => return Err(TransferError::remote(&above, error)),
+                Err(error) => return Err(TransferError::remote(&parent(&target), error)),
             }
         }
         let folder = match there {

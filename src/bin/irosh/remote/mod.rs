@@ -11,6 +11,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use irosh::{
@@ -30,6 +31,7 @@ use irosh::{
 use super::{NetworkArguments, completion, terminal};
 use ask::Ask;
 use exit::Failure;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How to reach a host and log in there. What is not said is as ssh_config says for it.
@@ -79,9 +81,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Says goodbye.
+    /// Says goodbye, and does not wait for the server's: everything that counts has been answered.
     async fn close(self) {
-        self.connection.disconnect().await;
+        let _ = timeout(GOODBYE, self.connection.disconnect()).await;
         self.client.close().await;
     }
 }
@@ -118,6 +120,9 @@ fn interrupted() -> io::Result<CancellationToken> {
     });
     Ok(told)
 }
+
+/// How long a goodbye takes to be on its way.
+const GOODBYE: Duration = Duration::from_millis(20);
 
 /// Connects and logs in. `lend_agent` forwards the agent whatever ssh_config says.
 async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Link> {

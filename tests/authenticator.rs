@@ -277,8 +277,12 @@ fn the_program_has_the_last_word() {
 
 #[test]
 fn a_login_that_cannot_enter_is_over_and_a_notice_comes_before_the_answer() {
-    let door = Door { barred: true, notice: Some("mind the step\n".to_owned()), ..Door::default() };
-    let place = Place::start("", door);
+    let door = Door { notice: Some("mind the step\n".to_owned()), ..Door::default() };
+    let place = Place::start("", door.clone());
+    let output = place.ssh(&[("Word", "sesame"), ("Code", "1234")], BY_QUESTIONS);
+    assert_eq!(output.stdout, b"in\nfront\n", "{output:?}");
+    assert_eq!(output.stderr.said().matches("mind the step").count(), 1, "{output:?}");
+    let place = Place::start("", Door { barred: true, ..door });
     let output = place.ssh(&[("Word", "sesame"), ("Code", "1234")], BY_QUESTIONS);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(255), &b""[..]), "{output:?}");
     let said = output.stderr.said();

@@ -42,6 +42,8 @@ pub(super) struct Authentication {
     /// The login that the one who started this server vouches for.
     vouched: Option<String>,
     authenticator: Box<dyn Authenticator>,
+    /// What the authenticator had left to say when it was let go.
+    notice: Option<String>,
     origin: Option<Origin>,
     candidate: Option<Candidate>,
     /// How many questions are open.
@@ -91,7 +93,7 @@ impl Authentication {
         authenticator: Box<dyn Authenticator>,
         origin: Option<Origin>,
     ) -> Self {
-        Self { config, vouched, authenticator, origin, candidate: None, asked: 0 }
+        Self { config, vouched, authenticator, notice: None, origin, candidate: None, asked: 0 }
     }
 
     /// The candidate of this name, and what else decides; another name begins anew.
@@ -197,7 +199,8 @@ impl Authentication {
 
     /// A banner for the client, before its request is answered.
     pub(super) fn take_notice(&mut self) -> Option<String> {
-        self.authenticator.take_notice().filter(|notice| !notice.trim().is_empty())
+        let notice = self.notice.take().or_else(|| self.authenticator.take_notice());
+        notice.filter(|notice| !notice.trim().is_empty())
     }
 
     /// What the candidate may do, once in, where there is no notice that keeps them out; and whoever has to be
@@ -226,6 +229,7 @@ impl Authentication {
             origin: self.origin.clone(),
         };
         login.enter(groups.as_deref())?;
+        self.notice = self.authenticator.take_notice();
         let nobody = Box::new(PasswordFile::default());
         Ok((login, std::mem::replace(&mut self.authenticator, nobody)))
     }

@@ -224,8 +224,8 @@ fn a_session_is_opened_and_closed_by_root() {
         place.machine.script("log_session", "echo $PAM_TYPE $PAM_USER $PAM_RHOST $(id -u) >>log.was");
     place.serve(&(format!("session required pam_exec.so {script}\n") + &all_but("session")));
     let words = format!("cat {}; id -u", place.machine.path("log.was").display());
-    place.assert_in(&place.by_key("alice", &words), "open_session alice UNKNOWN 0\n41001\n");
-    let expected = "open_session alice UNKNOWN 0\nclose_session alice UNKNOWN 0\n";
+    place.assert_in(&place.by_key("alice", &words), "open_session alice 0.0.0.0 0\n41001\n");
+    let expected = "open_session alice 0.0.0.0 0\nclose_session alice 0.0.0.0 0\n";
     poll("a closed session", DEADLINE, || (place.machine.read("log.was") == expected).then_some(()));
 }
 

@@ -17,7 +17,8 @@
 //!
 //! russh itself is in `vendor/russh` with a small patch, `vendor/russh.patch`: a channel's window is
 //! opened again by what has been used, a channel that the client closes can still be told how its
-//! process ended, and an offered certificate is shown before it is signed with.
+//! process ended, an offered certificate is shown before it is signed with, and a banner can come before
+//! any answer.
 
 mod account;
 mod algorithms;

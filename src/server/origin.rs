@@ -33,12 +33,6 @@ impl Origin {
         }
     }
 
-    /// Where the client comes from, as sshd tells PAM.
-    #[cfg(feature = "pam")]
-    pub(super) fn host(origin: Option<&Self>) -> String {
-        origin.map_or_else(|| NOWHERE.to_owned(), |origin| origin.host.clone())
-    }
-
     pub(super) fn server(&self) -> SocketAddr {
         self.server
     }

@@ -23,7 +23,7 @@ use irosh::{
 /// The options are sshd's, as far as they mean anything on stdin and stdout.
 #[derive(clap::Args)]
 pub(super) struct SshdArguments {
-    /// Read this sshd_config instead of the table [sshd] of host.toml
+    /// Read this sshd_config instead of the table `[sshd]` of host.toml
     #[arg(short = 'f', value_name = "FILE")]
     file: Option<PathBuf>,
     /// A keyword of sshd_config and its value, which counts before the file

@@ -17,6 +17,10 @@ use crate::{
 /// PAM_TTY, which some modules want before there is a terminal: as sshd has it.
 const TTY: &str = "ssh";
 
+/// PAM_RHOST of who did not come over TCP. Without any, pam_access takes a login for one at the machine itself;
+/// sshd says UNKNOWN, which libpam looks up in the DNS several times a login.
+const NOBODYS_ADDRESS: &str = "0.0.0.0";
+
 /// sshd's own bound on a password, in bytes.
 const LONGEST_PASSWORD: usize = 1024;
 
@@ -52,7 +56,9 @@ impl PamAuthenticator {
         let request = Request {
             service: login.config.pam_service_name.clone(),
             user: name(login).to_owned(),
-            rhost: Some(Origin::host(self.origin.as_ref())),
+            rhost: Some(
+                login.address.map_or_else(|| NOBODYS_ADDRESS.to_owned(), |address| address.to_string()),
+            ),
             tty: TTY.to_owned(),
             connection: Some(connection),
             authentication: lines(&login.steps),

@@ -3,7 +3,6 @@
 mod harness;
 
 use std::{
-    ffi::OsString,
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
@@ -13,9 +12,9 @@ use std::{
     thread,
 };
 
-use harness::{folder, login, new_key, program, run};
+use harness::{DEADLINE, Said, folder, login, new_key, poll, program, run};
 use irosh::server::{
-    Authenticator, BoxFuture, Interaction, LoginRequest, NotAdmitted, Origin, Questions, Secret,
+    Authenticator, BoxFuture, Entrance, Interaction, LoginRequest, NotAdmitted, Origin, Questions, Secret,
     ServeOptions, config::SshdConfig, key_options::KeyOptions, serve,
 };
 use russh::keys::PublicKey;
@@ -25,6 +24,8 @@ use russh::keys::PublicKey;
 struct Door {
     key: Option<PublicKey>,
     closed: bool,
+    barred: bool,
+    notice: Option<String>,
     password_was_right: bool,
     /// What was asked of it.
     log: Arc<Mutex<Vec<String>>>,
@@ -85,18 +86,36 @@ impl Authenticator for Door {
         Box::pin(async { next })
     }
 
-    fn admit<'a>(
-        &'a mut self,
-        request: &'a LoginRequest,
-    ) -> BoxFuture<'a, Result<Vec<(OsString, OsString)>, NotAdmitted>> {
+    fn admit<'a>(&'a mut self, request: &'a LoginRequest) -> BoxFuture<'a, Result<(), NotAdmitted>> {
         self.note("admit", request);
         let closed = self.closed;
         Box::pin(async move {
             if closed {
                 return Err(NotAdmitted("the door is closed".to_owned()));
             }
-            Ok(vec![("DOOR".into(), "front".into())])
+            Ok(())
         })
+    }
+
+    fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    fn enter<'a>(&'a mut self, request: &'a LoginRequest) -> BoxFuture<'a, Result<Entrance, NotAdmitted>> {
+        self.note("enter", request);
+        let barred = self.barred;
+        Box::pin(async move {
+            if barred {
+                return Err(NotAdmitted("the room is taken".to_owned()));
+            }
+            let environment = vec![("DOOR".into(), "front".into())];
+            Ok(Entrance { environment, ..Entrance::default() })
+        })
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, ()> {
+        self.log.lock().expect("no panic").push("end".to_owned());
+        Box::pin(async {})
     }
 }
 
@@ -179,8 +198,15 @@ fn questions_follow_one_another() {
     assert_eq!(output.stdout, b"in\nfront\n", "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("Two questions"), "{output:?}");
     let user = login();
-    let expected = ["questions", "answer", "answer", "admit"].map(|what| format!("{what} of {user}"));
-    assert_eq!(place.asked(), expected);
+    let mut expected =
+        ["questions", "answer", "answer", "admit", "enter"].map(|what| format!("{what} of {user}")).to_vec();
+    expected.push("end".to_owned());
+    let mut asked = Vec::new();
+    poll("the end", DEADLINE, || {
+        asked.append(&mut place.asked());
+        asked.ends_with(&["end".to_owned()]).then_some(())
+    });
+    assert_eq!(asked, expected);
     let output = place.ssh(&[("Word", "sesame"), ("Code", "9999")], BY_QUESTIONS);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(255), &b""[..]), "{output:?}");
     let output = place.ssh(&[("Word", "wrong"), ("Code", "1234")], BY_QUESTIONS);
@@ -247,6 +273,20 @@ fn the_program_has_the_last_word() {
     let output = place.ssh(&[("Word", "sesame"), ("Code", "1234")], BY_QUESTIONS);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(255), &b""[..]), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{output:?}");
+}
+
+#[test]
+fn a_login_that_cannot_enter_is_over_and_a_notice_comes_before_the_answer() {
+    let door = Door { notice: Some("mind the step\n".to_owned()), ..Door::default() };
+    let place = Place::start("", door.clone());
+    let output = place.ssh(&[("Word", "sesame"), ("Code", "1234")], BY_QUESTIONS);
+    assert_eq!(output.stdout, b"in\nfront\n", "{output:?}");
+    assert_eq!(output.stderr.said().matches("mind the step").count(), 1, "{output:?}");
+    let place = Place::start("", Door { barred: true, ..door });
+    let output = place.ssh(&[("Word", "sesame"), ("Code", "1234")], BY_QUESTIONS);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(255), &b""[..]), "{output:?}");
+    let said = output.stderr.said();
+    assert!(said.contains("mind the step") && !said.contains("Permission denied"), "{said}");
 }
 
 #[test]

@@ -23,6 +23,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "pam")]
+    if let Some(code) = sshd::serve_pam("irosh-sshd") {
+        return code;
+    }
     let arguments = Arguments::parse();
     arguments.sshd.start_log();
     match run(arguments) {

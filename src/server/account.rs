@@ -78,6 +78,15 @@ impl Account {
         if config.chroot_directory.is_none() && !runs(&self.shell) {
             return Err(NoLogin::Shell(self.shell.clone()));
         }
+        Ok(())
+    }
+
+    /// Whether it is neither locked nor expired, by the system's own list.
+    ///
+    /// # Errors
+    ///
+    /// [`NoLogin`].
+    pub(super) fn check_shadow(&self, config: &Config) -> Result<(), NoLogin> {
         // Only root can read this, and only root serves others.
         let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
         match check_shadow(&shadow, &self.name, days_since_1970()) {
@@ -88,17 +97,22 @@ impl Account {
         }
     }
 
-    /// Takes on the user's groups. What follows may shut this process in, where there is no list of groups.
+    /// Takes on these groups, or the account's where there are none. What follows may shut this process in, where there is no list of groups.
     ///
     /// # Errors
     ///
     /// What the system says; the process must end then.
-    pub(super) fn enter_groups(&self) -> io::Result<()> {
+    pub(super) fn enter_groups(&self, groups: Option<&[u32]>) -> io::Result<()> {
         if self.is_ours()? && !self.uid.is_root() {
             return Ok(());
         }
-        let name = CString::new(self.name.as_str())?;
-        nix::unistd::initgroups(&name, self.gid)?;
+        match groups {
+            Some(groups) => {
+                let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
+                nix::unistd::setgroups(&groups)?;
+            }
+            None => nix::unistd::initgroups(&CString::new(self.name.as_str())?, self.gid)?,
+        }
         Ok(nix::unistd::setresgid(self.gid, self.gid, self.gid)?)
     }
 

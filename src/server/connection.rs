@@ -11,10 +11,11 @@ use russh::{
     keys::ssh_key::{Algorithm, Certificate},
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    auth::{Authentication, Offer},
+    auth::{Authentication, Authenticator, NotEntered, Offer},
     channel::{Request, SessionChannel},
     forward::{Asked, Listeners, agent::AgentSocket, connect_socket, connect_tcp, x11},
     inboxes::Inboxes,
@@ -35,6 +36,8 @@ pub(super) struct Connection {
     offered: Option<Algorithm>,
     /// Told when somebody is in.
     entered: CancellationToken,
+    /// Where whoever has to be told of the end goes, when somebody is in.
+    farewell: Option<oneshot::Sender<Box<dyn Authenticator>>>,
     inboxes: Inboxes,
     sessions: Sessions,
     listeners: Listeners,
@@ -45,6 +48,7 @@ impl Connection {
         authentication: Authentication,
         banner: Option<String>,
         entered: CancellationToken,
+        farewell: oneshot::Sender<Box<dyn Authenticator>>,
     ) -> Self {
         Self {
             authentication,
@@ -52,6 +56,7 @@ impl Connection {
             login: None,
             offered: None,
             entered,
+            farewell: Some(farewell),
             inboxes: Inboxes::default(),
             sessions: Sessions::default(),
             listeners: Listeners::default(),
@@ -90,6 +95,10 @@ impl Handler for Connection {
 
     async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
         Ok(self.banner.take())
+    }
+
+    async fn authentication_notice(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.authentication.take_notice())
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
@@ -139,17 +148,18 @@ impl Handler for Connection {
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
-        let Some(mut login) = self.authentication.login() else {
-            return Err(russh::Error::NotAuthenticated);
+        let (login, authenticator) = match self.authentication.enter().await {
+            Ok(entered) => entered,
+            Err(NotEntered::Nobody) => return Err(russh::Error::NotAuthenticated),
+            Err(NotEntered::Notice(notice)) => {
+                return session.disconnect(Disconnect::ByApplication, &notice, "");
+            }
+            Err(error) => {
+                tracing::error!("no session: {error}");
+                return Err(russh::Error::Disconnect);
+            }
         };
-        if let Some(notice) = login.account.no_login_notice() {
-            let text = String::from_utf8_lossy(&notice).into_owned();
-            return session.disconnect(Disconnect::ByApplication, text.trim_end(), "");
-        }
-        if let Err(error) = login.enter() {
-            tracing::error!("cannot become {}: {error}", login.account.name);
-            return Err(russh::Error::Disconnect);
-        }
+        let _ = self.farewell.take().map(|farewell| farewell.send(authenticator));
         self.entered.cancel();
         // What reading the configuration and logging in took; many connections stand idle for long.
         crate::memory::give_back();

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) account: Account,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     /// The options of the key or certificate; `None` where no key was used, which restricts nothing.
     pub(super) options: Option<KeyOptions>,
     /// The steps of authentication that succeeded, as SSH_USER_AUTH lists them.
@@ -28,18 +29,22 @@ pub(super) struct Login {
     pub(super) steps_file: Option<PathBuf>,
     /// What the authenticator adds to the environment.
     pub(super) environment: Vec<(OsString, OsString)>,
+    /// Whether that is with what /etc/environment says.
+    pub(super) knows_etc_environment: bool,
+    /// What the first shell on a terminal is shown.
+    pub(super) messages: Mutex<String>,
     pub(super) origin: Option<Origin>,
 }
 
 impl Login {
-    /// Becomes the user for good, and nothing else happens before it.
+    /// Becomes the user for good, in these groups or else the account's, and nothing else happens before it.
     ///
     /// # Errors
     ///
     /// What the system says; the connection must end then.
-    pub(super) fn enter(&mut self) -> io::Result<()> {
+    pub(super) fn enter(&mut self, groups: Option<&[u32]>) -> io::Result<()> {
         let root = self.chroot()?;
-        self.account.enter_groups()?;
+        self.account.enter_groups(groups)?;
         if let Some(root) = root {
             nix::unistd::chroot(&root)?;
             nix::unistd::chdir("/")?;
@@ -80,6 +85,11 @@ impl Login {
             writeln!(file, "{step}")?;
         }
         Ok(())
+    }
+
+    /// What is shown once.
+    pub(super) fn take_messages(&self) -> String {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn permits(&self, what: impl Fn(&KeyOptions) -> bool) -> bool {

@@ -13,10 +13,12 @@
 //! | `channel` | sessions: processes, terminals, and the queue of each channel |
 //! | `forward` | ports, sockets, the agent and X11 |
 //! | `sftp` | the SFTP subsystem |
+//! | `pam` | UsePAM, with the feature `pam`: the machine's own say in who may log in, and their sessions |
 //!
 //! russh itself is in `vendor/russh` with a small patch, `vendor/russh.patch`: a channel's window is
 //! opened again by what has been used, a channel that the client closes can still be told how its
-//! process ended, and an offered certificate is shown before it is signed with.
+//! process ended, an offered certificate is shown before it is signed with, and a banner can come before
+//! any answer.
 
 mod account;
 mod algorithms;
@@ -33,6 +35,8 @@ mod keys;
 mod login;
 pub(crate) mod option_list;
 mod origin;
+#[cfg(feature = "pam")]
+pub mod pam;
 pub mod pattern;
 pub mod revoked;
 mod sessions;
@@ -43,13 +47,15 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use russh::{Limits, SshId, server::Config as RusshConfig};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::oneshot,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use crate::questions::{BoxFuture, Questions, Secret};
 pub use auth::{
-    Authenticator, Interaction, LoginRequest, NotAdmitted, PasswordFile, SetPasswordError, set_password,
+    Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted, PasswordFile, SetPasswordError,
+    set_password,
 };
 pub use keys::HostKeyError;
 pub use origin::Origin;
@@ -71,7 +77,7 @@ const REKEY_BYTES: usize = 1 << 30;
 /// nobody reads any more (`ssh host yes | head`); to any other server, it would go on for ever.
 const NAME: &str = concat!("OpenSSH_irosh_", env!("CARGO_PKG_VERSION"));
 
-/// How long the last words may take.
+/// How long the last words may take, and the end of the login after them.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a server needs besides its configuration.
@@ -123,7 +129,8 @@ where
         Authentication::new(options.config, options.vouched_login, authenticator, options.origin);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = CancellationToken::new();
-    let connection = Connection::new(authentication, banner(&config), entered.clone());
+    let (farewell, mut left) = oneshot::channel();
+    let connection = Connection::new(authentication, banner(&config), entered.clone(), farewell);
     let (stream, drain) = elastic(reader, writer, CancellationToken::new());
 
     // Whoever started this process may have told the kernel to forget children that end. A handler
@@ -148,6 +155,9 @@ where
         drain.say(b"Invalid SSH identification string.\r\n");
     }
     let _ = timeout(FAREWELL, drain.finish()).await;
+    if let Ok(mut authenticator) = left.try_recv() {
+        let _ = timeout(FAREWELL, authenticator.end()).await;
+    }
     match served {
         // A client that simply goes is how most connections end.
         Err(ServeError::Protocol(error)) if entered.is_cancelled() && is_departure(&error) => Ok(()),

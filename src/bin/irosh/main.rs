@@ -109,6 +109,10 @@ impl From<NetworkArguments> for NetworkChoice {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "pam")]
+    if let Some(code) = sshd::serve_pam("irosh") {
+        return code;
+    }
     completion::answer(Arguments::command);
     let arguments = Arguments::parse();
     match &arguments.command {

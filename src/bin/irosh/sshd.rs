@@ -1,5 +1,7 @@
 //! `irosh sshd`, and the program `irosh-sshd`, which is nothing else: the built-in SSH server.
 
+#[cfg(feature = "pam")]
+use std::process::ExitCode;
 use std::{
     fs::OpenOptions,
     os::fd::AsFd,
@@ -12,8 +14,8 @@ use irosh::{
     files::Paths,
     host::{HostSettings, load_settings},
     server::{
-        Origin, PasswordFile, ServeOptions,
-        config::{Connection, SshdConfig},
+        Authenticator, Origin, PasswordFile, ServeOptions,
+        config::{Config, Connection, SshdConfig},
         serve,
     },
 };
@@ -21,7 +23,7 @@ use irosh::{
 /// The options are sshd's, as far as they mean anything on stdin and stdout.
 #[derive(clap::Args)]
 pub(super) struct SshdArguments {
-    /// Read this sshd_config instead of the table [sshd] of host.toml
+    /// Read this sshd_config instead of the table `[sshd]` of host.toml
     #[arg(short = 'f', value_name = "FILE")]
     file: Option<PathBuf>,
     /// A keyword of sshd_config and its value, which counts before the file
@@ -75,12 +77,13 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         }
         return Ok(());
     }
+    let origin = origin();
     let options = ServeOptions {
         config: Arc::new(config),
         host_key: paths.ssh_host_key(),
-        authenticator: Some(Box::new(PasswordFile::new(paths.password()))),
+        authenticator: Some(authenticator(paths, &server, origin.as_ref())),
         vouched_login: arguments.login,
-        origin: origin(),
+        origin,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
@@ -90,6 +93,42 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     // A file that is being read from a dead disk keeps nobody waiting.
     runtime.shutdown_background();
     served
+}
+
+/// Becomes the PAM process, where the first argument says so; the server starts it. Nothing may come before
+/// it: it closes all files.
+#[cfg(feature = "pam")]
+pub(super) fn serve_pam(program: &str) -> Option<ExitCode> {
+    std::env::args_os().nth(1).filter(|word| word == "pam")?;
+    irosh::log::start("warn");
+    Some(match irosh::server::pam::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            irosh::log::complain(program, &error);
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Who decides, besides the keys: PAM for all users, or this user's own password.
+#[cfg(feature = "pam")]
+fn authenticator(paths: &Paths, config: &Config, origin: Option<&Origin>) -> Box<dyn Authenticator> {
+    if !config.use_pam || !nix::unistd::geteuid().is_root() {
+        return Box::new(PasswordFile::new(paths.password()));
+    }
+    // It is still this program when a new version has taken its place.
+    let linux = Path::new("/proc/self/exe");
+    let program = if linux.exists() { linux.to_owned() } else { std::env::current_exe().unwrap_or_default() };
+    Box::new(irosh::server::pam::PamAuthenticator::new(program, origin.cloned()))
+}
+
+/// Who decides, besides the keys: this user's own password.
+#[cfg(not(feature = "pam"))]
+fn authenticator(paths: &Paths, config: &Config, _: Option<&Origin>) -> Box<dyn Authenticator> {
+    if config.use_pam {
+        tracing::warn!("this build has no PAM: UsePAM has no effect");
+    }
+    Box::new(PasswordFile::new(paths.password()))
 }
 
 /// Shuts /proc/self/mem, through which a user of sftp could otherwise read the host key and change this

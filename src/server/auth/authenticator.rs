@@ -1,12 +1,12 @@
 //! Who may log in, as a program that serves decides it.
 
-use std::{ffi::OsString, net::IpAddr};
+use std::{ffi::OsString, net::IpAddr, sync::Arc};
 
 use russh::keys::ssh_key::PublicKey;
 
 use crate::{
     questions::{BoxFuture, Questions, Secret},
-    server::key_options::KeyOptions,
+    server::{config::Config, key_options::KeyOptions},
 };
 
 /// Who asks to come in.
@@ -19,6 +19,10 @@ pub struct LoginRequest {
     pub uid: Option<u32>,
     /// Where the client comes from, if it came over TCP.
     pub address: Option<IpAddr>,
+    /// The steps of authentication that this login has gone through, such as `publickey ssh-ed25519 AAAA...`.
+    pub steps: Vec<String>,
+    /// The configuration for this login.
+    pub config: Arc<Config>,
 }
 
 /// What comes next in keyboard-interactive (RFC 4256).
@@ -36,6 +40,19 @@ pub enum Interaction {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAdmitted(pub String);
+
+/// What a login gets from its [`Authenticator`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entrance {
+    /// Added to the environment of every session.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Whether that is with what /etc/environment says, which is read otherwise.
+    pub knows_etc_environment: bool,
+    /// The numbers of the groups that the server takes on; `None` means those of the account.
+    pub groups: Option<Vec<u32>>,
+    /// Shown before the first shell on a terminal, unless there is ~/.hushlogin.
+    pub messages: String,
+}
 
 /// Decides by what a login is proven, besides the keys and certificates of sshd_config(5).
 ///
@@ -63,12 +80,32 @@ pub trait Authenticator: Send {
         Box::pin(async { Interaction::Refuse })
     }
 
-    /// Has the last word, when a login is proven by whatever method. Returns what it adds to the
-    /// environment of every session.
-    fn admit<'a>(
-        &'a mut self,
-        _: &'a LoginRequest,
-    ) -> BoxFuture<'a, Result<Vec<(OsString, OsString)>, NotAdmitted>> {
-        Box::pin(async { Ok(Vec::new()) })
+    /// Whether [`Authenticator::admit`] keeps out accounts that are locked or have expired, so that the server
+    /// need not look at /etc/shadow.
+    fn checks_accounts(&self) -> bool {
+        false
+    }
+
+    /// Has the last word, when a login is proven by whatever method, and before the client is told.
+    fn admit<'a>(&'a mut self, _: &'a LoginRequest) -> BoxFuture<'a, Result<(), NotAdmitted>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What the client is to be told before its request is answered, and was not told before
+    /// (SSH_MSG_USERAUTH_BANNER, RFC 4252 section 5.4).
+    fn take_notice(&mut self) -> Option<String> {
+        None
+    }
+
+    /// The login enters. This is called once, by a process that is about to become the user and is not yet. The
+    /// connection ends after an error.
+    fn enter<'a>(&'a mut self, _: &'a LoginRequest) -> BoxFuture<'a, Result<Entrance, NotAdmitted>> {
+        Box::pin(async { Ok(Entrance::default()) })
+    }
+
+    /// The connection of a login that entered is over. This is called by the user's process, and may take
+    /// five seconds.
+    fn end(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 }

@@ -7,7 +7,10 @@ mod files;
 mod keys;
 mod password;
 
-use std::{ffi::OsString, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use jiff::Timestamp;
 use russh::{
@@ -29,7 +32,7 @@ use super::{
 };
 use crate::questions::{Questions, Secret};
 
-pub use authenticator::{Authenticator, Interaction, LoginRequest, NotAdmitted};
+pub use authenticator::{Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted};
 pub(super) use keys::Offer;
 pub use password::{PasswordFile, SetPasswordError, set_password};
 
@@ -39,6 +42,8 @@ pub(super) struct Authentication {
     /// The login that the one who started this server vouches for.
     vouched: Option<String>,
     authenticator: Box<dyn Authenticator>,
+    /// What the authenticator had left to say when it was let go.
+    notice: Option<String>,
     origin: Option<Origin>,
     candidate: Option<Candidate>,
     /// How many questions are open.
@@ -49,11 +54,11 @@ pub(super) struct Authentication {
 struct Candidate {
     request: LoginRequest,
     account: Result<Account, NoLogin>,
-    config: Config,
-    done: Vec<(Method, String)>,
+    config: Arc<Config>,
+    /// The methods that have succeeded, as many as there are steps in the request.
+    done: Vec<Method>,
     keys: Vec<PublicKey>,
     options: Option<KeyOptions>,
-    environment: Vec<(OsString, OsString)>,
 }
 
 /// What an attempt comes to, before the authenticator has had the last word.
@@ -64,6 +69,23 @@ enum Outcome {
     Complete,
 }
 
+/// Whoever has logged in cannot enter; the connection must end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotEntered {
+    /// There is none.
+    #[error("nobody has logged in")]
+    Nobody,
+    /// What /etc/nologin says.
+    #[error("{0}")]
+    Notice(String),
+    /// The authenticator.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
+    /// The system.
+    #[error("cannot become the user: {0}")]
+    System(#[from] io::Error),
+}
+
 impl Authentication {
     pub(super) fn new(
         config: Arc<SshdConfig>,
@@ -71,12 +93,13 @@ impl Authentication {
         authenticator: Box<dyn Authenticator>,
         origin: Option<Origin>,
     ) -> Self {
-        Self { config, vouched, authenticator, origin, candidate: None, asked: 0 }
+        Self { config, vouched, authenticator, notice: None, origin, candidate: None, asked: 0 }
     }
 
     /// The candidate of this name, and what else decides; another name begins anew.
     fn parts(&mut self, user: &str) -> (&mut Candidate, &mut dyn Authenticator, Whence<'_>) {
-        let new = || Candidate::new(user, &self.config, self.origin.as_ref());
+        let checks_accounts = self.authenticator.checks_accounts();
+        let new = || Candidate::new(user, &self.config, self.origin.as_ref(), !checks_accounts);
         if self.candidate.as_ref().is_none_or(|candidate| candidate.request.user != user) {
             self.candidate = None;
         }
@@ -90,7 +113,7 @@ impl Authentication {
         let (candidate, ..) = self.parts(user);
         let mut outcome = Outcome::Refused;
         if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(None) {
-            candidate.done.push((Method::None, "none".to_owned()));
+            candidate.take_step(Method::None, "none".to_owned());
             outcome = Outcome::Complete;
         }
         self.answer(user, outcome).await
@@ -118,9 +141,14 @@ impl Authentication {
     /// A password.
     pub(super) async fn password(&mut self, user: &str, password: &str) -> Auth {
         let (candidate, authenticator, _) = self.parts(user);
-        // The same work, whoever asks.
-        let right = authenticator.password(&candidate.request, Secret::new(password.to_owned())).await;
-        let outcome = if right { candidate.prove(Method::Password) } else { Outcome::Refused };
+        let mut outcome = Outcome::Refused;
+        if candidate.enabled(Method::Password) {
+            // The same work, whoever asks.
+            let request = candidate.request_by(Method::Password);
+            if authenticator.password(&request, Secret::new(password.to_owned())).await {
+                outcome = candidate.prove(Method::Password);
+            }
+        }
         self.answer(user, outcome).await
     }
 
@@ -133,7 +161,7 @@ impl Authentication {
             None if !enabled => return self.none(user).await,
             // RFC 4256 section 3.4.
             Some(answers) if answers.len() != asked => Interaction::Refuse,
-            _ => authenticator.interact(&candidate.request, answers).await,
+            _ => authenticator.interact(&candidate.request_by(Method::KeyboardInteractive), answers).await,
         };
         let outcome = match next {
             Interaction::Ask(Questions { name, instructions, questions }) => {
@@ -154,15 +182,10 @@ impl Authentication {
             Outcome::Refused => candidate.reject(false),
             Outcome::Partial => candidate.reject(true),
             Outcome::Complete => match authenticator.admit(&candidate.request).await {
-                Ok(environment) => {
-                    candidate.environment = environment;
-                    Auth::Accept
-                }
+                Ok(()) => Auth::Accept,
                 Err(reason) => {
                     tracing::info!(user, "no login: {reason}");
-                    candidate.done.clear();
-                    candidate.keys.clear();
-                    candidate.options = None;
+                    candidate.begin_anew();
                     candidate.reject(false)
                 }
             },
@@ -174,24 +197,46 @@ impl Authentication {
         methods(&self.config.server(), &[])
     }
 
-    /// What the candidate may do, once in.
-    pub(super) fn login(&mut self) -> Option<Login> {
-        let candidate = self.candidate.take()?;
-        let steps = candidate.done.into_iter().map(|(_, step)| step).collect();
-        Some(Login {
-            account: candidate.account.ok()?,
+    /// A banner for the client, before its request is answered.
+    pub(super) fn take_notice(&mut self) -> Option<String> {
+        let notice = self.notice.take().or_else(|| self.authenticator.take_notice());
+        notice.filter(|notice| !notice.trim().is_empty())
+    }
+
+    /// What the candidate may do, once in, where there is no notice that keeps them out; and whoever has to be
+    /// told when the connection is over.
+    ///
+    /// # Errors
+    ///
+    /// [`NotEntered`].
+    pub(super) async fn enter(&mut self) -> Result<(Login, Box<dyn Authenticator>), NotEntered> {
+        let candidate = self.candidate.take().ok_or(NotEntered::Nobody)?;
+        let account = candidate.account.map_err(|_| NotEntered::Nobody)?;
+        if let Some(notice) = account.no_login_notice() {
+            return Err(NotEntered::Notice(String::from_utf8_lossy(&notice).trim_end().to_owned()));
+        }
+        let Entrance { environment, knows_etc_environment, groups, messages } =
+            self.authenticator.enter(&candidate.request).await?;
+        let mut login = Login {
+            account,
             config: candidate.config,
             options: candidate.options,
-            steps,
+            steps: candidate.request.steps,
             steps_file: None,
-            environment: candidate.environment,
+            environment,
+            knows_etc_environment,
+            messages: Mutex::new(messages),
             origin: self.origin.clone(),
-        })
+        };
+        login.enter(groups.as_deref())?;
+        self.notice = self.authenticator.take_notice();
+        let nobody = Box::new(PasswordFile::default());
+        Ok((login, std::mem::replace(&mut self.authenticator, nobody)))
     }
 }
 
 impl Candidate {
-    fn new(user: &str, config: &SshdConfig, origin: Option<&Origin>) -> Self {
+    fn new(user: &str, config: &SshdConfig, origin: Option<&Origin>, reads_shadow: bool) -> Self {
         // What follows a colon asked for a style of authentication once.
         let name = user.split(':').next().unwrap_or_default();
         let account = Account::find(name);
@@ -206,9 +251,12 @@ impl Candidate {
             local_port: origin.map(|origin| origin.server().port()),
             ..Connection::default()
         };
-        let config = config.connection(&connection);
+        let config = Arc::new(config.connection(&connection));
         let account = account.and_then(|account| {
             account.check(&config)?;
+            if reads_shadow {
+                account.check_shadow(&config)?;
+            }
             config.allows(name, &groups, whence)?;
             Ok(account)
         });
@@ -219,9 +267,23 @@ impl Candidate {
             user: user.to_owned(),
             uid: account.as_ref().ok().map(|account| account.uid.as_raw()),
             address: whence.address,
+            steps: Vec::new(),
+            config: Arc::clone(&config),
         };
-        let (done, keys, environment) = (Vec::new(), Vec::new(), Vec::new());
-        Self { request, account, config, done, keys, options: None, environment }
+        Self { request, account, config, done: Vec::new(), keys: Vec::new(), options: None }
+    }
+
+    /// What an authenticator is asked about a method by which this account may come in or not.
+    fn request_by(&self, method: Method) -> LoginRequest {
+        let uid = self.request.uid.filter(|_| self.may_log_in(&method));
+        LoginRequest { uid, ..self.request.clone() }
+    }
+
+    fn begin_anew(&mut self) {
+        self.done.clear();
+        self.request.steps.clear();
+        self.keys.clear();
+        self.options = None;
     }
 
     fn enabled(&self, method: Method) -> bool {
@@ -309,14 +371,19 @@ impl Candidate {
     }
 
     fn succeed(&mut self, method: Method, step: String) -> Outcome {
-        self.done.push((method, step));
+        self.take_step(method, step);
         let lists = &self.config.authentication_methods;
-        let taken: Vec<Method> = self.done.iter().map(|(method, _)| *method).collect();
-        let complete = |list: &[MethodStep]| list.iter().map(|step| step.method).eq(taken.iter().copied());
+        let complete =
+            |list: &[MethodStep]| list.iter().map(|step| step.method).eq(self.done.iter().copied());
         if lists.is_empty() || self.config.method_lists().any(complete) {
             return Outcome::Complete;
         }
         Outcome::Partial
+    }
+
+    fn take_step(&mut self, method: Method, step: String) {
+        self.done.push(method);
+        self.request.steps.push(step);
     }
 
     fn reject(&self, partial_success: bool) -> Auth {
@@ -341,14 +408,14 @@ fn kind(method: Method) -> Option<MethodKind> {
 }
 
 /// The methods that can go on from here, none twice.
-fn methods(config: &Config, done: &[(Method, String)]) -> MethodSet {
+fn methods(config: &Config, done: &[Method]) -> MethodSet {
     let all = [Method::PublicKey, Method::Password, Method::KeyboardInteractive];
     let next: Vec<Method> = if config.authentication_methods.is_empty() {
         all.to_vec()
     } else {
         let follows = |list: &[MethodStep]| {
-            let begun = list.len() > done.len()
-                && list.iter().zip(done).all(|(step, (method, _))| step.method == *method);
+            let begun =
+                list.len() > done.len() && list.iter().zip(done).all(|(step, method)| step.method == *method);
             begun.then(|| list[done.len()].method)
         };
         config.method_lists().filter_map(follows).collect()

@@ -38,6 +38,10 @@ impl Environment {
         if let Some(zone) = std::env::var_os("TZ") {
             self.set("TZ", zone);
         }
+    }
+
+    /// What this machine has for everybody.
+    pub(super) fn add_etc_environment(&mut self) {
         let machine = std::fs::read("/etc/environment").unwrap_or_default();
         self.read(&String::from_utf8_lossy(&machine), &UserEnvironment::Yes);
     }

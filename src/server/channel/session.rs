@@ -225,6 +225,9 @@ impl SessionChannel {
             environment.set(name, value);
         }
         environment.add_basics(&login.account);
+        if !login.knows_etc_environment {
+            environment.add_etc_environment();
+        }
         // Of one name, the first counts.
         for (name, value) in login.key_variables() {
             environment.set(name, value);
@@ -364,20 +367,16 @@ impl Start {
             let text = format!("Could not chdir to home directory {}: {error}\r\n", home.display());
             self.say(Some(STDERR), text.into_bytes()).await;
         }
-        let wanted = *what == What::Shell && self.terminal.is_some() && self.login.config.print_motd;
-        if wanted && !home.join(".hushlogin").exists() {
-            let text = std::fs::read("/etc/motd").unwrap_or_default();
-            let lines = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| {
-                let (text, end) = match line.strip_suffix(b"\n") {
-                    Some(text) => (text, &b"\r\n"[..]),
-                    None => (line, &b""[..]),
-                };
-                text.iter().chain(end).copied()
-            });
-            let text: Vec<u8> = lines.collect();
-            if !text.is_empty() {
-                self.say(None, text).await;
-            }
+        let wanted = *what == What::Shell && self.terminal.is_some() && !home.join(".hushlogin").exists();
+        if !wanted {
+            return;
+        }
+        let mut text = self.login.take_messages().into_bytes();
+        if self.login.config.print_motd {
+            text.extend(std::fs::read("/etc/motd").unwrap_or_default());
+        }
+        if !text.is_empty() {
+            self.say(None, for_a_terminal(&text)).await;
         }
     }
 
@@ -541,6 +540,18 @@ impl Start {
         }
         Ok(())
     }
+}
+
+/// The lines of a text, with the ends that a terminal wants.
+fn for_a_terminal(text: &[u8]) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| {
+        let (text, end) = match line.strip_suffix(b"\n") {
+            Some(text) => (text, &b"\r\n"[..]),
+            None => (line, &b""[..]),
+        };
+        text.iter().chain(end).copied()
+    });
+    lines.collect()
 }
 
 /// Tells the client how a process ended.

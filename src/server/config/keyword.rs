@@ -80,6 +80,7 @@ keywords! {
     MaxAuthTries Anywhere,
     MaxSessions Anywhere,
     MaxStartups Global,
+    PAMServiceName Anywhere,
     PasswordAuthentication Anywhere,
     PermitEmptyPasswords Anywhere,
     PermitListen Anywhere,

@@ -47,8 +47,25 @@ impl Session {
         handler: &mut H,
         buf: &[u8],
     ) -> Result<(), H::Error> {
-        let written = self.common.encrypted.as_ref().map_or(0, |e| e.write.len());
+        let mut written = self.common.encrypted.as_ref().map_or(0, |e| e.write.len());
+        let logging_in = self.common.encrypted.as_ref();
+        let logging_in =
+            logging_in.is_some_and(|enc| matches!(enc.state, EncryptedState::WaitingAuthRequest(_)));
         self.process_any_packet(handler, buf).await?;
+        // A client takes a banner until it has been told that it is in.
+        if logging_in
+            && let Some(notice) = handler.authentication_notice().await?
+            && let Some(enc) = self.common.encrypted.as_mut()
+        {
+            let reply = enc.write.split_off(written.min(enc.write.len()));
+            push_packet!(enc.write, {
+                enc.write.push(msg::USERAUTH_BANNER);
+                map_err!(notice.encode(&mut enc.write))?;
+                map_err!("".encode(&mut enc.write))?;
+            });
+            written = enc.write.len();
+            enc.write.extend_from_slice(&reply);
+        }
         // Like sshd, the rejection that is one too many is not told: the connection ends instead.
         if self.common.config.max_auth_attempts > 0
             && let Some(enc) = self.common.encrypted.as_mut()

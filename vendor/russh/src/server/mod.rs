@@ -384,6 +384,14 @@ pub trait Handler: Sized {
         async { Ok(None) }
     }
 
+    /// Called after each request of authentication has been answered. Return value is a banner that goes
+    /// before the answer.
+    fn authentication_notice(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send {
+        async { Ok(None) }
+    }
+
     /// Called when the client closes a channel.
     #[allow(unused_variables)]
     fn channel_close(

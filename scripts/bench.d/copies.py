@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 
-from bench import CIPHER, PAIRS, Place, row, timed, tune
+from bench import CIPHER, PAIRS, Place, download, row, timed, tune, upload
 
 HERE = os.path.abspath(__file__)
 
@@ -103,8 +103,12 @@ def inside(binaries):
     place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
     try:
         row(f"100 Mbit/s, 100 ms (TCP: {'/'.join(control)})", "irosh", "scp", "rsync", "best/irosh")
-        mib = 100
-        place.compare(f"{mib} MiB, Mbit/s", large(place.path("large"), mib), lambda seconds: f"{mib * 8.388608 / seconds:.1f}")
+        mib = 512
+        rate = lambda seconds: f"{mib * 8.388608 / seconds:.1f}"
+        # What the link itself gives a plain ssh, without a disk.
+        for way, transfer in (("up", upload), ("down", download)):
+            row(f"  ssh direct, {mib} MiB {way}, Mbit/s", rate(timed(lambda: transfer(place, "direct", mib << 20))))
+        place.compare(f"{mib} MiB, Mbit/s", large(place.path("large"), mib), rate)
         place.compare("500 files of 2 KiB", tree(place.path("tree"), 500, 2048), in_seconds)
     finally:
         place.close()

@@ -2084,8 +2084,9 @@ async fn reply<H: Handler>(
                 }
                 session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
                 let channels = session.common.encrypted.as_ref().map_or(0, |enc| enc.channels.len());
+                // Twice, since a message is more than the data that windows count.
                 let windows = u64::from(session.common.config.window_size)
-                    .saturating_mul(channels.max(2) as u64);
+                    .saturating_mul(2 * channels.max(1) as u64);
                 if u64::from(session.pending_len) > windows {
                     return Err(crate::Error::Pending.into());
                 }

@@ -1257,8 +1257,11 @@ async fn reply<H: Handler + Send>(
                     return Err(crate::Error::Inconsistent.into());
                 }
                 session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
-                if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
-                {
+                let channels = session.common.encrypted.as_ref().map_or(0, |enc| enc.channels.len());
+                // Twice, since a message is more than the data that windows count.
+                let windows = u64::from(session.common.config.window_size)
+                    .saturating_mul(2 * channels.max(1) as u64);
+                if u64::from(session.pending_len) > windows {
                     return Err(crate::Error::Pending.into());
                 }
             }

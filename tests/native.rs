@@ -604,7 +604,7 @@ fn a_shell_that_is_stopped_keeps_its_connection() {
         }
         // While it is stopped, what answers the host is a process that is not.
         let script = format!(
-            "wait('# '); send('PS1=loc\"\"al:\\n'); wait('local:'); send({:?}); send('echo a$((6*7))b\\n'); wait('a42b')\n\
+            "send('PS1=loc\"\"al:\\n'); wait('local:'); send({:?}); send('echo a$((6*7))b\\n'); wait('a42b')\n\
              send('~\\x1a'); wait('Stopped'); wait('local:')\n\
              send('fg\\n'); send('echo b$((6*7))c\\n'); wait('b42c'); send('exit 3\\n')\n\
              wait('Connection to box closed.'); wait('local:'); send('echo status $?\\n'); wait('status 3')\n\

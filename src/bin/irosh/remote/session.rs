@@ -99,8 +99,13 @@ fn run(
 ) -> anyhow::Result<ExitCode> {
     // Where somebody may stop it by ~^Z. What ssh_config says of terminals is not known yet.
     let stoppable = stdin().is_terminal() && !options.no_tty && (options.tty > 0 || command.is_none());
-    if stoppable && let Some(code) = terminal::stay_in_front()? {
-        return Ok(code);
+    // Where no second process can be had, a long stop ends the session, and nothing else is missed.
+    if stoppable {
+        match terminal::stay_in_front() {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the connection will not outlast a stop (~^Z): {error}"),
+        }
     }
     super::run(|| async move { session(&paths, &remote, &options, command).await })
 }
@@ -367,6 +372,7 @@ async fn on_terminal(
                     _ = typing.sender.resize(size_of(size)) => {}
                     () = std::future::ready(()) => drop(sizes.send_replace(size)),
                 },
+                // The only sender goes, which ends the input once all of it is sent.
                 TerminalEvent::Eof => typing.input = mpsc::unbounded_channel().0,
                 TerminalEvent::Killed(signal) => {
                     ended = Some(Ended::Here(Some(format!("killed by signal {}", signal.as_raw()))));

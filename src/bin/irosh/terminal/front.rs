@@ -59,7 +59,7 @@ async fn run(behind: Command) -> io::Result<ExitCode> {
     loop {
         tokio::select! {
             status = behind.wait() => {
-                let status = status?;
+                let Ok(status) = status else { return Ok(ExitCode::from(255)) };
                 let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(255);
                 return Ok(ExitCode::from(u8::try_from(code).unwrap_or(255)));
             }

@@ -29,6 +29,7 @@ pub mod host;
 pub mod log;
 mod memory;
 pub mod names;
+mod private_key;
 pub mod protocol;
 pub mod proxy;
 mod questions;

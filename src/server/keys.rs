@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use russh::keys::ssh_key::{Algorithm, Certificate, PrivateKey};
 
 use super::config::Config;
-use crate::transport::{KeyError, KeyFile};
+use crate::{
+    private_key,
+    transport::{KeyError, KeyFile},
+};
 
 /// A host key or its certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ impl HostKeys {
 fn read_key(path: &Path) -> Result<PrivateKey, HostKeyError> {
     let wrong = |reason: String| HostKeyError::File { path: path.to_owned(), reason };
     let bytes = crate::files::read_private_file(path).map_err(|error| wrong(error.to_string()))?;
-    let key = PrivateKey::from_openssh(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let key = private_key::from_openssh(&bytes).map_err(|error| wrong(error.to_string()))?;
     if key.is_encrypted() {
         return Err(wrong("it has a passphrase".to_owned()));
     }

@@ -12,7 +12,10 @@ use russh::keys::ssh_key::{
     public::Ed25519PublicKey,
 };
 
-use crate::files::{PrivateFileError, create_private_file, read_private_file, write_file};
+use crate::{
+    files::{PrivateFileError, create_private_file, read_private_file, write_file},
+    private_key,
+};
 
 /// A key and the file it came from.
 #[derive(Clone)]
@@ -65,7 +68,7 @@ impl KeyFile {
         if text.trim_ascii().is_empty() {
             return Err(KeyError::Empty(path.to_owned()));
         }
-        let key = PrivateKey::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
+        let key = private_key::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
         match key.key_data() {
             KeypairData::Ed25519(pair) => {
                 Ok(Self { path: path.to_owned(), secret: SecretKey::from_bytes(&pair.private.to_bytes()) })

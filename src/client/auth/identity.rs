@@ -17,6 +17,7 @@ use super::{
     Answer, BoxFuture, Key, Prompt, Question, Topic,
     signer::{KeySigner, LocalKey, SignError},
 };
+use crate::private_key;
 
 /// A key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +110,13 @@ fn public_key(path: &Path) -> Result<Option<PublicKey>, IdentityError> {
         return Ok(Some(key));
     }
     let Some(text) = private else { return Ok(None) };
-    if let Ok(key) = PrivateKey::from_openssh(text.trim()) {
+    if let Ok(key) = private_key::from_openssh(text.trim().as_bytes()) {
         return Ok(Some(key.public_key().clone()));
     }
     if let Ok(key) = PublicKey::from_openssh(text.trim()) {
         return Ok(Some(key));
     }
-    match keys::decode_secret_key(&text, None) {
+    match private_key::decode(&text, None) {
         Ok(key) => Ok(Some(key.public_key().clone())),
         Err(keys::Error::KeyIsEncrypted) => {
             let name = with_suffix(path, ".pub");
@@ -175,7 +176,7 @@ impl FileKey {
         let name = self.path.display();
         let text = std::fs::read_to_string(&self.path).map(zeroize::Zeroizing::new);
         let text = text.map_err(|error| SignError(format!("{name}: {error}")))?;
-        let key = match keys::decode_secret_key(&text, None) {
+        let key = match private_key::decode(&text, None) {
             Ok(key) => key,
             Err(keys::Error::KeyIsEncrypted) => self.unlock(&text).await?,
             Err(error) => return Err(SignError(format!("{name}: {error}"))),
@@ -210,7 +211,7 @@ impl FileKey {
             if passphrase.is_empty() {
                 break;
             }
-            match keys::decode_secret_key(text, Some(&passphrase)) {
+            match private_key::decode(text, Some(&passphrase)) {
                 Ok(key) => return Ok(key),
                 Err(error) => why = format!(" ({error})"),
             }

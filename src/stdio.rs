@@ -46,6 +46,26 @@ pub fn pair() -> io::Result<(Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWri
     Ok((reader(stdin)?, writer(stdout)?))
 }
 
+/// This process's stdin, a socket, in both directions.
+///
+/// # Errors
+///
+/// What the system says, such as a descriptor that is closed.
+pub fn stdin_alone() -> io::Result<(Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>)> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+    Ok((reader(stdin.try_clone()?)?, writer(stdin)?))
+}
+
+/// Ends stdout for whoever reads it; what is printed afterwards goes nowhere.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn end_stdout() -> io::Result<()> {
+    let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(nowhere)?)
+}
+
 /// What a descriptor is.
 pub(crate) enum Kind {
     /// A pipe.

@@ -10,7 +10,8 @@ use irosh::{
     client::{Client, ResolvedTarget},
     files::Paths,
     host::{
-        Access, Backend, Event, Host, HostOptions, Identity, LimitSettings, Peer, PeerOptions, Stop, allow,
+        Access, Backend, BuiltinServer, Event, Host, HostOptions, Identity, LimitSettings, Peer, PeerOptions,
+        Stop, allow,
     },
     server::{ServeOptions, serve},
     transport::{Bind, NameService, Network, Relay},
@@ -59,7 +60,10 @@ impl Place {
             network: network(),
             backend: Backend::Builtin,
             // This program, which becomes the SSH server of one session: see `serve_if_asked`.
-            builtin: vec![std::env::current_exe()?.into(), OsString::from("sshd")],
+            builtin: BuiltinServer {
+                command: vec![std::env::current_exe()?.into(), OsString::from("sshd")],
+                max_startups: None,
+            },
             access: Access::Invited,
             name: "example".into(),
             limits: LimitSettings::default(),

@@ -14,11 +14,11 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpSocket, TcpStream, UnixStream},
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     time::timeout,
 };
 
-use super::{loopback, peers::Identity};
+use super::{limits::MaxStartups, loopback, peers::Identity};
 use crate::protocol::{BackendKind, Refusal, RefusalCode};
 
 /// How long a backend may take to be connected.
@@ -53,6 +53,18 @@ pub enum Backend {
     Builtin,
 }
 
+/// The program behind [`Backend::Builtin`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuiltinServer {
+    /// The command that speaks SSH on a socket that is its stdin and stdout, as a program and its
+    /// arguments: `irosh sshd`, or `irosh-sshd`.
+    pub command: Vec<OsString>,
+    /// How many logins may be under way in it at once, of all peers together (`MaxStartups`). The command
+    /// has to know `--logged-in-on-stdout` then: its connection is stdin alone, and it closes stdout once
+    /// somebody has logged in.
+    pub max_startups: Option<MaxStartups>,
+}
+
 /// For whom a backend is connected, and by what means.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
@@ -62,6 +74,8 @@ pub struct Caller<'a> {
     pub login: Option<&'a str>,
     /// The command of the built-in server: a program and its arguments.
     pub builtin: &'a [OsString],
+    /// Whether the built-in server is to tell when somebody has logged in.
+    pub tells_login: bool,
 }
 
 /// A backend that could not be read, or was not found.
@@ -141,6 +155,8 @@ pub struct BackendStream {
     pub writer: Box<dyn AsyncWrite + Send + Unpin>,
     /// The command, where the backend is one.
     pub child: Option<BackendChild>,
+    /// Ends once somebody has logged in, where the backend tells.
+    pub logged_in: Option<ChildStdout>,
 }
 
 impl Backend {
@@ -168,9 +184,9 @@ impl Backend {
                 Self::Exec(command) => {
                     let mut shell = Command::new("/bin/sh");
                     shell.arg("-c").arg(format!("exec {command}"));
-                    spawn(shell, caller.identity)
+                    spawn(shell, caller.identity, false)
                 }
-                Self::Builtin => spawn(builtin(caller)?, caller.identity),
+                Self::Builtin => spawn(builtin(caller)?, caller.identity, caller.tells_login),
             }
         };
         match timeout(CONNECT_DEADLINE, connecting).await {
@@ -205,12 +221,12 @@ impl Backend {
 impl BackendStream {
     fn of_tcp(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader: Box::new(reader), writer: Box::new(writer), child: None }
+        Self { reader: Box::new(reader), writer: Box::new(writer), child: None, logged_in: None }
     }
 
     fn of_unix(stream: UnixStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader: Box::new(reader), writer: Box::new(writer), child: None }
+        Self { reader: Box::new(reader), writer: Box::new(writer), child: None, logged_in: None }
     }
 }
 
@@ -228,20 +244,23 @@ async fn connect_tcp(addr: SocketAddr, identity: Option<&Identity>) -> io::Resul
 /// A running command; it is hung up on when its session is over.
 pub struct BackendChild(Option<Child>);
 
-/// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does.
-fn spawn(mut command: Command, identity: Option<&Identity>) -> io::Result<BackendStream> {
+/// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
+/// stdout where it tells by that.
+fn spawn(mut command: Command, identity: Option<&Identity>, tells: bool) -> io::Result<BackendStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let theirs: OwnedFd = theirs.into();
-    command.stdin(Stdio::from(theirs.try_clone()?)).stdout(Stdio::from(theirs)).process_group(0);
+    let stdout = if tells { Stdio::piped() } else { Stdio::from(theirs.try_clone()?) };
+    command.stdin(Stdio::from(theirs)).stdout(stdout).process_group(0);
     if let Some(identity) = identity {
         command.env("IROSH_PEER", identity.fingerprint());
     }
-    let child = command.spawn()?;
+    let mut child = command.spawn()?;
     // The command holds the other copies of its end of the socketpair.
     drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
-    Ok(BackendStream { child: Some(BackendChild(Some(child))), ..stream })
+    let logged_in = child.stdout.take();
+    Ok(BackendStream { child: Some(BackendChild(Some(child))), logged_in, ..stream })
 }
 
 /// The built-in server's command, with the login that the caller needs no proof for.
@@ -251,6 +270,9 @@ fn builtin(caller: Caller<'_>) -> io::Result<Command> {
     command.args(arguments);
     if let Some(login) = caller.login {
         command.arg(format!("--login={login}"));
+    }
+    if caller.tells_login {
+        command.arg("--logged-in-on-stdout");
     }
     Ok(command)
 }
@@ -279,7 +301,7 @@ impl Drop for BackendChild {
 mod tests {
     use super::*;
 
-    const NOBODY: Caller<'static> = Caller { identity: None, login: None, builtin: &[] };
+    const NOBODY: Caller<'static> = Caller { identity: None, login: None, builtin: &[], tells_login: false };
 
     #[test]
     fn backends_are_read_and_printed() {

@@ -6,12 +6,12 @@ use std::{
 };
 
 use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt};
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt, time::timeout};
 use tracing::Instrument;
 
 use super::{
     admission::{Admission, Admitted},
-    backend::{Backend, BackendStream, Caller},
+    backend::{Backend, BackendStream, BuiltinServer, Caller},
     event::Event,
     peers::Identity,
     registry::{ConnectionPlace, Standing},
@@ -333,8 +333,18 @@ impl Leg {
             let place = self.place.start(&limits)?;
             let peer = &self.admitted.peer;
             let login = peer.options.login.as_deref();
-            let caller = Caller { identity: Some(&peer.identity), login, builtin: &self.shared.builtin };
-            let stream = self.backend.connect(caller).await?;
+            let BuiltinServer { command: builtin, max_startups } = &self.shared.builtin;
+            let limit = max_startups.filter(|_| self.backend == Backend::Builtin);
+            let startup = limit.map(|limit| self.shared.startups.enter(limit)).transpose()?;
+            let tells_login = startup.is_some();
+            let caller = Caller { identity: Some(&peer.identity), login, builtin, tells_login };
+            let mut stream = self.backend.connect(caller).await?;
+            if let Some(mut logged_in) = stream.logged_in.take() {
+                tokio::spawn(async move {
+                    let _ = logged_in.read(&mut [0]).await;
+                    drop(startup);
+                });
+            }
             Ok((place, stream))
         };
         let (place, stream) = match opened.await {
@@ -367,7 +377,7 @@ impl Leg {
             backend,
         });
         let client = Side { source: LegSource::new(recv), sink: LegSink::new(send) };
-        let BackendStream { reader, writer, child } = stream;
+        let BackendStream { reader, writer, child, .. } = stream;
         let server = Side { source: ReadSource::new(reader), sink: WriteSink::new(writer) };
         let report = relay(client, server, &Counters::default()).await;
         drop(child);

@@ -80,6 +80,12 @@ impl From<MaxStartups> for String {
     }
 }
 
+/// A number from 0 to 99 that a stranger cannot foresee.
+pub(super) fn dice() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    (RandomState::new().hash_one(0) % 100) as u32
+}
+
 /// Penalties for those who fail, as sshd's `PerSourcePenalties`.
 ///
 /// Each failure adds to how long its source is turned away; a source is turned away once its

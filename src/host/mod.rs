@@ -14,9 +14,10 @@ mod presence;
 mod registry;
 mod run;
 mod settings;
+mod startups;
 
 pub use admission::{Admission, Admitted};
-pub use backend::{Backend, BackendChoice, BackendError};
+pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer};
 pub use event::Event;
 pub use invites::{OpenInvite, Terms, issue};
 pub use limits::{MaxStartups, Penalties};

@@ -1,7 +1,6 @@
 //! A running host.
 
 use std::{
-    ffi::OsString,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,16 +19,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admission::{Admission, Admitted},
-    backend::Backend,
+    backend::{Backend, BuiltinServer},
     connection,
     crowd::Crowd,
     event::Event,
     host_keys::HostKeys,
-    limits::Penalties,
+    limits::{Penalties, dice},
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
     settings::{Access, LimitSettings},
+    startups::Startups,
 };
 use crate::{
     files::Paths,
@@ -54,9 +54,8 @@ pub struct HostOptions {
     pub network: Network,
     /// What takes its sessions.
     pub backend: Backend,
-    /// The command that speaks SSH on a socket that is its stdin and stdout, for [`Backend::Builtin`]:
-    /// `irosh sshd`, as a program and its arguments.
-    pub builtin: Vec<OsString>,
+    /// What [`Backend::Builtin`] runs.
+    pub builtin: BuiltinServer,
     /// Who reaches SSH.
     pub access: Access,
     /// The name that peers are told.
@@ -101,7 +100,9 @@ pub struct Host {
 pub(super) struct Shared {
     pub(super) admission: Admission,
     pub(super) backend: Backend,
-    pub(super) builtin: Vec<OsString>,
+    pub(super) builtin: BuiltinServer,
+    /// Logins under way at the built-in server.
+    pub(super) startups: Startups,
     pub(super) name: String,
     pub(super) limits: RwLock<LimitSettings>,
     pub(super) registry: Registry,
@@ -137,6 +138,7 @@ impl Host {
             admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
             backend,
             builtin,
+            startups: Startups::default(),
             name,
             limits: RwLock::new(limits),
             registry: Registry::default(),
@@ -176,7 +178,7 @@ impl Host {
     pub async fn run(self) {
         let Self { endpoint, presence, shared } = self;
         let stop = shared.stop.clone();
-        shared.host_keys.ask(&shared.backend, &shared.builtin);
+        shared.host_keys.ask(&shared.backend, &shared.builtin.command);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
         loop {
@@ -215,7 +217,7 @@ impl Shared {
 
     /// The SSH host keys of the backend, as far as they are known within `wait`.
     pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
-        self.host_keys.ask(&self.backend, &self.builtin);
+        self.host_keys.ask(&self.backend, &self.builtin.command);
         self.host_keys.known(wait).await
     }
 
@@ -334,12 +336,6 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// A number from 0 to 99 that a stranger cannot foresee.
-fn dice() -> u32 {
-    use std::hash::{BuildHasher, RandomState};
-    (RandomState::new().hash_one(0) % 100) as u32
 }
 
 /// Binds the ports of last time where they are free, so that old tickets still lead here.

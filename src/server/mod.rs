@@ -93,6 +93,8 @@ pub struct ServeOptions {
     pub vouched_login: Option<String>,
     /// Where the client comes from, if it came over TCP.
     pub origin: Option<Origin>,
+    /// Cancelled by the server once somebody has logged in.
+    pub logged_in: CancellationToken,
 }
 
 /// A connection ended otherwise than by its client's goodbye.
@@ -128,7 +130,7 @@ where
     let authentication =
         Authentication::new(options.config, options.vouched_login, authenticator, options.origin);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
-    let entered = CancellationToken::new();
+    let entered = options.logged_in;
     let (farewell, mut left) = oneshot::channel();
     let connection = Connection::new(authentication, banner(&config), entered.clone(), farewell);
     let (stream, drain) = elastic(reader, writer, CancellationToken::new());

@@ -10,7 +10,10 @@ use std::{
 use anyhow::Context;
 use irosh::{
     files::Paths,
-    host::{Access, BackendChoice, Event, Host, HostOptions, HostSettings, Reload, Stop, load_settings},
+    host::{
+        Access, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
+        load_settings,
+    },
     settings::NetworkChoice,
 };
 use sd_notify::NotifyState;
@@ -56,7 +59,10 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
         paths: paths.clone(),
         network: NetworkChoice::from(network).or(file),
         backend,
-        builtin: builtin_server(&paths)?,
+        builtin: BuiltinServer {
+            command: builtin_server(&paths)?,
+            max_startups: Some(settings.sshd.server().max_startups.into()),
+        },
         access: access.or(settings.access).unwrap_or_default(),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,

@@ -19,6 +19,7 @@ use irosh::{
         serve,
     },
 };
+use tokio_util::sync::CancellationToken;
 
 /// The options are sshd's, as far as they mean anything on stdin and stdout.
 #[derive(clap::Args)]
@@ -47,6 +48,9 @@ pub(super) struct SshdArguments {
     /// A login that needs no further proof
     #[arg(long, value_name = "USER")]
     login: Option<String>,
+    /// Speak SSH on stdin alone, and close stdout once somebody has logged in: the host counts by that
+    #[arg(long, hide = true)]
+    logged_in_on_stdout: bool,
 }
 
 impl SshdArguments {
@@ -78,17 +82,30 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         return Ok(());
     }
     let origin = origin();
+    let logged_in = CancellationToken::new();
     let options = ServeOptions {
         config: Arc::new(config),
         host_key: paths.ssh_host_key(),
         authenticator: Some(authenticator(paths, &server, origin.as_ref())),
         vouched_login: arguments.login,
         origin,
+        logged_in: logged_in.clone(),
     };
+    let tells_login = arguments.logged_in_on_stdout;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let (reader, writer) = irosh::stdio::pair()?;
-        anyhow::Ok(serve(reader, writer, options).await?)
+        if !tells_login {
+            let (reader, writer) = irosh::stdio::pair()?;
+            return anyhow::Ok(serve(reader, writer, options).await?);
+        }
+        let (reader, writer) = irosh::stdio::stdin_alone()?;
+        tokio::spawn(async move {
+            logged_in.cancelled().await;
+            if let Err(error) = irosh::stdio::end_stdout() {
+                tracing::warn!("the host is not told of the login: {error}");
+            }
+        });
+        Ok(serve(reader, writer, options).await?)
     });
     // A file that is being read from a dead disk keeps nobody waiting.
     runtime.shutdown_background();

@@ -49,6 +49,9 @@ mod room;
 /// What it takes for the capacity of the link may be what a pause in the wrong moment has left: see
 /// [`Room`].
 ///
+/// Packets that overtake each other look lost, and later are not. BBR then goes back to where it was
+/// before the loss; it must not be told so of losses that it has not heard of, since it never was there.
+///
 /// Two things in noq-proto 1.4 are not as in draft-ietf-ccwg-bbr-05 and are made good here: see
 /// [`MEMORY`] and [`Patient::on_end_acks`].
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ impl ControllerFactory for PatientBbr {
             fastest: Lately::default(),
             quickest: None,
             room: Room::new(),
+            idle: true,
+            heard_of_loss: false,
         })
     }
 }
@@ -84,12 +89,23 @@ struct Patient {
     fastest: Lately<u64>,
     quickest: Option<Quickest>,
     room: Room,
+    /// Whether there was nothing more to send at the last acknowledgement, as before the first.
+    idle: bool,
+    /// Whether BBR was told of a loss since the last one that was none after all.
+    heard_of_loss: bool,
 }
 
+/// Round trips of less than half of this are too few packets to tell the share of loss on a slow link.
+const SHORTEST_SPAN: Duration = Duration::from_millis(250);
+
+/// The part of its estimate at which BBR paces while it does not make room for others or drains a queue
+/// of its own: there it is 0.99, in its other phases 0.9 and less (section 5.6.2).
+const CRUISING: f64 = 0.95;
+
 impl Patient {
-    /// Bytes a second below which nothing is paced.
+    /// Bytes a second below which nothing is paced, for who has paused.
     fn floor(&self) -> u64 {
-        let Some(round_trip) = self.round_trip else { return 0 };
+        let Some(round_trip) = self.round_trip.filter(|_| self.idle) else { return 0 };
         let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).max(1);
         self.inner.initial_window().saturating_mul(1_000_000) / micros
     }
@@ -102,17 +118,16 @@ impl Patient {
             _ => 1.0,
         };
         let arrives = 1.0 - self.fate.share_lost().min(TOLERATED);
-        let with_room = self.room.gain().map_or(0.0, |gain| bandwidth.unwrap_or(0) as f64 / 8.0 * gain);
+        let estimate = bandwidth.unwrap_or(0) as f64 / 8.0;
+        let cruises = own as f64 >= CRUISING * estimate;
+        let with_room = self.room.gain().filter(|_| cruises).map_or(0.0, |gain| estimate * gain);
         ((with_room.max(own as f64) * remembered / arrives) as u64).max(self.floor())
     }
 
-    /// Whether what is on its way is a quarter more than the link holds, and about all that flow control
-    /// lets one session send.
+    /// Whether what is on its way queues, and is about all that flow control lets one session send.
     fn fills_the_link(&self, in_flight: u64) -> bool {
-        let bandwidth = self.inner.metrics().bandwidth_estimate.unwrap_or(0);
-        let Some(quickest) = self.quickest else { return false };
-        let holds = bandwidth as f64 / 8.0 * quickest.round_trip.as_secs_f64();
-        in_flight >= u64::from(STREAM_WINDOW / 2) && in_flight as f64 >= 1.25 * holds
+        let (Some(quickest), Some(usual)) = (self.quickest, self.round_trip) else { return false };
+        in_flight >= u64::from(STREAM_WINDOW / 4 * 3) && quickest.is_behind_a_queue(usual)
     }
 
     fn remember(&mut self, now: Instant) {
@@ -122,7 +137,7 @@ impl Patient {
     }
 
     fn advance_fate(&mut self, now: Instant) {
-        self.fate.advance(now, self.round_trip.unwrap_or_default() * ROUNDS);
+        self.fate.advance(now, (self.round_trip.unwrap_or_default() * ROUNDS).max(SHORTEST_SPAN));
     }
 }
 
@@ -153,7 +168,7 @@ impl Controller for Patient {
         self.fate.on_ack(bytes);
         let quickest = self.quickest.get_or_insert_with(|| Quickest::new(now));
         let acked = quickest.acked(now, sent);
-        self.room.on_ack(now, now.saturating_duration_since(sent), quickest.round_trip, rtt.get());
+        self.room.on_ack(now, sent, *quickest, rtt.get());
         self.inner.on_ack(acked, sent, bytes, pn, app_limited, rtt);
     }
 
@@ -165,6 +180,7 @@ impl Controller for Patient {
         largest_packet_num_acked: Option<u64>,
     ) {
         let app_limited = app_limited && !self.fills_the_link(in_flight);
+        self.idle = app_limited;
         if app_limited {
             self.room.on_idle();
         }
@@ -186,6 +202,11 @@ impl Controller for Patient {
         lost_bytes: u64,
         largest_lost_pn: u64,
     ) {
+        if is_ecn {
+            // The router says before it drops anything that there is no room.
+            self.room.on_loss(now);
+            self.fastest = Lately::default();
+        }
         self.inner.on_congestion_event(
             now,
             sent,
@@ -201,13 +222,16 @@ impl Controller for Patient {
         self.room.on_loss(now);
         if self.fate.is_congestion(lost_bytes.into()) {
             self.inner.on_packet_lost(lost_bytes, pn, now);
+            self.heard_of_loss = true;
             // What was fast before is no promise on a link that is full now.
             self.fastest = Lately::default();
         }
     }
 
     fn on_spurious_congestion_event(&mut self) {
-        self.inner.on_spurious_congestion_event();
+        if std::mem::take(&mut self.heard_of_loss) {
+            self.inner.on_spurious_congestion_event();
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -236,6 +260,8 @@ impl Controller for Patient {
             fastest: self.fastest,
             quickest: self.quickest,
             room: self.room,
+            idle: self.idle,
+            heard_of_loss: self.heard_of_loss,
         })
     }
 
@@ -252,16 +278,64 @@ impl Controller for Patient {
 mod tests {
     use super::*;
 
+    const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+    fn patient(now: Instant) -> Patient {
+        let built = Arc::new(PatientBbr::default()).build(now, 1200);
+        *built.into_any().downcast::<Patient>().expect("our own")
+    }
+
     #[test]
     fn the_pace_of_an_idle_connection_is_an_initial_window_a_round_trip() {
-        let inner = Arc::new(Bbr3Config::default()).build(Instant::now(), 1200);
-        let (fate, fastest) = (Lately::default(), Lately::default());
-        let mut patient =
-            Patient { inner, round_trip: None, fate, fastest, quickest: None, room: Room::new() };
+        let mut patient = patient(Instant::now());
         let own = patient.metrics().pacing_rate.expect("BBR paces");
         assert_eq!(own, patient.inner.metrics().pacing_rate.expect("BBR paces"));
         patient.round_trip = Some(Duration::from_micros(100));
         let floor = patient.initial_window() * 10_000;
         assert_eq!(patient.metrics().pacing_rate, Some(floor.max(own)));
+    }
+
+    #[test]
+    fn who_always_has_more_to_send_goes_by_what_the_link_carries() {
+        let now = Instant::now();
+        let mut patient = patient(now);
+        patient.round_trip = Some(Duration::from_micros(100));
+        patient.on_end_acks(now, 0, false, None);
+        assert_eq!(patient.metrics().pacing_rate, patient.inner.metrics().pacing_rate);
+    }
+
+    #[test]
+    fn room_is_used_while_bbr_cruises_and_not_while_it_drains() {
+        let now = Instant::now();
+        let mut patient = patient(now);
+        patient.quickest = Some(Quickest::new(now));
+        patient.idle = false;
+        let with_room = |patient: &Patient, share: f64| {
+            let estimate = 1_000_000.0;
+            patient.pace((share * estimate) as u64, Some((8.0 * estimate) as u64)) as f64 / estimate
+        };
+        assert!(with_room(&patient, 0.99) < 1.0);
+        for number in 0..400 {
+            let sent = now + Duration::from_millis(5) * number;
+            let mut quickest = Quickest::new(now);
+            quickest.acked(sent + ROUND_TRIP, sent);
+            patient.room.on_ack(sent + ROUND_TRIP, sent, quickest, ROUND_TRIP);
+        }
+        assert!(with_room(&patient, 0.99) > 1.9);
+        assert!(with_room(&patient, 0.891) < 0.9);
+    }
+
+    #[test]
+    fn bbr_does_not_go_back_for_a_loss_that_it_has_not_heard_of() {
+        let now = Instant::now();
+        let mut patient = patient(now);
+        patient.on_packet_lost(1200, 1, now);
+        assert!(!patient.heard_of_loss, "one loss is not congestion");
+        for number in 0..100 {
+            patient.on_packet_lost(1200, number, now);
+        }
+        assert!(patient.heard_of_loss);
+        patient.on_spurious_congestion_event();
+        assert!(!patient.heard_of_loss, "once for each");
     }
 }

@@ -14,9 +14,14 @@ pub(super) struct Quickest {
 }
 
 /// As a part of the shortest.
-pub(super) const NEARLY: u32 = 16;
+const NEARLY: u32 = 16;
 
-const CONFIRM: Duration = Duration::from_secs(3);
+/// Some time before it expires: BBR's phase of trying more, behind a queue, comes every two to three
+/// seconds and lasts for several round trips.
+const CONFIRM: Duration = Duration::from_secs(1);
+
+/// What clocks and schedulers add to a round trip.
+const JITTER: Duration = Duration::from_millis(1);
 
 /// After which BBR takes the next round trip for the shortest (ProbeRTTInterval, section 2.12).
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -24,6 +29,11 @@ const EXPIRES: Duration = Duration::from_secs(5);
 impl Quickest {
     pub(super) fn new(now: Instant) -> Self {
         Self { round_trip: Duration::MAX, seen: now }
+    }
+
+    /// Whether a round trip shows that packets waited on the way.
+    pub(super) fn is_behind_a_queue(&self, round_trip: Duration) -> bool {
+        round_trip > self.round_trip.saturating_add(self.round_trip / NEARLY).saturating_add(JITTER)
     }
 
     /// When BBR is to believe that what was sent at `sent` and acknowledged at `now` was acknowledged.

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::quickest::NEARLY;
+use super::quickest::Quickest;
 
 /// How much faster than BBR's estimate the sender may be while nothing queues.
 ///
 /// After each round trip in which some packet met no queue, none was lost and the sender always had more
-/// to send, it goes faster by a [`STEP`]. The first queue ends that.
+/// to send, it goes faster by a [`STEP`]. The first queue ends that. Only packets that were sent after the
+/// last step tell what came of it, so there is a step every two round trips at most.
 ///
 /// Without it, one pause while a transfer gathers speed is taken for the capacity: the link, the sender
 /// or the receiver stood still for 0.3 s, and a link of 100 Mbit/s was used at 4 to 20 for twenty
@@ -15,10 +16,12 @@ use super::quickest::NEARLY;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     gain: f64,
-    /// Of this round trip: since when, the shortest of its samples, and whether there was nothing to
-    /// send.
+    /// When the gain was last decided on.
+    decided: Option<Instant>,
+    /// Of the packets sent since: when the first was acknowledged, whether any met no queue, and whether
+    /// there was nothing to send meanwhile.
     since: Option<Instant>,
-    shortest: Duration,
+    empty: bool,
     idle: bool,
     lost: Option<Instant>,
 }
@@ -32,12 +35,9 @@ const MOST: f64 = 2.0;
 /// to BBR.
 const CALM: Duration = Duration::from_secs(10);
 
-/// What clocks and schedulers add to a round trip.
-const JITTER: Duration = Duration::from_millis(1);
-
 impl Room {
     pub(super) fn new() -> Self {
-        Self { gain: 1.0, since: None, shortest: Duration::MAX, idle: false, lost: None }
+        Self { gain: 1.0, decided: None, since: None, empty: false, idle: false, lost: None }
     }
 
     /// What to multiply the estimated bandwidth by, where there is room.
@@ -45,17 +45,19 @@ impl Room {
         (self.gain > 1.0).then_some(self.gain)
     }
 
-    /// One acknowledgement: its round trip, the shortest so far, and the usual one.
-    pub(super) fn on_ack(&mut self, now: Instant, sample: Duration, quickest: Duration, usual: Duration) {
-        self.shortest = self.shortest.min(sample);
+    /// One acknowledgement of what was sent at `sent`; the shortest round trip so far, and the usual one.
+    pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, quickest: Quickest, usual: Duration) {
+        if self.decided.is_some_and(|decided| sent < decided) {
+            return;
+        }
+        self.empty |= !quickest.is_behind_a_queue(now.saturating_duration_since(sent));
         let since = *self.since.get_or_insert(now);
         if now.saturating_duration_since(since) < usual {
             return;
         }
-        let empty = self.shortest <= quickest + quickest / NEARLY + JITTER;
         let calm = self.lost.is_none_or(|at| now.saturating_duration_since(at) > CALM);
-        self.gain = if empty && calm && !self.idle { (self.gain * STEP).min(MOST) } else { 1.0 };
-        *self = Self { since: Some(now), shortest: Duration::MAX, idle: false, ..*self };
+        self.gain = if self.empty && calm && !self.idle { (self.gain * STEP).min(MOST) } else { 1.0 };
+        *self = Self { decided: Some(now), since: None, empty: false, idle: false, ..*self };
     }
 
     /// There was nothing more to send.
@@ -75,18 +77,24 @@ mod tests {
 
     const ROUND_TRIP: Duration = Duration::from_millis(50);
 
-    /// What a second of acknowledgements, 5 ms apart, leads to.
+    fn quickest(start: Instant) -> Quickest {
+        let mut quickest = Quickest::new(start);
+        quickest.acked(start + ROUND_TRIP, start);
+        quickest
+    }
+
+    /// What a second of packets, 5 ms apart, leads to.
     fn after_a_second(room: &mut Room, start: Instant, round_trip: impl Fn(u32) -> Duration) -> Option<f64> {
         for number in 0..200 {
-            let now = start + Duration::from_millis(5) * number;
-            room.on_ack(now, round_trip(number), ROUND_TRIP, ROUND_TRIP);
+            let sent = start + Duration::from_millis(5) * number;
+            room.on_ack(sent + round_trip(number), sent, quickest(start), ROUND_TRIP);
         }
         room.gain()
     }
 
     #[test]
     fn there_is_room_while_nothing_queues() {
-        let jitter = |number| ROUND_TRIP + Duration::from_millis(u64::from(number % 10) * 3);
+        let jitter = |number| ROUND_TRIP + Duration::from_millis(u64::from(number % 10));
         assert_eq!(after_a_second(&mut Room::new(), Instant::now(), jitter), Some(MOST));
     }
 
@@ -96,6 +104,33 @@ mod tests {
         after_a_second(&mut room, start, |_| ROUND_TRIP);
         let later = start + Duration::from_secs(1);
         assert_eq!(after_a_second(&mut room, later, |_| ROUND_TRIP * 5 / 4), None);
+    }
+
+    /// The bytes that wait before a link of `rate` bytes a second, at their most, when the sender goes by
+    /// an estimate of that rate and by what the room allows.
+    fn longest_queue(rate: f64) -> f64 {
+        let (mut room, start) = (Room::new(), Instant::now());
+        let tick = Duration::from_millis(1);
+        let (mut queue, mut longest, mut on_the_way) = (0.0_f64, 0.0_f64, std::collections::VecDeque::new());
+        for number in 0..5000 {
+            let now = start + tick * number;
+            while on_the_way.front().is_some_and(|(_, arrives)| *arrives <= now) {
+                let (sent, _) = on_the_way.pop_front().expect("a packet");
+                room.on_ack(now, sent, quickest(start), ROUND_TRIP);
+            }
+            let sent = rate * room.gain().unwrap_or(0.99) * tick.as_secs_f64();
+            queue = (queue + sent - rate * tick.as_secs_f64()).max(0.0);
+            longest = longest.max(queue);
+            on_the_way.push_back((now, now + ROUND_TRIP + Duration::from_secs_f64(queue / rate)));
+        }
+        longest
+    }
+
+    #[test]
+    fn on_a_link_that_is_full_a_step_costs_a_short_queue() {
+        let rate = 12_500_000.0;
+        let held = rate * ROUND_TRIP.as_secs_f64();
+        assert!(longest_queue(rate) < 0.6 * held, "{} of what the link holds", longest_queue(rate) / held);
     }
 
     #[test]
@@ -114,7 +149,8 @@ mod tests {
         let (mut room, start) = (Room::new(), Instant::now());
         for number in 0..200 {
             room.on_idle();
-            room.on_ack(start + Duration::from_millis(5) * number, ROUND_TRIP, ROUND_TRIP, ROUND_TRIP);
+            let sent = start + Duration::from_millis(5) * number;
+            room.on_ack(sent + ROUND_TRIP, sent, quickest(start), ROUND_TRIP);
         }
         assert_eq!(room.gain(), None);
     }

@@ -54,10 +54,29 @@ impl Server {
             }
         };
         let append = flags.contains(OFlag::O_APPEND);
-        let opened = Opened { file, path: path.into_owned(), append, read: 0, written: 0 };
+        let waits = !file.metadata()?.is_file();
+        let opened = Opened { file, path: path.into_owned(), append, waits, read: 0, written: 0 };
         let handle = self.handles.insert(Handle::File(opened))?;
         reply.begin(kind::HANDLE).string(&handle).end();
         Ok(())
+    }
+
+    /// Whether a request may take as long as somebody else likes: a FIFO waits for its other end, and what
+    /// was written goes to a disk, which may be another machine's.
+    pub(super) fn may_wait(&self, packet: &[u8]) -> bool {
+        let mut body = Reader(packet);
+        let (Ok(request), Ok(_)) = (body.byte(), body.uint32()) else { return false };
+        let mut of_file = |waits: fn(&Opened) -> bool| {
+            let handle = body.string().unwrap_or_default();
+            self.handles.peek(handle).is_some_and(waits)
+        };
+        match request {
+            kind::OPEN => true,
+            kind::READ | kind::WRITE => of_file(|opened| opened.waits),
+            kind::CLOSE => of_file(|opened| opened.waits || opened.written > 0),
+            kind::EXTENDED => matches!(body.string(), Ok(b"fsync@openssh.com" | b"copy-data")),
+            _ => false,
+        }
     }
 
     /// Closes a file or directory. What the file system has to say only now, such as a full quota on a

@@ -29,6 +29,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     /// Whether each write goes to the end, whatever its offset.
     pub(super) append: bool,
+    /// Whether a read or a write may wait for somebody else, as on a FIFO or a terminal.
+    pub(super) waits: bool,
     pub(super) read: u64,
     pub(super) written: u64,
 }
@@ -104,6 +106,14 @@ impl Handles {
 
     pub(super) fn file(&mut self, name: &[u8]) -> Option<&mut Opened> {
         match self.places.get_mut(place_of(name)?)?.as_mut()? {
+            Handle::File(file) => Some(file),
+            Handle::Directory(_) => None,
+        }
+    }
+
+    /// An open file that is only looked at.
+    pub(super) fn peek(&self, name: &[u8]) -> Option<&Opened> {
+        match self.places.get(place_of(name)?)?.as_ref()? {
             Handle::File(file) => Some(file),
             Handle::Directory(_) => None,
         }

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use irosh::server::sftp;
+use nix::sys::stat::{Mode, umask};
 
 use super::sshd::keep_memory_closed;
 
 pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     keep_memory_closed();
     let mut options = sftp::Options::parse(arguments)?;
+    if let Some(mask) = options.umask.take() {
+        umask(Mode::from_bits_truncate(mask as libc::mode_t));
+    }
     // As OpenSSH's, which takes the directory it starts in for the home.
     options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));
     Ok(sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?)

@@ -6,11 +6,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{OFlag, open},
-    sys::stat::Mode,
-};
+use nix::{errno::Errno, fcntl::OFlag};
 
 use super::{
     MAX_DATA,
@@ -45,14 +41,8 @@ impl Server {
         if self.handles.is_full() {
             return Err(Status::Failure.into());
         }
-        let mode = Mode::from_bits_truncate(self.masked(attributes.mode_or(0o666)) as libc::mode_t);
         let path = self.at(path);
-        let file = loop {
-            match open(path.as_ref(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, mode) {
-                Err(Errno::EINTR) => {}
-                other => break File::from(other?),
-            }
-        };
+        let file = self.open_file(&path, flags, attributes.mode_or(0o666))?;
         let append = flags.contains(OFlag::O_APPEND);
         let waits = !file.metadata()?.is_file();
         let opened = Opened { file, path: path.into_owned(), append, waits, read: 0, written: 0 };

@@ -21,6 +21,8 @@ mod pump;
 mod server;
 mod status;
 mod sys;
+mod thread;
+mod umask;
 mod wire;
 
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use drive::{serve, serve_fds};
 pub use handles::Closed;
 pub use pump::Pump;
 pub use server::{Fatal, Options, Server};
+pub(super) use thread::serve_in_thread;
 
 /// The longest packet either way, in bytes after its length: OpenSSH's `SFTP_MAX_MSG_LENGTH`.
 pub const MAX_PACKET: usize = 256 << 10;

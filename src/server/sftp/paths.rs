@@ -1,10 +1,6 @@
 //! Requests on paths.
 
-use std::{
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
-    path::Path,
-};
+use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use nix::errno::Errno;
 
@@ -44,8 +40,8 @@ impl Server {
 
     pub(super) fn mkdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        let mode = self.masked(Attributes::read(body)?.mode_or(0o777));
-        Ok(fs::DirBuilder::new().mode(mode).create(path)?)
+        let mode = Attributes::read(body)?.mode_or(0o777);
+        Ok(self.make_directory(&path, mode)?)
     }
 
     pub(super) fn rmdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {

@@ -27,8 +27,8 @@ pub struct Options {
     pub denied: Vec<String>,
     /// When it is set, only these requests are carried out, as `sftp-server -p`.
     pub allowed: Option<Vec<String>>,
-    /// Bits that are taken from the mode of what is created, on top of the process's own umask. To
-    /// allow more than the process does, set the process's umask.
+    /// The umask, as `sftp-server -u`; unless set, the process's. That is never changed: what is created
+    /// is given its mode, so where the whole process serves one client, set the process's instead.
     pub umask: Option<u32>,
     /// Where relative paths start, as `sftp-server -d`. Where it is missing, it is the process's
     /// working directory. The process's own is never changed.
@@ -212,11 +212,6 @@ impl Server {
         } else {
             Cow::Owned(self.start.join(path))
         }
-    }
-
-    /// The mode to create with.
-    pub(super) fn masked(&self, mode: u32) -> u32 {
-        mode & !self.options.umask.unwrap_or(0)
     }
 
     /// The number of handles a client may have open.

@@ -4,6 +4,7 @@ mod extensions;
 mod files;
 mod paths;
 mod streams;
+mod threads;
 
 use std::{
     os::unix::ffi::OsStrExt,

@@ -66,6 +66,32 @@ fn a_new_file_has_the_mode_that_was_asked_for_less_the_umask() {
 }
 
 #[test]
+fn the_umask_takes_the_place_of_the_process_s() {
+    let mut client = Client::with(|options| options.umask = Some(0));
+    let create = |name: &str, flags| Request::new(kind::OPEN).s(name).u32(flags).u32(4).u32(0o666);
+    client.ask(create("f", WRITE | CREATE)).handle();
+    client.ask(create("x", WRITE | CREATE | EXCLUSIVE)).handle();
+    assert_eq!(client.ask(Request::new(kind::MKDIR).s("d").u32(0)).status(), OK);
+    let mode = |name| std::fs::metadata(client.path(name)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!((mode("f"), mode("x"), mode("d")), (0o666, 0o666, 0o777));
+}
+
+#[test]
+fn a_file_that_is_there_keeps_its_mode_under_a_umask() {
+    let mut client = Client::with(|options| options.umask = Some(0));
+    client.write_file("f", "old");
+    std::fs::set_permissions(client.path("f"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    std::os::unix::fs::symlink("new", client.path("l")).expect("a link");
+    let create = |name: &str, flags| Request::new(kind::OPEN).s(name).u32(flags).u32(4).u32(0o666);
+    client.ask(create("f", WRITE | CREATE | TRUNCATE)).handle();
+    client.ask(create("l", WRITE | CREATE)).handle();
+    assert_eq!(client.ask(create("f", WRITE | CREATE | EXCLUSIVE)).status(), FAILURE);
+    let mode = std::fs::metadata(client.path("f")).expect("a file").permissions().mode();
+    assert_eq!((mode & 0o777, client.content("f")), (0o600, Vec::new()));
+    assert!(client.path("new").exists(), "a link to what is not there makes it");
+}
+
+#[test]
 fn a_sparse_file_is_read_and_written_past_4_gib() {
     let mut client = Client::new();
     let far = (5 << 30) + 3;

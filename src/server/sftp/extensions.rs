@@ -72,7 +72,7 @@ impl Server {
     fn limits(&mut self, reply: &mut Reply<'_>) -> Result<(), Stop> {
         reply.begin(kind::EXTENDED_REPLY);
         reply.uint64(MAX_PACKET as u64).uint64(MAX_DATA as u64).uint64(MAX_DATA as u64);
-        reply.uint64(self.max_handles()).end();
+        reply.uint64(self.handles.limit()).end();
         Ok(())
     }
 

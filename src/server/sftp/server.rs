@@ -5,8 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use super::{
     MAX_PACKET,
     handles::{Closed, Handles},
@@ -35,8 +33,9 @@ pub struct Options {
     pub start: PathBuf,
     /// What `~` stands for, and the home of the unnamed user.
     pub home: PathBuf,
-    /// The most handles that may be open at once; unless set, the limit on open files less 5, as
-    /// OpenSSH announces it.
+    /// The most handles that may be open at once. Unless set, all servers of the process share half of its
+    /// limit on open files, and no more than 4096: it has other files, and each server's client is told
+    /// what is left for it.
     pub max_handles: Option<u64>,
     /// Told of each file and directory that is closed, also of those the client left open.
     pub on_close: Option<OnClose>,
@@ -86,8 +85,7 @@ impl Server {
         let start = std::fs::canonicalize(&options.start)
             .or_else(|_| std::env::current_dir())
             .unwrap_or_else(|_| PathBuf::from("/"));
-        let most = options.max_handles.unwrap_or_else(open_files);
-        let handles = Handles::new(usize::try_from(most).unwrap_or(usize::MAX));
+        let handles = Handles::new(options.max_handles);
         Self { options, start, handles, names: Names::default(), version: None }
     }
 
@@ -213,11 +211,6 @@ impl Server {
             Cow::Owned(self.start.join(path))
         }
     }
-
-    /// The number of handles a client may have open.
-    pub(super) fn max_handles(&self) -> u64 {
-        self.options.max_handles.unwrap_or_else(open_files)
-    }
 }
 
 impl Drop for Server {
@@ -226,9 +219,4 @@ impl Drop for Server {
             self.handles.iter().for_each(|handle| on_close(&handle.closed(true)));
         }
     }
-}
-
-/// How many files the process may open, less those that OpenSSH takes as open already.
-fn open_files() -> u64 {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft.saturating_sub(5))
 }

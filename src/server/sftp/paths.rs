@@ -8,7 +8,7 @@ use super::{
     attributes::Attributes,
     expand::resolve,
     server::Server,
-    status::{Status, Stop},
+    status::Stop,
     wire::{Reader, Reply},
 };
 
@@ -61,7 +61,7 @@ impl Server {
         let (old, new) = (body.path()?, body.path()?);
         let (old, new) = (self.at(old), self.at(new));
         if !fs::symlink_metadata(&old)?.is_file() {
-            return rename_unless_taken(&old, &new);
+            return Ok(rename_unless_taken(&old, &new)?);
         }
         // A link fails when the new name is taken, without a moment between the look and the deed.
         match fs::hard_link(&old, &new) {
@@ -70,7 +70,7 @@ impl Server {
                 let _ = fs::remove_file(&new);
                 error.into()
             }),
-            Err(error) if has_no_links(&error) => rename_unless_taken(&old, &new),
+            Err(error) if has_no_links(&error) => Ok(rename_unless_taken(&old, &new)?),
             Err(error) => Err(error.into()),
         }
     }
@@ -101,12 +101,28 @@ impl Server {
     }
 }
 
-/// A look at the new name, then a rename. Where links are not to be had there is nothing better.
-fn rename_unless_taken(old: &Path, new: &Path) -> Result<(), Stop> {
-    if fs::metadata(new).is_ok() {
-        return Err(Status::Failure.into());
+/// A rename in one step, where the kernel and the file system have one that replaces nothing.
+fn rename_unless_taken(old: &Path, new: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            other => return Ok(other?),
+        }
     }
-    Ok(fs::rename(old, new)?)
+    look_and_rename(old, new)
+}
+
+/// A look at the new name, then a rename: somebody may take the name in between.
+fn look_and_rename(old: &Path, new: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(new).is_ok() {
+        return Err(Errno::EEXIST.into());
+    }
+    fs::rename(old, new)
 }
 
 /// Whether a link failed because the file system has none, or not between these two places.

@@ -140,7 +140,8 @@ impl Place {
                 let origin = Some(Origin::new(client, stream.local_addr().expect("an address")));
                 let authenticator: Option<Box<dyn Authenticator>> = Some(Box::new(door.clone()));
                 let (config, host_key) = (config.clone(), host_key.clone());
-                let options = ServeOptions { config, host_key, authenticator, origin, vouched_login: None };
+                let options =
+                    ServeOptions { config, host_key, authenticator, origin, ..ServeOptions::default() };
                 stream.set_nonblocking(true).expect("a stream that does not block");
                 thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -8,13 +8,10 @@ use nix::sys::{
     stat::{Mode, umask},
 };
 
-use super::sshd::keep_memory_closed;
-
 /// Descriptors that OpenSSH takes as open before a client opens any.
 const TAKEN: u64 = 5;
 
 pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
-    keep_memory_closed();
     let mut options = sftp::Options::parse(arguments)?;
     if let Some(mask) = options.umask.take() {
         umask(Mode::from_bits_truncate(mask as libc::mode_t));

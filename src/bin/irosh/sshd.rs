@@ -60,7 +60,6 @@ impl SshdArguments {
 }
 
 pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()> {
-    keep_memory_closed();
     let config = load(paths, &arguments)?;
     let server = config.server();
     server.check()?;
@@ -84,6 +83,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         authenticator: Some(authenticator(paths, &server, origin.as_ref())),
         vouched_login: arguments.login,
         origin,
+        ..ServeOptions::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
@@ -129,15 +129,6 @@ fn authenticator(paths: &Paths, config: &Config, _: Option<&Origin>) -> Box<dyn 
         tracing::warn!("this build has no PAM: UsePAM has no effect");
     }
     Box::new(PasswordFile::new(paths.password()))
-}
-
-/// Shuts /proc/self/mem, through which a user of sftp could otherwise read the host key and change this
-/// program, as OpenSSH's sftp-server does. What is executed from here is open again.
-pub(super) fn keep_memory_closed() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        tracing::warn!("this process can be traced: {error}");
-    }
 }
 
 /// The addresses of stdin, where inetd or the like has handed over a TCP connection.

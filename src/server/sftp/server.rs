@@ -37,6 +37,10 @@ pub struct Options {
     /// limit on open files, and no more than 4096: it has other files, and each server's client is told
     /// what is left for it.
     pub max_handles: Option<u64>,
+    /// Leaves the memory of this process open to the client. Unless set, [`serve`](super::serve) and
+    /// [`serve_fds`](super::serve_fds) shut it on Linux (`PR_SET_DUMPABLE`): `/proc/self/mem` is a file
+    /// that can be read and written. Then only root can debug the process, and it leaves no core.
+    pub leave_memory_open: bool,
     /// Told of each file and directory that is closed, also of those the client left open.
     pub on_close: Option<OnClose>,
 }

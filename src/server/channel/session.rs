@@ -501,10 +501,10 @@ impl Start {
 
     /// Serves SFTP in a thread of its own, whose files may be slow.
     async fn serve_sftp(&mut self, arguments: &[String]) -> std::io::Result<()> {
-        let mut options = sftp::Options::parse(arguments.to_vec())
+        let user = sftp::User::of_login(&self.login);
+        let mut options = sftp::Options::parse(arguments.to_vec(), user)
             .map_err(|wrong| std::io::Error::other(format!("internal-sftp: {wrong}")))?;
-        options.home.clone_from(&self.login.account.home);
-        options.start = options.home.join(&options.start);
+        options.start = options.user.home.join(&options.start);
         let _ = self.running.set(Running { group: None, master: None });
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;

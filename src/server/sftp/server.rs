@@ -2,14 +2,17 @@
 
 use std::{
     borrow::Cow,
+    io,
     path::{Path, PathBuf},
 };
 
 use super::{
     MAX_PACKET,
     handles::{Closed, Handles},
+    log::LogLevel,
     longname::Names,
     status::{Status, Stop},
+    user::User,
     wire::{Reader, Reply, Truncated, kind},
 };
 
@@ -28,11 +31,13 @@ pub struct Options {
     /// The umask, as `sftp-server -u`; unless set, the process's. That is never changed: what is created
     /// is given its mode, so where the whole process serves one client, set the process's instead.
     pub umask: Option<u32>,
-    /// Where relative paths start, as `sftp-server -d`. Where it is missing, it is the process's
-    /// working directory. The process's own is never changed.
+    /// Where relative paths start, as `sftp-server -d`, and what `~` stands for. Where it cannot be
+    /// entered, it is the user's home, and else the process's working directory, which is never changed.
     pub start: PathBuf,
-    /// What `~` stands for, and the home of the unnamed user.
-    pub home: PathBuf,
+    /// Who is served: the home of the unnamed user, and names for the log.
+    pub user: User,
+    /// How much is logged, as `sftp-server -l`.
+    pub log_level: LogLevel,
     /// The most handles that may be open at once. Unless set, all servers of the process share half of its
     /// limit on open files, and no more than 4096: it has other files, and each server's client is told
     /// what is left for it.
@@ -86,11 +91,22 @@ impl Server {
     /// A server that waits for `INIT`.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let start = std::fs::canonicalize(&options.start)
-            .or_else(|_| std::env::current_dir())
-            .unwrap_or_else(|_| PathBuf::from("/"));
         let handles = Handles::new(options.max_handles);
-        Self { options, start, handles, names: Names::default(), version: None }
+        let start = PathBuf::new();
+        let mut server = Self { options, start, handles, names: Names::default(), version: None };
+        server.log_session("opened");
+        server.start = server.find_start();
+        server
+    }
+
+    /// The first that can be entered of the start, the home, and where the process is.
+    fn find_start(&self) -> PathBuf {
+        let Options { start, user, .. } = &self.options;
+        enter(start).unwrap_or_else(|error| {
+            self.log(LogLevel::Error, format_args!("chdir to {start:?} failed: {error}"));
+            let process = |_| std::env::current_dir();
+            enter(&user.home).or_else(process).unwrap_or_else(|_| PathBuf::from("/"))
+        })
     }
 
     /// Carries out one request and appends its reply, framed, to `out`.
@@ -112,11 +128,11 @@ impl Server {
             return self.init(&mut body, out);
         }
         let version = self.version.ok_or(Fatal::BeforeInit(request))?;
-        let mut reply = Reply::new(out, body.uint32()?);
-        let answer = if self.refuses(request) {
-            Err(Status::PermissionDenied.into())
-        } else {
-            self.answer(request, &mut body, &mut reply)
+        let id = body.uint32()?;
+        let mut reply = Reply::new(out, id);
+        let answer = match self.check_packet(id, request) {
+            Ok(()) => self.answer(request, &mut body, &mut reply),
+            Err(status) => Err(status.into()),
         };
         match answer {
             // What has no answer of its own has succeeded.
@@ -125,6 +141,7 @@ impl Server {
         }
         .or_else(|stop| match stop {
             Stop::Status(status, message) => {
+                self.log_status(status, message);
                 reply.status(status, message, version);
                 Ok(())
             }
@@ -136,7 +153,9 @@ impl Server {
     }
 
     fn init(&mut self, body: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Fatal> {
-        self.version = Some(body.uint32()?);
+        let version = body.uint32()?;
+        self.version = Some(version);
+        self.log(LogLevel::Verbose, format_args!("received client version {version}"));
         // The version takes the place of an id.
         let mut reply = Reply::new(out, 3);
         reply.begin(kind::VERSION);
@@ -145,40 +164,6 @@ impl Server {
         }
         reply.end();
         Ok(())
-    }
-
-    /// Whether a request of this name, which changes something or does not, is carried out.
-    pub(super) fn permits(&self, name: &str, changes: bool) -> bool {
-        let Options { read_only, denied, allowed, .. } = &self.options;
-        let listed = |list: &Vec<String>| list.iter().any(|one| one == name);
-        !(*read_only && changes || listed(denied)) && allowed.as_ref().is_none_or(listed)
-    }
-
-    /// Whether a packet of this type may not be carried out. `EXTENDED` decides for itself, and so does
-    /// `OPEN` whether it changes something.
-    fn refuses(&self, request: u8) -> bool {
-        let (name, changes) = match request {
-            kind::OPEN => ("open", false),
-            kind::CLOSE => ("close", false),
-            kind::READ => ("read", false),
-            kind::WRITE => ("write", true),
-            kind::LSTAT => ("lstat", false),
-            kind::FSTAT => ("fstat", false),
-            kind::SETSTAT => ("setstat", true),
-            kind::FSETSTAT => ("fsetstat", true),
-            kind::OPENDIR => ("opendir", false),
-            kind::READDIR => ("readdir", false),
-            kind::REMOVE => ("remove", true),
-            kind::MKDIR => ("mkdir", true),
-            kind::RMDIR => ("rmdir", true),
-            kind::REALPATH => ("realpath", false),
-            kind::STAT => ("stat", false),
-            kind::RENAME => ("rename", true),
-            kind::READLINK => ("readlink", false),
-            kind::SYMLINK => ("symlink", true),
-            _ => return false,
-        };
-        !self.permits(name, changes)
     }
 
     fn answer(&mut self, request: u8, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
@@ -219,8 +204,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.handles.iter().for_each(|handle| self.log_closed(&handle.closed(true)));
         if let Some(on_close) = &mut self.options.on_close {
             self.handles.iter().for_each(|handle| on_close(&handle.closed(true)));
         }
+        self.log_session("closed");
     }
+}
+
+/// The physical path of a folder that can be entered: only in such a one does the kernel find a `.`.
+fn enter(folder: &Path) -> io::Result<PathBuf> {
+    let here = folder.join(".");
+    std::fs::metadata(&here)?;
+    std::fs::canonicalize(here)
 }

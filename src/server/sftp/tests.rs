@@ -2,6 +2,7 @@
 
 mod extensions;
 mod files;
+mod logging;
 mod paths;
 mod streams;
 mod threads;

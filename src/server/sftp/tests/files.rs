@@ -148,6 +148,28 @@ fn no_more_handles_are_open_than_allowed() {
 }
 
 #[test]
+fn servers_of_a_process_share_its_handles_and_each_has_one_at_least() {
+    let limit = |client: &mut Client| {
+        let limits = client.ask(Request::extended("limits@openssh.com"));
+        (limits.number(24), limits.number(28))
+    };
+    let mut first = Client::new();
+    let (_, alone) = limit(&mut first);
+    assert!((1..=4096).contains(&alone), "{alone}");
+    let mut hog = Client::with(|options| options.max_handles = Some(5000));
+    hog.write_file("f", "");
+    let (files, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("asked");
+    let held = (alone + 10).min(files as u32 - 100);
+    let handles: Vec<_> = (0..held).map(|_| hog.open("f", READ)).collect();
+    assert_eq!(limit(&mut first), (0, 1));
+    first.open(".", READ);
+    assert_eq!(first.try_open(".", READ).status(), FAILURE);
+    drop((handles, hog));
+    assert_eq!(limit(&mut first), (0, alone));
+}
+
+#[test]
 fn attributes_are_set_by_handle() {
     let mut client = Client::new();
     let handle = client.open("f", READ | WRITE | CREATE);

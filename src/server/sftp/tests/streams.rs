@@ -219,6 +219,15 @@ fn pipes_serve_and_are_blocking_again_afterwards() {
 }
 
 #[test]
+fn who_serves_two_descriptors_shuts_its_memory() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket");
+    drop(ours);
+    serve_fds(Server::new(Options::default()), &theirs, &theirs).expect("the end of the requests");
+    #[cfg(target_os = "linux")]
+    assert!(!nix::sys::prctl::get_dumpable().expect("asked"));
+}
+
+#[test]
 fn an_unread_reply_does_not_keep_requests_waiting_without_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut pump = Pump::new(server(&dir));

@@ -26,7 +26,8 @@ pub fn start_in(level: &str, file: std::fs::File) {
 
 fn filter(level: &str) -> EnvFilter {
     // What iroh logs is about its inner life; the programs say what a person needs.
-    let default = format!("irosh={level}");
+    // What sftp logs of its sessions is as much as its own -l says.
+    let default = format!("irosh={level},irosh::server::sftp::log=debug");
     let filter = std::env::var("IROSH_LOG").ok().filter(|filter| !filter.is_empty());
     EnvFilter::new(filter.unwrap_or(default))
 }

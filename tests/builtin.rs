@@ -307,3 +307,53 @@ fn a_host_serves_with_the_small_program_of_its_version() {
     let said = run(client.ssh().args(["-l", &user.name, "box", "cat /proc/$PPID/comm"]));
     assert_eq!(said.stdout.said().trim(), "irosh-sshd", "{said:?}");
 }
+
+/// Where the host runs the built-in server itself: it counts those who have not logged in yet.
+#[test]
+fn logins_under_way_are_no_more_than_max_startups() {
+    let folder = harness::folder();
+    let server = harness::Server::new(folder.path());
+    let client = harness::Client::new(folder.path(), "client", &server);
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("users").expect("this one");
+    let settings = "[sshd]\nMaxStartups = \"2:100:2\"\n";
+    let host = harness::HostSetup::new(&folder.path().join("host"), "builtin").settings(settings).start();
+    let peer = format!("login=\"{}\" {}\n", user.name, client.identity);
+    fs::write(host.home().join("authorized_peers"), peer).expect("authorized_peers");
+    client.add_host("box", &host.ticket());
+    let ssh = |command: &str| run(client.ssh().args(["-l", &user.name, "box", command]));
+    // Those who are in do not count.
+    let shells: Vec<_> = (0..2)
+        .map(|_| {
+            let mut cat = client.ssh();
+            cat.args(["-l", &user.name, "box", "echo in; cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut cat = Running::start(&mut cat);
+            assert_eq!(first_line(&mut cat), "in\n");
+            cat
+        })
+        .collect();
+    let mut waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let mut proxy = client.proxy("box");
+            let mut proxy = Running::start(proxy.stdin(Stdio::piped()).stdout(Stdio::piped()));
+            assert!(first_line(&mut proxy).starts_with("SSH-2.0-"));
+            proxy
+        })
+        .collect();
+    let said = ssh("true");
+    assert!(said.stderr.said().contains("MaxStartups"), "{said:?}");
+    waiting.pop();
+    poll("room for a login", DEADLINE, || ssh("true").status.success().then_some(()));
+    drop(shells);
+}
+
+/// The first line that it says; what follows is not read, and so does not fail to be written.
+fn first_line(running: &mut Running) -> String {
+    let mut line = Vec::new();
+    let mut stdout = running.stdout();
+    let mut byte = [0];
+    while !line.ends_with(b"\n") && stdout.read(&mut byte).expect("read") == 1 {
+        line.extend(byte);
+    }
+    running.keep_stdout(stdout);
+    line.said()
+}

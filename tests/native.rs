@@ -309,6 +309,19 @@ fn a_server_that_hangs_up_at_a_question_gives_the_terminal_back() {
 }
 
 #[test]
+fn what_was_typed_before_a_question_is_no_answer_to_it() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        let mut exec = without_a_key(line, "exec", "", "BatchMode no\nNumberOfPasswordPrompts 1");
+        let script = "send('too early\\n'); wait('password: '); send('\\x03')\n\
+             wait('the login was cancelled'); end()";
+        assert_eq!(on_a_terminal(exec.arg("true"), script).trim(), "code 255");
+    });
+}
+
+#[test]
 fn ctrl_c_at_a_question_cancels_and_gives_the_terminal_back() {
     if !have(&["python3"]) {
         return;

@@ -4,13 +4,14 @@ mod harness;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
 
 use harness::{
-    DEADLINE, Random, Route, Running, Said, feed, have, odd_tree, over, poll, same_tree, skip, subfolder,
-    succeed,
+    DEADLINE, Line, Random, Route, Running, Said, feed, have, odd_tree, over, poll, run, same_tree, skip,
+    subfolder, succeed,
 };
 
 fn write(path: &Path, seed: u64, length: usize) -> Vec<u8> {
@@ -68,6 +69,78 @@ fn sftp_batch() {
         assert!(fs::read(here.join("down")).expect("copied") == bytes);
         assert!(!here.join("new").exists());
     });
+}
+
+/// sshd and the built-in server, with this file server for a connection.
+fn with_file_server(route: Route, command: &str) -> Line {
+    let line = Line::new(route);
+    let config = fs::read_to_string(line.server.config()).expect("sshd_config");
+    fs::write(
+        line.server.config(),
+        format!("Subsystem sftp {command}\n{}", config.replace("Subsystem", "#")),
+    )
+    .expect("sshd_config");
+    line
+}
+
+/// Where the server reads its configuration for each connection.
+const FRESH: [Route; 2] = [Route::Exec, Route::Builtin];
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+#[test]
+fn sftp_starts_and_creates_as_its_options_say() {
+    for route in FRESH {
+        let start = harness::folder();
+        let there = subfolder(start.path(), &harness::login());
+        let line = with_file_server(route, &format!("internal-sftp -u 002 -d {}/%u", start.path().display()));
+        let file = line.folder.path().join("file");
+        fs::write(&file, "x").expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o777)).expect("a mode");
+        let batch = format!("pwd\nmkdir new\nput {} new/file\n", file.display());
+        let output = feed(line.client.sftp().args(["-b", "-", "box"]), batch.into_bytes());
+        assert!(output.status.success(), "{}", output.stderr.said());
+        let said = output.stdout.said();
+        assert!(said.contains(&format!("Remote working directory: {}\n", there.display())), "{said}");
+        assert_eq!((mode(&there.join("new")), mode(&there.join("new/file"))), (0o775, 0o775));
+    }
+}
+
+#[test]
+fn sftp_starts_at_home_where_it_cannot_start_where_it_should() {
+    let user = nix::unistd::User::from_name(&harness::login()).expect("users").expect("this one");
+    for route in FRESH {
+        let line = with_file_server(route, "internal-sftp -d /no/such/folder");
+        let output = feed(line.client.sftp().args(["-b", "-", "box"]), b"pwd\n".to_vec());
+        let said = output.stdout.said();
+        assert!(said.contains(&format!("Remote working directory: {}\n", user.dir.display())), "{said}");
+    }
+}
+
+#[test]
+fn what_sftp_did_is_in_the_log_of_the_host() {
+    let line = with_file_server(Route::Builtin, "internal-sftp -l INFO");
+    let there = line.folder.path().join("new");
+    let batch = format!("mkdir {}\n", there.display());
+    feed(line.client.sftp().args(["-b", "-", "box"]), batch.into_bytes());
+    let log = &line.host().daemon.stderr;
+    let made = format!("]: mkdir name {there:?} mode 0777");
+    assert!(log.find(DEADLINE, |line| line.contains(&made).then_some(())).is_some(), "{:?}", log.all());
+}
+
+#[test]
+fn sftp_server_lists_the_requests_of_openssh_s() {
+    let theirs = Path::new("/usr/lib/openssh/sftp-server");
+    if !theirs.exists() {
+        return skip("OpenSSH's sftp-server is not here");
+    }
+    let list = |command: &mut Command| succeed(command.args(["-Q", "requests"]));
+    let ours = list(Command::new(harness::IROSH).arg("sftp-server"));
+    assert_eq!(ours, list(&mut Command::new(theirs)));
+    let usage = run(Command::new(harness::IROSH).args(["sftp-server", "-h"]));
+    assert!(usage.stderr.said().starts_with("usage: sftp-server ") && usage.status.code() == Some(1));
 }
 
 #[test]

@@ -95,6 +95,14 @@ pub struct ServeOptions {
     pub origin: Option<Origin>,
     /// Cancelled by the server once somebody has logged in.
     pub logged_in: CancellationToken,
+    /// Leaves the memory of this process open to who may open its files.
+    ///
+    /// Unless set, the whole process is shut on Linux before anything else happens (`PR_SET_DUMPABLE`, as
+    /// OpenSSH's sftp-server does it): a client of sftp has this process's own right to `/proc/self/mem`,
+    /// and could read the host key there and change the program. It also means that only root can debug
+    /// the process, that it leaves no core, and that of its folder in `/proc` most belongs to root. A
+    /// program that cannot have that and serves no strangers sets this.
+    pub leave_memory_open: bool,
 }
 
 /// A connection ended otherwise than by its client's goodbye.
@@ -124,6 +132,9 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    if !options.leave_memory_open {
+        crate::memory::keep_closed();
+    }
     let config = options.config.server();
     let host_keys = HostKeys::load(&config, &options.host_key)?;
     let authenticator = options.authenticator.unwrap_or_else(|| Box::new(PasswordFile::default()));

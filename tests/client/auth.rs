@@ -355,8 +355,8 @@ impl Prompt for Somebody {
 /// What only a server of the test's own says.
 mod scripted {
     use super::{
-        Answer, ClientOptions, ConnectError, Method, NoPrompt, Prompt, Session, Somebody, Standard,
-        StandardOptions, prompt,
+        Answer, BoxFuture, ClientOptions, ConnectError, Method, NoPrompt, Prompt, Question, Secret, Session,
+        Somebody, Standard, StandardOptions, prompt,
     };
     use crate::servers::{Script, Scripted};
 
@@ -407,7 +407,7 @@ mod scripted {
         let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
         let cut = script.cut.clone();
         let login = tokio::spawn(log_in_with(script, Somebody(tell, None)));
-        assert_eq!(asked.recv().await.as_deref(), Some("pin? "));
+        assert_eq!(asked.recv().await.as_deref(), Some("(me@box) pin? "));
         cut.cancel();
         let result = tokio::time::timeout(crate::servers::DEADLINE, login).await.expect("in time");
         assert!(matches!(result, Ok(Err(ConnectError::Disconnected { .. }))), "{result:?}");
@@ -430,13 +430,45 @@ mod scripted {
         let (result, asked) = log_in(script.clone(), &["joe", "1234", "yes"]).await;
         result.expect("in");
         let asked: Vec<_> = asked.iter().map(String::as_str).collect();
-        let title = "a title/read this: ";
+        let title = "a title/read this: (me@box)";
         assert_eq!(
             asked,
-            [format!("{title}name?  echo"), format!("{title}pin? "), format!("{title}sure?  echo")]
+            [format!("{title} name?  echo"), format!("{title} pin? "), format!("{title} sure?  echo")]
         );
         // A second try is a new conversation.
         assert!(log_in(script, &["joe", "0", "joe", "1234", "yes"]).await.0.is_ok());
+    }
+
+    /// Somebody who is told and asked, and says so.
+    struct Told(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+    impl Told {
+        fn note(&self, text: String) {
+            self.0.lock().expect("no panic").push(text);
+        }
+    }
+
+    impl Prompt for Told {
+        fn tell<'a>(&'a mut self, name: &'a str, instructions: &'a str) -> BoxFuture<'a, ()> {
+            self.note(format!("{name}/{instructions}"));
+            Box::pin(std::future::ready(()))
+        }
+
+        fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+            self.note(question.text.to_owned());
+            Box::pin(std::future::ready(Answer::Given(Secret::new("yes".to_owned()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_told_once_and_also_where_it_asks_nothing() {
+        let rounds = vec![(vec![], vec![]), (vec![("sure? ", true), ("really? ", true)], vec!["yes", "yes"])];
+        let heard = std::sync::Arc::default();
+        let told = Told(std::sync::Arc::clone(&heard));
+        log_in_with(Script { rounds, ..Script::default() }, told).await.expect("in");
+        let heard = heard.lock().expect("no panic");
+        let title = "a title/read this";
+        assert_eq!(*heard, [title, title, "(me@box) sure? ", "(me@box) really? "]);
     }
 
     #[tokio::test]

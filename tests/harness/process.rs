@@ -68,6 +68,11 @@ impl Running {
         self.child.stdout.take().expect("a piped stdout")
     }
 
+    /// Holds on to what [`Running::stdout`] has given.
+    pub(crate) fn keep_stdout(&mut self, stdout: ChildStdout) {
+        self.child.stdout = Some(stdout);
+    }
+
     /// Sends a signal to the process, not to its group.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.reaped.is_none() {

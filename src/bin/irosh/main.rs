@@ -65,7 +65,7 @@ enum Command {
     /// Serve ssh on stdin and stdout, as `sshd -i` does
     Sshd(sshd::SshdArguments),
     /// Serve sftp on stdin and stdout, with the options of sftp-server(8)
-    #[command(hide = true, name = "sftp-server")]
+    #[command(hide = true, name = "sftp-server", disable_help_flag = true)]
     SftpServer {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -166,7 +166,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
-        Command::SftpServer { arguments } => sftp_server::run(arguments)?,
+        Command::SftpServer { arguments } => return sftp_server::run(arguments),
         Command::Man(arguments) => man::run(&arguments)?,
         Command::Passwd => passwd::run(&paths)?,
     }

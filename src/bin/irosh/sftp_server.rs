@@ -1,15 +1,34 @@
 //! `irosh sftp-server`: SFTP on stdin and stdout.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use irosh::server::sftp;
+use irosh::server::sftp::{self, Command, User};
+use nix::sys::{
+    resource::{Resource, getrlimit},
+    stat::{Mode, umask},
+};
 
-use super::sshd::keep_memory_closed;
+/// Descriptors that OpenSSH takes as open before a client opens any.
+const TAKEN: u64 = 5;
 
-pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
-    keep_memory_closed();
-    let mut options = sftp::Options::parse(arguments)?;
-    // As OpenSSH's, which takes the directory it starts in for the home.
-    options.home = std::fs::canonicalize(&options.start).unwrap_or_else(|_| PathBuf::from("/"));
-    Ok(sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?)
+pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
+    let mut options = match Command::parse(arguments, User::of_process())? {
+        Command::Serve(options) => options,
+        Command::ListRequests => {
+            let names: Vec<_> = sftp::requests().collect();
+            super::print(&(names.join("\n") + "\n"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Usage => {
+            eprintln!("{}", Command::USAGE);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    // The process serves one client, and what it has is that client's.
+    if let Some(mask) = options.umask.take() {
+        umask(Mode::from_bits_truncate(mask as libc::mode_t));
+    }
+    options.max_handles = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft.saturating_sub(TAKEN));
+    sftp::serve_fds(sftp::Server::new(options), std::io::stdin(), std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -64,7 +64,6 @@ impl SshdArguments {
 }
 
 pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()> {
-    keep_memory_closed();
     let config = load(paths, &arguments)?;
     let server = config.server();
     server.check()?;
@@ -90,6 +89,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         vouched_login: arguments.login,
         origin,
         logged_in: logged_in.clone(),
+        ..ServeOptions::default()
     };
     let tells_login = arguments.logged_in_on_stdout;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -146,15 +146,6 @@ fn authenticator(paths: &Paths, config: &Config, _: Option<&Origin>) -> Box<dyn 
         tracing::warn!("this build has no PAM: UsePAM has no effect");
     }
     Box::new(PasswordFile::new(paths.password()))
-}
-
-/// Shuts /proc/self/mem, through which a user of sftp could otherwise read the host key and change this
-/// program, as OpenSSH's sftp-server does. What is executed from here is open again.
-pub(super) fn keep_memory_closed() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        tracing::warn!("this process can be traced: {error}");
-    }
 }
 
 /// The addresses of stdin, where inetd or the like has handed over a TCP connection.

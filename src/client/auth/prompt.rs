@@ -11,7 +11,8 @@ pub enum Topic<'a> {
     Passphrase(&'a Path),
     /// The password of the login.
     Password,
-    /// What the server asks, with its title and instructions, which may be empty.
+    /// What the server asks, with the title and instructions of the request, which may be empty;
+    /// [`Prompt::tell`] was given them before.
     KeyboardInteractive {
         /// A title.
         name: &'a str,
@@ -50,6 +51,15 @@ impl From<Option<Secret>> for Answer {
 
 /// Asks a person.
 pub trait Prompt: Send {
+    /// Shows what comes with a request of keyboard-interactive: a title and instructions, either of which
+    /// may be empty. It is called once a request, before its questions, and also where it has none. Both
+    /// texts are the server's, and may hold control characters. Unless this is implemented, they are shown
+    /// nowhere.
+    fn tell<'a>(&'a mut self, name: &'a str, instructions: &'a str) -> BoxFuture<'a, ()> {
+        let _ = (name, instructions);
+        Box::pin(std::future::ready(()))
+    }
+
     /// The answer. Dropping the future takes the question back.
     fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer>;
 

@@ -72,6 +72,8 @@ pub struct Standard {
     options: StandardOptions,
     prompt: Arc<Mutex<Box<dyn Prompt>>>,
     keys: Option<VecDeque<Key>>,
+    /// The name of the login in questions.
+    login: String,
     questions: Tries,
     passwords: u32,
     cancelled: Arc<AtomicBool>,
@@ -99,6 +101,7 @@ impl Standard {
             options,
             prompt: Arc::new(Mutex::new(Box::new(NoPrompt))),
             keys: None,
+            login: String::new(),
             questions: Tries::default(),
             passwords: 0,
             cancelled: Arc::default(),
@@ -172,6 +175,7 @@ impl Standard {
     }
 
     async fn next(&mut self, server: &ServerSays) -> Option<Attempt> {
+        self.login.clone_from(&server.login);
         // At the question for a passphrase.
         if self.cancelled.load(Ordering::Relaxed) {
             return Some(Attempt::Cancel);
@@ -235,9 +239,12 @@ impl Authenticator for Standard {
             let topic = Topic::KeyboardInteractive { name, instructions };
             let mut answers = Vec::with_capacity(questions.len());
             let mut prompt = self.prompt.lock().await;
+            prompt.tell(name, instructions).await;
             for (text, echo) in questions {
                 self.questions.asked = true;
-                answers.push(match prompt.ask(Question { topic, text, echo: *echo }).await {
+                // Whoever asks for the password of something else is told from what asks here.
+                let text = format!("({}@{}) {text}", self.login, self.options.host);
+                answers.push(match prompt.ask(Question { topic, text: &text, echo: *echo }).await {
                     Answer::Given(answer) => answer,
                     Answer::Cancelled => return None,
                     Answer::None => {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    os::{fd::OwnedFd, unix::ffi::OsStringExt},
+    os::unix::ffi::OsStringExt,
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -186,7 +186,7 @@ impl SessionChannel {
             subsystem,
             display: self.display.take(),
             _agent: self.agent.take(),
-            _alive: alive,
+            alive,
         };
         tokio::spawn(start.run(plan));
         true
@@ -308,7 +308,7 @@ struct Start {
     display: Option<Display>,
     /// Its socket is removed with it.
     _agent: Option<AgentSocket>,
-    _alive: Arc<()>,
+    alive: Arc<()>,
 }
 
 impl Start {
@@ -501,17 +501,15 @@ impl Start {
 
     /// Serves SFTP in a thread of its own, whose files may be slow.
     async fn serve_sftp(&mut self, arguments: &[String]) -> std::io::Result<()> {
-        let mut options = sftp::Options::parse(arguments.to_vec())
+        let user = sftp::User::of_login(&self.login);
+        let mut options = sftp::Options::parse(arguments.to_vec(), user)
             .map_err(|wrong| std::io::Error::other(format!("internal-sftp: {wrong}")))?;
-        options.home.clone_from(&self.login.account.home);
-        options.start = options.home.join(&options.start);
+        options.start = options.user.home.join(&options.start);
         let _ = self.running.set(Running { group: None, master: None });
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let serving = tokio::task::spawn_blocking(move || {
-            let theirs = OwnedFd::from(theirs);
-            sftp::serve_fds(sftp::Server::new(options), &theirs, &theirs)
-        });
+        // One that is stuck still counts among the sessions.
+        let serving = sftp::serve_in_thread(options, theirs, Arc::clone(&self.alive))?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         let closed = self.outlet.closed();
         let sending = &self.sending;

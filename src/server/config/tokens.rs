@@ -42,6 +42,12 @@ impl Tokens {
         Self(vec![('u', name.to_owned()), ('h', home.to_owned()), ('U', uid.to_string())])
     }
 
+    /// `%u`, `%d` (the home), `%U`: what `-d` of sftp-server(8) takes.
+    #[must_use]
+    pub fn of_sftp(name: &str, home: &str, uid: u32) -> Self {
+        Self(vec![('u', name.to_owned()), ('d', home.to_owned()), ('U', uid.to_string())])
+    }
+
     /// Adds `%t`, `%f`, `%k` for AuthorizedKeysCommand: type, fingerprint `SHA256:...` and base64 of the
     /// key or certificate that is offered.
     #[must_use]

@@ -1,6 +1,7 @@
 //! File attributes: draft-ietf-secsh-filexfer-02 section 5.
 
 use std::{
+    fmt,
     fs::{File, Metadata, Permissions},
     io,
     os::{
@@ -20,8 +21,10 @@ use nix::{
 };
 
 use super::{
-    server::Fatal,
+    log::LogLevel,
+    server::{Fatal, Server},
     status::{Status, Stop},
+    sys::{Local, local_time},
     wire::{Reader, Reply, kind},
 };
 
@@ -79,6 +82,28 @@ impl Attributes {
     /// The permission bits to create with.
     pub(super) fn mode_or(&self, default: u32) -> u32 {
         self.permissions.unwrap_or(default) & 0o7777
+    }
+
+    /// Logs what is to be set, a line each as OpenSSH does.
+    pub(super) fn log(&self, server: &Server, path: &Path) {
+        let log = |line: fmt::Arguments<'_>| server.log(LogLevel::Info, line);
+        if let Some(size) = self.size {
+            log(format_args!("set {path:?} size {size}"));
+        }
+        if let Some(permissions) = self.permissions {
+            log(format_args!("set {path:?} mode {permissions:04o}"));
+        }
+        if let Some((_, changed)) = self.times
+            && let Some(Local { year, month, day, hour, minute, second }) = local_time(changed.into())
+        {
+            let month = month + 1;
+            log(format_args!(
+                "set {path:?} modtime {year}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}"
+            ));
+        }
+        if let Some((user, group)) = self.owner {
+            log(format_args!("set {path:?} owner {user} group {group}"));
+        }
     }
 
     /// Sets them on an open file.

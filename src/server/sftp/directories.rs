@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     handles::{Handle, Listing},
+    log::LogLevel,
     server::Server,
     status::{Status, Stop},
     wire::{Reader, Reply, kind},
@@ -21,6 +22,7 @@ const ENTRIES: u32 = 100;
 impl Server {
     pub(super) fn opendir(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
+        self.log(LogLevel::Info, format_args!("opendir {path:?}"));
         if self.handles.is_full() {
             return Err(Status::Failure.into());
         }

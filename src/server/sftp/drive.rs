@@ -27,6 +27,7 @@ use super::{
 /// An error of either stream; [`Fatal`] as [`ErrorKind::InvalidData`], once the replies before it have
 /// been written. That nobody reads the replies any more is the client's way to leave, and no error.
 pub fn serve(server: Server, mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+    server.keep_memory_closed();
     let mut pump = Pump::new(server);
     let mut open = true;
     loop {
@@ -65,7 +66,12 @@ pub fn serve(server: Server, mut input: impl Read, mut output: impl Write) -> io
 /// # Errors
 /// As [`serve`].
 pub fn serve_fds(server: Server, input: impl AsFd, output: impl AsFd) -> io::Result<()> {
-    let (input, output) = (input.as_fd(), output.as_fd());
+    server.keep_memory_closed();
+    drive(server, input.as_fd(), output.as_fd())
+}
+
+/// What [`serve_fds`] does, with the process's memory as it is.
+pub(super) fn drive(server: Server, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> io::Result<()> {
     let _restore = NonBlocking::set(output)?;
     let mut pump = Pump::new(server);
     let mut open = true;
@@ -88,6 +94,14 @@ pub fn serve_fds(server: Server, input: impl AsFd, output: impl AsFd) -> io::Res
             wait(None, Some(output))?;
         } else if !blocked || wait(Some(input), Some(output))? {
             open = receive(&mut pump, input)?;
+        }
+    }
+}
+
+impl Server {
+    fn keep_memory_closed(&self) {
+        if !self.options.leave_memory_open {
+            crate::memory::keep_closed();
         }
     }
 }

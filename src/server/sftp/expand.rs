@@ -1,16 +1,19 @@
 //! Paths made absolute.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use nix::{errno::Errno, unistd::User};
+use nix::errno::Errno;
 
 use super::{
+    log::LogLevel,
     server::Server,
     status::{Status, Stop},
+    user::User,
     wire::{Reader, Reply},
 };
 
@@ -21,14 +24,13 @@ const LONGEST: usize = libc::PATH_MAX as usize - 1;
 const LINKS: u32 = 33;
 
 impl Server {
-    /// `expand-path@openssh.com`: as `REALPATH`, and `~` and `~user` are understood.
+    /// `expand-path@openssh.com`: as `REALPATH`, and `~user` is understood. `~` alone is the start, as in
+    /// OpenSSH: where `-d` sends a client, it is at home.
     pub(super) fn expand_path(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
         let path = body.text()?;
-        let home = self.options.home.clone();
         let path = match path {
-            [] => b".".to_vec(),
-            b"~" => home.as_os_str().as_bytes().to_vec(),
-            [b'~', b'/', rest @ ..] => joined(&home, rest),
+            [] | b"~" => b".".to_vec(),
+            [b'~', b'/', rest @ ..] => joined(&self.start, rest),
             [b'~', rest @ ..] => {
                 let (user, rest) = split(rest);
                 let user = home_of(user).ok_or(Stop::Status(Status::NoSuchFile, "no such user"))?;
@@ -36,6 +38,7 @@ impl Server {
             }
             path => path.to_vec(),
         };
+        self.log(LogLevel::Verbose, format_args!("expand {:?}", OsStr::from_bytes(&path)));
         reply.name(&resolve(&self.start, &path)?);
         Ok(())
     }
@@ -48,15 +51,14 @@ impl Server {
         reply: &mut Reply<'_>,
     ) -> Result<(), Stop> {
         let user = body.text()?;
-        let home = if user.is_empty() { Some(self.options.home.clone()) } else { home_of(user) };
+        let home = if user.is_empty() { Some(self.options.user.home.clone()) } else { home_of(user) };
         reply.name(home.ok_or(Status::Failure)?.as_os_str().as_bytes());
         Ok(())
     }
 }
 
 fn home_of(user: &[u8]) -> Option<PathBuf> {
-    let user = std::str::from_utf8(user).ok()?;
-    User::from_name(user).ok().flatten().map(|user| user.dir)
+    Some(User::find(std::str::from_utf8(user).ok()?)?.home)
 }
 
 fn joined(directory: &Path, rest: &[u8]) -> Vec<u8> {
@@ -91,7 +93,7 @@ pub(super) fn resolve(start: &Path, path: &[u8]) -> io::Result<Vec<u8>> {
                 }
                 resolved.extend_from_slice(part);
                 check(resolved.len())?;
-                let here = Path::new(std::ffi::OsStr::from_bytes(&resolved));
+                let here = Path::new(OsStr::from_bytes(&resolved));
                 match fs::symlink_metadata(here) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && last => return Ok(resolved),
                     Err(error) => return Err(error),

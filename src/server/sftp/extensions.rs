@@ -6,6 +6,7 @@ use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs, statvfs};
 
 use super::{
     MAX_DATA, MAX_PACKET,
+    log::LogLevel,
     server::{Fatal, Server},
     status::{Status, Stop},
     wire::{Reader, Reply, kind},
@@ -37,9 +38,7 @@ impl Server {
         let asked = body.text()?;
         let known = EXTENSIONS.iter().find(|(name, _, _)| name.as_bytes() == asked);
         let (name, _, changes) = known.ok_or(Status::Unsupported)?;
-        if !self.permits(short(name), *changes) {
-            return Err(Status::PermissionDenied.into());
-        }
+        self.check(short(name), *changes)?;
         match *name {
             "posix-rename@openssh.com" => self.posix_rename(body),
             "statvfs@openssh.com" => self.statvfs(body, reply),
@@ -58,6 +57,7 @@ impl Server {
 
     fn statvfs(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
+        self.log(LogLevel::Info, format_args!("statvfs {path:?}"));
         reply.file_system(&statvfs(path.as_ref())?);
         Ok(())
     }
@@ -72,7 +72,7 @@ impl Server {
     fn limits(&mut self, reply: &mut Reply<'_>) -> Result<(), Stop> {
         reply.begin(kind::EXTENDED_REPLY);
         reply.uint64(MAX_PACKET as u64).uint64(MAX_DATA as u64).uint64(MAX_DATA as u64);
-        reply.uint64(self.max_handles()).end();
+        reply.uint64(self.handles.limit()).end();
         Ok(())
     }
 
@@ -96,8 +96,13 @@ impl Server {
     }
 }
 
+/// The names by which extensions are allowed or denied.
+pub(super) fn short_names() -> impl Iterator<Item = &'static str> {
+    EXTENSIONS.iter().map(|(name, _, _)| short(name))
+}
+
 /// The name by which a request is allowed or denied.
-fn short(name: &str) -> &str {
+fn short(name: &'static str) -> &'static str {
     name.split('@').next().unwrap_or(name)
 }
 

@@ -1,21 +1,19 @@
 //! Requests on open files.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{FileExt, MetadataExt},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{OFlag, open},
-    sys::stat::Mode,
-};
+use nix::{errno::Errno, fcntl::OFlag};
 
 use super::{
     MAX_DATA,
     attributes::Attributes,
     handles::{Handle, Opened},
+    log::LogLevel,
     server::Server,
     status::{Status, Stop},
     sys::read_onto,
@@ -35,35 +33,48 @@ const BLOCK: usize = 64 << 10;
 
 impl Server {
     pub(super) fn open(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
-        let path = body.path()?;
-        let flags = open_flags(body.uint32()?);
-        let attributes = Attributes::read(body)?;
+        let path = self.at(body.path()?);
+        let wanted = body.uint32()?;
+        let mode = Attributes::read(body)?.mode_or(0o666);
+        let flags = open_flags(wanted);
         let changes = OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC;
-        if self.options.read_only && flags.intersects(changes) {
-            return Err(Status::PermissionDenied.into());
-        }
+        self.check("open", flags.intersects(changes))?;
+        self.log(LogLevel::Info, format_args!("open {path:?} flags {} mode 0{mode:o}", FlagNames(wanted)));
         if self.handles.is_full() {
             return Err(Status::Failure.into());
         }
-        let mode = Mode::from_bits_truncate(self.masked(attributes.mode_or(0o666)) as libc::mode_t);
-        let path = self.at(path);
-        let file = loop {
-            match open(path.as_ref(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, mode) {
-                Err(Errno::EINTR) => {}
-                other => break File::from(other?),
-            }
-        };
+        let file = self.open_file(&path, flags, mode)?;
         let append = flags.contains(OFlag::O_APPEND);
-        let opened = Opened { file, path: path.into_owned(), append, read: 0, written: 0 };
+        let waits = !file.metadata()?.is_file();
+        let opened = Opened { file, path: path.into_owned(), append, waits, read: 0, written: 0 };
         let handle = self.handles.insert(Handle::File(opened))?;
         reply.begin(kind::HANDLE).string(&handle).end();
         Ok(())
+    }
+
+    /// Whether a request may take as long as somebody else likes: a FIFO waits for its other end, and what
+    /// was written goes to a disk, which may be another machine's.
+    pub(super) fn may_wait(&self, packet: &[u8]) -> bool {
+        let mut body = Reader(packet);
+        let (Ok(request), Ok(_)) = (body.byte(), body.uint32()) else { return false };
+        let mut of_file = |waits: fn(&Opened) -> bool| {
+            let handle = body.string().unwrap_or_default();
+            self.handles.peek(handle).is_some_and(waits)
+        };
+        match request {
+            kind::OPEN => true,
+            kind::READ | kind::WRITE => of_file(|opened| opened.waits),
+            kind::CLOSE => of_file(|opened| opened.waits || opened.written > 0),
+            kind::EXTENDED => matches!(body.string(), Ok(b"fsync@openssh.com" | b"copy-data")),
+            _ => false,
+        }
     }
 
     /// Closes a file or directory. What the file system has to say only now, such as a full quota on a
     /// network, is passed on.
     pub(super) fn close(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let handle = self.handles.remove(body.string()?).ok_or(Status::NoSuchFile)?;
+        self.log_closed(&handle.closed(false));
         if let Some(on_close) = &mut self.options.on_close {
             on_close(&handle.closed(false));
         }
@@ -123,13 +134,15 @@ impl Server {
     pub(super) fn fsetstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let handle = body.string()?;
         let attributes = Attributes::read(body)?;
-        let opened = self.handles.file(handle).ok_or(Status::Failure)?;
+        let opened = self.handles.peek(handle).ok_or(Status::Failure)?;
+        attributes.log(self, &opened.path);
         attributes.apply_to_file(&opened.file)
     }
 
     /// `fsync@openssh.com`.
     pub(super) fn fsync(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        let opened = self.handles.file(body.string()?).ok_or(Status::NoSuchFile)?;
+        let opened = self.handles.peek(body.string()?).ok_or(Status::NoSuchFile)?;
+        self.log(LogLevel::Verbose, format_args!("fsync {:?}", opened.path));
         Ok(opened.file.sync_all()?)
     }
 
@@ -194,6 +207,25 @@ fn read_full(mut file: &File, block: &mut [u8]) -> io::Result<usize> {
 
 fn seek(mut file: &File, offset: u64) -> io::Result<u64> {
     file.seek(SeekFrom::Start(offset))
+}
+
+/// Flags of `OPEN` by their names, as OpenSSH logs them.
+struct FlagNames(u32);
+
+impl fmt::Display for FlagNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (READ, "READ"),
+            (WRITE, "WRITE"),
+            (APPEND, "APPEND"),
+            (CREATE, "CREATE"),
+            (TRUNCATE, "TRUNCATE"),
+            (EXCLUSIVE, "EXCL"),
+        ];
+        let set: Vec<_> =
+            names.iter().filter(|(flag, _)| self.0 & flag != 0).map(|(_, name)| *name).collect();
+        f.write_str(&set.join(","))
+    }
 }
 
 /// Flags of `OPEN` as the kernel has them. Neither read nor write means read, as in OpenSSH.

@@ -71,7 +71,7 @@ fn now() -> i64 {
 /// The time of day within the last half year, else the year. Nothing when the year has five digits,
 /// which do not fit into OpenSSH's buffer.
 fn time_text(changed: i64, now: i64, local: Option<Local>) -> String {
-    let Some(Local { month, day, hour, minute, year }) = local else { return String::new() };
+    let Some(Local { month, day, hour, minute, year, .. }) = local else { return String::new() };
     let Some(name) = MONTHS.get(month) else { return String::new() };
     let half_a_year = 365 * 24 * 60 * 60 / 2;
     if now - half_a_year < changed && changed <= now {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn old_and_future_times_show_the_year() {
-        let local = Some(Local { month: 2, day: 5, hour: 7, minute: 3, year: 2024 });
+        let local = Some(Local { month: 2, day: 5, hour: 7, minute: 3, second: 1, year: 2024 });
         let now = 1_700_000_000;
         assert_eq!(time_text(now, now, local), "Mar  5 07:03");
         assert_eq!(time_text(now - 15_767_999, now, local), "Mar  5 07:03");

@@ -15,22 +15,31 @@ mod expand;
 mod extensions;
 mod files;
 mod handles;
+mod log;
 mod longname;
 mod paths;
 mod pump;
+mod requests;
 mod server;
 mod status;
 mod sys;
+mod thread;
+mod umask;
+mod user;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use arguments::ArgumentError;
+pub use arguments::{ArgumentError, Command};
 pub use drive::{serve, serve_fds};
 pub use handles::Closed;
+pub use log::LogLevel;
 pub use pump::Pump;
+pub use requests::requests;
 pub use server::{Fatal, Options, Server};
+pub(super) use thread::serve_in_thread;
+pub use user::User;
 
 /// The longest packet either way, in bytes after its length: OpenSSH's `SFTP_MAX_MSG_LENGTH`.
 pub const MAX_PACKET: usize = 256 << 10;

@@ -1,18 +1,15 @@
 //! Requests on paths.
 
-use std::{
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
-    path::Path,
-};
+use std::{borrow::Cow, ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use nix::errno::Errno;
 
 use super::{
     attributes::Attributes,
     expand::resolve,
+    log::LogLevel,
     server::Server,
-    status::{Status, Stop},
+    status::Stop,
     wire::{Reader, Reply},
 };
 
@@ -29,43 +26,52 @@ impl Server {
 
     pub(super) fn setstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        Attributes::read(body)?.apply_to_path(&path)
+        let attributes = Attributes::read(body)?;
+        attributes.log(self, &path);
+        attributes.apply_to_path(&path)
     }
 
     /// `lsetstat@openssh.com`.
     pub(super) fn lsetstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        Attributes::read(body)?.apply_to_link(&path)
+        let attributes = Attributes::read(body)?;
+        attributes.log(self, &path);
+        attributes.apply_to_link(&path)
     }
 
     pub(super) fn remove(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        Ok(fs::remove_file(self.at(body.path()?))?)
+        let path = self.at(body.path()?);
+        self.log(LogLevel::Info, format_args!("remove name {path:?}"));
+        Ok(fs::remove_file(path)?)
     }
 
     pub(super) fn mkdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        let mode = self.masked(Attributes::read(body)?.mode_or(0o777));
-        Ok(fs::DirBuilder::new().mode(mode).create(path)?)
+        let mode = Attributes::read(body)?.mode_or(0o777);
+        self.log(LogLevel::Info, format_args!("mkdir name {path:?} mode 0{mode:o}"));
+        Ok(self.make_directory(&path, mode)?)
     }
 
     pub(super) fn rmdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        Ok(fs::remove_dir(self.at(body.path()?))?)
+        let path = self.at(body.path()?);
+        self.log(LogLevel::Info, format_args!("rmdir name {path:?}"));
+        Ok(fs::remove_dir(path)?)
     }
 
     /// The absolute path of a path whose last part need not exist. An empty one is the start.
     pub(super) fn realpath(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
         let path = body.text()?;
         let path = if path.is_empty() { b"." } else { path };
+        self.log(LogLevel::Verbose, format_args!("realpath {:?}", OsStr::from_bytes(path)));
         reply.name(&resolve(&self.start, path)?);
         Ok(())
     }
 
     /// Renames, but not over what exists: draft-ietf-secsh-filexfer-02 section 6.5.
     pub(super) fn rename(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        let (old, new) = (body.path()?, body.path()?);
-        let (old, new) = (self.at(old), self.at(new));
+        let (old, new) = self.pair(body, "rename")?;
         if !fs::symlink_metadata(&old)?.is_file() {
-            return rename_unless_taken(&old, &new);
+            return Ok(rename_unless_taken(&old, &new)?);
         }
         // A link fails when the new name is taken, without a moment between the look and the deed.
         match fs::hard_link(&old, &new) {
@@ -74,25 +80,34 @@ impl Server {
                 let _ = fs::remove_file(&new);
                 error.into()
             }),
-            Err(error) if has_no_links(&error) => rename_unless_taken(&old, &new),
+            Err(error) if has_no_links(&error) => Ok(rename_unless_taken(&old, &new)?),
             Err(error) => Err(error.into()),
         }
     }
 
     /// `posix-rename@openssh.com`.
     pub(super) fn posix_rename(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        let (old, new) = (body.path()?, body.path()?);
-        Ok(fs::rename(self.at(old), self.at(new))?)
+        let (old, new) = self.pair(body, "posix-rename")?;
+        Ok(fs::rename(old, new)?)
     }
 
     /// `hardlink@openssh.com`.
     pub(super) fn hardlink(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        let (old, new) = (body.path()?, body.path()?);
-        Ok(fs::hard_link(self.at(old), self.at(new))?)
+        let (old, new) = self.pair(body, "hardlink")?;
+        Ok(fs::hard_link(old, new)?)
+    }
+
+    /// An old path and a new one, which are logged.
+    fn pair<'a>(&self, body: &mut Reader<'a>, what: &str) -> Result<(Cow<'a, Path>, Cow<'a, Path>), Stop> {
+        let (old, new) = (self.at(body.path()?), self.at(body.path()?));
+        self.log(LogLevel::Info, format_args!("{what} old {old:?} new {new:?}"));
+        Ok((old, new))
     }
 
     pub(super) fn readlink(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
-        let target = fs::read_link(self.at(body.path()?))?;
+        let path = self.at(body.path()?);
+        self.log(LogLevel::Verbose, format_args!("readlink {path:?}"));
+        let target = fs::read_link(path)?;
         reply.name(target.as_os_str().as_bytes());
         Ok(())
     }
@@ -100,17 +115,34 @@ impl Server {
     /// Makes a link. The target comes first, as OpenSSH has it and clients expect it; the draft has the
     /// link first.
     pub(super) fn symlink(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
-        let (target, link) = (body.path()?, body.path()?);
-        Ok(std::os::unix::fs::symlink(target, self.at(link))?)
+        let (target, link) = (body.path()?, self.at(body.path()?));
+        self.log(LogLevel::Info, format_args!("symlink old {target:?} new {link:?}"));
+        Ok(std::os::unix::fs::symlink(target, link)?)
     }
 }
 
-/// A look at the new name, then a rename. Where links are not to be had there is nothing better.
-fn rename_unless_taken(old: &Path, new: &Path) -> Result<(), Stop> {
-    if fs::metadata(new).is_ok() {
-        return Err(Status::Failure.into());
+/// A rename in one step, where the kernel and the file system have one that replaces nothing.
+fn rename_unless_taken(old: &Path, new: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            other => return Ok(other?),
+        }
     }
-    Ok(fs::rename(old, new)?)
+    look_and_rename(old, new)
+}
+
+/// A look at the new name, then a rename: somebody may take the name in between.
+fn look_and_rename(old: &Path, new: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(new).is_ok() {
+        return Err(Errno::EEXIST.into());
+    }
+    fs::rename(old, new)
 }
 
 /// Whether a link failed because the file system has none, or not between these two places.

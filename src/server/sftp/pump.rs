@@ -1,5 +1,7 @@
 //! A byte stream cut into requests, and the replies collected: no input or output happens here.
 
+use std::time::{Duration, Instant};
+
 use super::{
     MAX_PACKET,
     server::{Fatal, Server},
@@ -17,6 +19,14 @@ const LARGE: usize = 16 << 10;
 /// Two batches at most are kept: one that is being sent and one that is made meanwhile. With larger
 /// ones client and server wait for each other by turns.
 const BATCH: usize = 64 << 10;
+
+/// How long requests are carried out before the replies so far are sent, however few they are: the next
+/// one may be slow.
+///
+/// A request that may take as long as somebody else likes, such as one that opens a FIFO, is not begun
+/// before the replies to those before it are on their way. For the others a reply each is not worth a
+/// write each.
+const TURN: Duration = Duration::from_millis(2);
 
 /// The most bytes of requests that wait while replies cannot be sent.
 ///
@@ -108,12 +118,14 @@ impl Pump {
         }
     }
 
-    /// Carries out requests until there are enough replies to send, or no whole request is left.
+    /// Carries out requests until there are enough replies to send, or some that are not to wait any
+    /// longer, or no whole request is left.
     ///
     /// # Errors
     /// [`Fatal`] once the requests before the one that is at fault have been carried out. Replies may
     /// still be waiting then, and should be sent.
     pub fn work(&mut self) -> Result<(), Fatal> {
+        let begun = Instant::now();
         while self.can_work() {
             let Some(length) = self.length_at(self.start) else { break };
             let packet = self.start + 4..self.start + 4 + length;
@@ -121,6 +133,9 @@ impl Pump {
             if let Err(fatal) = self.server.receive(&self.input[packet], &mut self.next) {
                 self.whole = self.start;
                 self.fatal = Some(fatal);
+            }
+            if begun.elapsed() >= TURN {
+                break;
             }
         }
         if self.sending.is_empty() {
@@ -132,10 +147,16 @@ impl Pump {
         }
     }
 
-    /// Whether [`Self::work`] would carry out a request.
+    /// Whether [`Self::work`] would carry out a request. It may do so only once the replies there are have
+    /// been sent.
     #[must_use]
     pub fn can_work(&self) -> bool {
-        self.start < self.whole && self.next.len() < BATCH
+        if self.start == self.whole || self.next.len() >= BATCH {
+            return false;
+        }
+        let all_sent = self.sending.is_empty() && self.next.is_empty();
+        let length = self.length_at(self.start).unwrap_or(0);
+        all_sent || !self.server.may_wait(&self.input[self.start + 4..self.start + 4 + length])
     }
 
     /// What is to be sent.

@@ -2,16 +2,17 @@
 
 use std::{
     borrow::Cow,
+    io,
     path::{Path, PathBuf},
 };
-
-use nix::sys::resource::{Resource, getrlimit};
 
 use super::{
     MAX_PACKET,
     handles::{Closed, Handles},
+    log::LogLevel,
     longname::Names,
     status::{Status, Stop},
+    user::User,
     wire::{Reader, Reply, Truncated, kind},
 };
 
@@ -27,17 +28,24 @@ pub struct Options {
     pub denied: Vec<String>,
     /// When it is set, only these requests are carried out, as `sftp-server -p`.
     pub allowed: Option<Vec<String>>,
-    /// Bits that are taken from the mode of what is created, on top of the process's own umask. To
-    /// allow more than the process does, set the process's umask.
+    /// The umask, as `sftp-server -u`; unless set, the process's. That is never changed: what is created
+    /// is given its mode, so where the whole process serves one client, set the process's instead.
     pub umask: Option<u32>,
-    /// Where relative paths start, as `sftp-server -d`. Where it is missing, it is the process's
-    /// working directory. The process's own is never changed.
+    /// Where relative paths start, as `sftp-server -d`, and what `~` stands for. Where it cannot be
+    /// entered, it is the user's home, and else the process's working directory, which is never changed.
     pub start: PathBuf,
-    /// What `~` stands for, and the home of the unnamed user.
-    pub home: PathBuf,
-    /// The most handles that may be open at once; unless set, the limit on open files less 5, as
-    /// OpenSSH announces it.
+    /// Who is served: the home of the unnamed user, and names for the log.
+    pub user: User,
+    /// How much is logged, as `sftp-server -l`.
+    pub log_level: LogLevel,
+    /// The most handles that may be open at once. Unless set, all servers of the process share half of its
+    /// limit on open files, and no more than 4096: it has other files, and each server's client is told
+    /// what is left for it.
     pub max_handles: Option<u64>,
+    /// Leaves the memory of this process open to the client. Unless set, [`serve`](super::serve) and
+    /// [`serve_fds`](super::serve_fds) shut it on Linux (`PR_SET_DUMPABLE`): `/proc/self/mem` is a file
+    /// that can be read and written. Then only root can debug the process, and it leaves no core.
+    pub leave_memory_open: bool,
     /// Told of each file and directory that is closed, also of those the client left open.
     pub on_close: Option<OnClose>,
 }
@@ -83,12 +91,22 @@ impl Server {
     /// A server that waits for `INIT`.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let start = std::fs::canonicalize(&options.start)
-            .or_else(|_| std::env::current_dir())
-            .unwrap_or_else(|_| PathBuf::from("/"));
-        let most = options.max_handles.unwrap_or_else(open_files);
-        let handles = Handles::new(usize::try_from(most).unwrap_or(usize::MAX));
-        Self { options, start, handles, names: Names::default(), version: None }
+        let handles = Handles::new(options.max_handles);
+        let start = PathBuf::new();
+        let mut server = Self { options, start, handles, names: Names::default(), version: None };
+        server.log_session("opened");
+        server.start = server.find_start();
+        server
+    }
+
+    /// The first that can be entered of the start, the home, and where the process is.
+    fn find_start(&self) -> PathBuf {
+        let Options { start, user, .. } = &self.options;
+        enter(start).unwrap_or_else(|error| {
+            self.log(LogLevel::Error, format_args!("chdir to {start:?} failed: {error}"));
+            let process = |_| std::env::current_dir();
+            enter(&user.home).or_else(process).unwrap_or_else(|_| PathBuf::from("/"))
+        })
     }
 
     /// Carries out one request and appends its reply, framed, to `out`.
@@ -110,11 +128,11 @@ impl Server {
             return self.init(&mut body, out);
         }
         let version = self.version.ok_or(Fatal::BeforeInit(request))?;
-        let mut reply = Reply::new(out, body.uint32()?);
-        let answer = if self.refuses(request) {
-            Err(Status::PermissionDenied.into())
-        } else {
-            self.answer(request, &mut body, &mut reply)
+        let id = body.uint32()?;
+        let mut reply = Reply::new(out, id);
+        let answer = match self.check_packet(id, request) {
+            Ok(()) => self.answer(request, &mut body, &mut reply),
+            Err(status) => Err(status.into()),
         };
         match answer {
             // What has no answer of its own has succeeded.
@@ -123,6 +141,7 @@ impl Server {
         }
         .or_else(|stop| match stop {
             Stop::Status(status, message) => {
+                self.log_status(status, message);
                 reply.status(status, message, version);
                 Ok(())
             }
@@ -134,7 +153,9 @@ impl Server {
     }
 
     fn init(&mut self, body: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Fatal> {
-        self.version = Some(body.uint32()?);
+        let version = body.uint32()?;
+        self.version = Some(version);
+        self.log(LogLevel::Verbose, format_args!("received client version {version}"));
         // The version takes the place of an id.
         let mut reply = Reply::new(out, 3);
         reply.begin(kind::VERSION);
@@ -143,40 +164,6 @@ impl Server {
         }
         reply.end();
         Ok(())
-    }
-
-    /// Whether a request of this name, which changes something or does not, is carried out.
-    pub(super) fn permits(&self, name: &str, changes: bool) -> bool {
-        let Options { read_only, denied, allowed, .. } = &self.options;
-        let listed = |list: &Vec<String>| list.iter().any(|one| one == name);
-        !(*read_only && changes || listed(denied)) && allowed.as_ref().is_none_or(listed)
-    }
-
-    /// Whether a packet of this type may not be carried out. `EXTENDED` decides for itself, and so does
-    /// `OPEN` whether it changes something.
-    fn refuses(&self, request: u8) -> bool {
-        let (name, changes) = match request {
-            kind::OPEN => ("open", false),
-            kind::CLOSE => ("close", false),
-            kind::READ => ("read", false),
-            kind::WRITE => ("write", true),
-            kind::LSTAT => ("lstat", false),
-            kind::FSTAT => ("fstat", false),
-            kind::SETSTAT => ("setstat", true),
-            kind::FSETSTAT => ("fsetstat", true),
-            kind::OPENDIR => ("opendir", false),
-            kind::READDIR => ("readdir", false),
-            kind::REMOVE => ("remove", true),
-            kind::MKDIR => ("mkdir", true),
-            kind::RMDIR => ("rmdir", true),
-            kind::REALPATH => ("realpath", false),
-            kind::STAT => ("stat", false),
-            kind::RENAME => ("rename", true),
-            kind::READLINK => ("readlink", false),
-            kind::SYMLINK => ("symlink", true),
-            _ => return false,
-        };
-        !self.permits(name, changes)
     }
 
     fn answer(&mut self, request: u8, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
@@ -213,27 +200,21 @@ impl Server {
             Cow::Owned(self.start.join(path))
         }
     }
-
-    /// The mode to create with.
-    pub(super) fn masked(&self, mode: u32) -> u32 {
-        mode & !self.options.umask.unwrap_or(0)
-    }
-
-    /// The number of handles a client may have open.
-    pub(super) fn max_handles(&self) -> u64 {
-        self.options.max_handles.unwrap_or_else(open_files)
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.handles.iter().for_each(|handle| self.log_closed(&handle.closed(true)));
         if let Some(on_close) = &mut self.options.on_close {
             self.handles.iter().for_each(|handle| on_close(&handle.closed(true)));
         }
+        self.log_session("closed");
     }
 }
 
-/// How many files the process may open, less those that OpenSSH takes as open already.
-fn open_files() -> u64 {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft.saturating_sub(5))
+/// The physical path of a folder that can be entered: only in such a one does the kernel find a `.`.
+fn enter(folder: &Path) -> io::Result<PathBuf> {
+    let here = folder.join(".");
+    std::fs::metadata(&here)?;
+    std::fs::canonicalize(here)
 }

@@ -44,6 +44,8 @@ pub(super) struct Local {
     pub(super) day: u8,
     pub(super) hour: u8,
     pub(super) minute: u8,
+    /// 60 in a leap second.
+    pub(super) second: u8,
     pub(super) year: i64,
 }
 
@@ -61,6 +63,7 @@ pub(super) fn local_time(seconds: i64) -> Option<Local> {
         day: u8::try_from(tm.tm_mday).ok()?,
         hour: u8::try_from(tm.tm_hour).ok()?,
         minute: u8::try_from(tm.tm_min).ok()?,
+        second: u8::try_from(tm.tm_sec).ok()?,
         year: i64::from(tm.tm_year) + 1900,
     })
 }

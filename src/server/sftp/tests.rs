@@ -2,8 +2,10 @@
 
 mod extensions;
 mod files;
+mod logging;
 mod paths;
 mod streams;
+mod threads;
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -146,7 +148,7 @@ impl Client {
 
     fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut options = Options { start: dir.path().into(), home: "/home/of".into(), ..Options::default() };
+        let mut options = Options { start: dir.path().into(), ..Options::default() };
         change(&mut options);
         let mut client = Self { server: Server::new(options), dir };
         client.packet(&init()).expect("a version");

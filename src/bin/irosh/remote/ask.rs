@@ -5,8 +5,9 @@ use std::{
     io::{self, Read, Write},
 };
 
-use irosh::client::auth::{Answer, BoxFuture, Prompt, Question, Secret, Topic};
+use irosh::client::auth::{Answer, BoxFuture, Prompt, Question, Secret};
 use nix::sys::signal::Signal;
+use rustix::termios::{QueueSelector, tcflush};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::terminal::{Caught, RawMode, Terminal};
@@ -16,14 +17,17 @@ use crate::terminal::{Caught, RawMode, Terminal};
 pub(super) struct Ask;
 
 impl Prompt for Ask {
-    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer> {
-        let mut text = String::new();
-        if let Topic::KeyboardInteractive { name, instructions } = question.topic {
-            for part in [name, instructions].into_iter().filter(|part| !part.is_empty()) {
-                text += &(printable(part) + "\n");
-            }
+    fn tell<'a>(&'a mut self, name: &'a str, instructions: &'a str) -> BoxFuture<'a, ()> {
+        let text: String = [name, instructions].into_iter().filter_map(paragraph).collect();
+        let shown = if text.is_empty() { Ok(()) } else { tty().and_then(|mut tty| write!(tty, "{text}")) };
+        if let Err(error) = shown {
+            tracing::debug!(%error, "nobody was told");
         }
-        text += &printable(question.text);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn ask<'a>(&'a mut self, question: Question<'a>) -> BoxFuture<'a, Answer> {
+        let text = shown(question.text, 1000);
         let echo = question.echo;
         Box::pin(async move {
             ask(&text, echo).await.unwrap_or_else(|error| {
@@ -38,9 +42,17 @@ impl Prompt for Ask {
     }
 }
 
-/// The question may be the server's.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(1000).collect()
+/// A text of the server's as lines of their own, unless it is empty.
+fn paragraph(text: &str) -> Option<String> {
+    let text = shown(text, 10_000);
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| format!("{text}\n"))
+}
+
+/// So many characters of a text that may be the server's, of which only ends of lines do anything.
+fn shown(text: &str, most: usize) -> String {
+    let text: String = text.replace("\r\n", "\n").chars().take(most).collect();
+    irosh::log::printable(&text)
 }
 
 fn tty() -> io::Result<File> {
@@ -55,6 +67,8 @@ async fn ask(text: &str, echo: bool) -> io::Result<Answer> {
     let mut continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;
     let terminal = Terminal::of(&tty)?.ok_or(io::ErrorKind::NotFound)?;
     let hidden = if echo { None } else { Some(terminal.hidden()?) };
+    // What was typed before the question is no answer to it, as readpassphrase has it.
+    tcflush(&tty, QueueSelector::IFlush)?;
     write!(tty, "{text}")?;
     let mut typed = tty.try_clone()?;
     // It may stay behind, in a read that nothing ends.
@@ -78,6 +92,7 @@ async fn ask(text: &str, echo: bool) -> io::Result<Answer> {
                     return Ok(Answer::Cancelled);
                 }
                 hidden.as_ref().map_or(Ok(()), RawMode::set)?;
+                tcflush(&tty, QueueSelector::IFlush)?;
                 write!(tty, "{text}")?;
             }
             // After a stop that could not be caught.
@@ -94,4 +109,17 @@ fn read_line(tty: &mut File) -> io::Result<Option<Secret>> {
     let Some(line) = bytes.get(..count).filter(|line| !line.is_empty()) else { return Ok(None) };
     let text = str::from_utf8(line).ok();
     Ok(text.map(|text| Secret::new(text.trim_end_matches(['\n', '\r']).to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_s_text_has_lines_and_cannot_steer_the_terminal() {
+        let text = "Open https://example.com/\r\nand type\tABC\x1b[2J\n\n";
+        assert_eq!(paragraph(text).as_deref(), Some("Open https://example.com/\nand type\tABC\\u{1b}[2J\n"));
+        assert_eq!(paragraph(" \r\n"), None);
+        assert_eq!(shown(&"?".repeat(2000), 1000).len(), 1000);
+    }
 }

@@ -87,15 +87,15 @@ fn links_are_made_and_files_synchronised() {
 }
 
 #[test]
-fn tilde_is_home() {
-    let mut client = Client::with(|options| options.home = "/".into());
+fn tilde_is_the_start_and_home_directory_is_the_user_s() {
+    let mut client = Client::with(|options| options.user.home = "/".into());
+    let start = fs::canonicalize(client.dir.path()).expect("a path");
     let mut expand = |path: &str| client.ask(Request::extended("expand-path@openssh.com").s(path));
-    assert_eq!(expand("~").path(), b"/");
-    assert_eq!(expand("~/nosuch").path(), b"/nosuch");
+    assert_eq!(expand("~").path(), start.as_os_str().as_bytes());
+    assert_eq!(expand("~/nosuch").path(), start.join("nosuch").as_os_str().as_bytes());
     assert_eq!(expand("~root").path(), expand("~root/").path());
     let unknown = expand("~no-such-user/x");
     assert_eq!((unknown.status(), unknown.message().as_str()), (NO_SUCH_FILE, "no such user"));
-    let start = fs::canonicalize(client.dir.path()).expect("a path");
     let empty = client.ask(Request::extended("expand-path@openssh.com").s(""));
     assert_eq!(empty.path(), start.as_os_str().as_bytes());
     assert_eq!(client.ask(Request::extended("home-directory").s("")).path(), b"/");

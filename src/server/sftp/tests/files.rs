@@ -66,6 +66,32 @@ fn a_new_file_has_the_mode_that_was_asked_for_less_the_umask() {
 }
 
 #[test]
+fn the_umask_takes_the_place_of_the_process_s() {
+    let mut client = Client::with(|options| options.umask = Some(0));
+    let create = |name: &str, flags| Request::new(kind::OPEN).s(name).u32(flags).u32(4).u32(0o666);
+    client.ask(create("f", WRITE | CREATE)).handle();
+    client.ask(create("x", WRITE | CREATE | EXCLUSIVE)).handle();
+    assert_eq!(client.ask(Request::new(kind::MKDIR).s("d").u32(0)).status(), OK);
+    let mode = |name| std::fs::metadata(client.path(name)).expect("a file").permissions().mode() & 0o777;
+    assert_eq!((mode("f"), mode("x"), mode("d")), (0o666, 0o666, 0o777));
+}
+
+#[test]
+fn a_file_that_is_there_keeps_its_mode_under_a_umask() {
+    let mut client = Client::with(|options| options.umask = Some(0));
+    client.write_file("f", "old");
+    std::fs::set_permissions(client.path("f"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    std::os::unix::fs::symlink("new", client.path("l")).expect("a link");
+    let create = |name: &str, flags| Request::new(kind::OPEN).s(name).u32(flags).u32(4).u32(0o666);
+    client.ask(create("f", WRITE | CREATE | TRUNCATE)).handle();
+    client.ask(create("l", WRITE | CREATE)).handle();
+    assert_eq!(client.ask(create("f", WRITE | CREATE | EXCLUSIVE)).status(), FAILURE);
+    let mode = std::fs::metadata(client.path("f")).expect("a file").permissions().mode();
+    assert_eq!((mode & 0o777, client.content("f")), (0o600, Vec::new()));
+    assert!(client.path("new").exists(), "a link to what is not there makes it");
+}
+
+#[test]
 fn a_sparse_file_is_read_and_written_past_4_gib() {
     let mut client = Client::new();
     let far = (5 << 30) + 3;
@@ -119,6 +145,28 @@ fn no_more_handles_are_open_than_allowed() {
     assert!(!client.path("b").exists(), "nothing was created in vain");
     client.close(&first);
     client.open("b", WRITE | CREATE);
+}
+
+#[test]
+fn servers_of_a_process_share_its_handles_and_each_has_one_at_least() {
+    let limit = |client: &mut Client| {
+        let limits = client.ask(Request::extended("limits@openssh.com"));
+        (limits.number(24), limits.number(28))
+    };
+    let mut first = Client::new();
+    let (_, alone) = limit(&mut first);
+    assert!((1..=4096).contains(&alone), "{alone}");
+    let mut hog = Client::with(|options| options.max_handles = Some(5000));
+    hog.write_file("f", "");
+    let (files, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("asked");
+    let held = (alone + 10).min(files as u32 - 100);
+    let handles: Vec<_> = (0..held).map(|_| hog.open("f", READ)).collect();
+    assert_eq!(limit(&mut first), (0, 1));
+    first.open(".", READ);
+    assert_eq!(first.try_open(".", READ).status(), FAILURE);
+    drop((handles, hog));
+    assert_eq!(limit(&mut first), (0, alone));
 }
 
 #[test]

@@ -129,6 +129,12 @@ fn rename_does_not_replace_but_posix_rename_does() {
     assert_eq!(client.ask(rename("a", "b")).status(), FAILURE);
     assert_eq!(client.ask(rename("d", "e")).status(), FAILURE);
     assert_eq!(client.ask(rename("nosuch", "x")).status(), NO_SUCH_FILE);
+    for name in ["l", "m"] {
+        symlink("nowhere", client.path(name)).expect("a link");
+    }
+    assert_eq!(client.ask(rename("l", "m")).status(), FAILURE, "a link that leads nowhere is taken too");
+    assert_eq!(client.ask(rename("l", "n")).status(), OK);
+    assert!(client.path("n").is_symlink() && !client.path("l").is_symlink());
     assert_eq!(client.ask(rename("a", "c")).status(), OK);
     assert_eq!(client.ask(rename("d", "g")).status(), OK);
     let posix = Request::extended("posix-rename@openssh.com").s("c").s("b");

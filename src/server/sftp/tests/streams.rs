@@ -111,6 +111,43 @@ fn four_thousand_reads_are_taken_before_a_reply_is_read() {
 }
 
 #[test]
+fn replies_do_not_wait_for_the_other_end_of_a_fifo() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let (mut ours, theirs) = UnixStream::pair().expect("a socket");
+    let serving = thread::spawn({
+        let server = server(&dir);
+        move || serve_fds(server, &theirs, &theirs)
+    });
+    let stat = || Request::new(kind::STAT).s(".").framed();
+    let open = Request::new(kind::OPEN).s("fifo").u32(WRITE | APPEND).u32(0).framed();
+    // More than a FIFO takes up.
+    let content = vec![b'x'; 200_000];
+    let write = Request::new(kind::WRITE).s([0; 4]).u64(0).s(&content).framed();
+    let requests = [init().framed(), stat(), open, stat(), write].concat();
+    let mut sending = ours.try_clone().expect("a socket");
+    let sending = thread::spawn(move || sending.write_all(&requests));
+    let mut reply = || {
+        let mut length = [0; 4];
+        ours.read_exact(&mut length).expect("a reply");
+        let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+        ours.read_exact(&mut packet).expect("a reply");
+        packet[0]
+    };
+    assert_eq!([reply(), reply()], [kind::VERSION, kind::ATTRS], "before anybody opens the FIFO");
+    let mut reader = std::fs::File::open(&fifo).expect("the other end");
+    assert_eq!([reply(), reply()], [kind::HANDLE, kind::ATTRS], "before anybody reads from it");
+    let mut arrived = vec![0; content.len()];
+    reader.read_exact(&mut arrived).expect("what was written");
+    assert!(arrived == content);
+    assert_eq!(reply(), kind::STATUS);
+    sending.join().expect("a writer").expect("written");
+    ours.shutdown(std::net::Shutdown::Write).expect("shut down");
+    serving.join().expect("a server").expect("served");
+}
+
+#[test]
 fn replies_before_a_fatal_request_are_still_sent() {
     let dir = tempfile::tempdir().expect("a directory");
     for bad in [vec![0xff; 9], vec![0, 0, 0, 0], vec![0, 0, 0, 1, kind::STAT]] {
@@ -179,6 +216,15 @@ fn pipes_serve_and_are_blocking_again_afterwards() {
     let output = serving.join().expect("a server").expect("served");
     let flags = nix::fcntl::fcntl(&output, nix::fcntl::FcntlArg::F_GETFL).expect("flags");
     assert_eq!(flags & libc::O_NONBLOCK, 0);
+}
+
+#[test]
+fn who_serves_two_descriptors_shuts_its_memory() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket");
+    drop(ours);
+    serve_fds(Server::new(Options::default()), &theirs, &theirs).expect("the end of the requests");
+    #[cfg(target_os = "linux")]
+    assert!(!nix::sys::prctl::get_dumpable().expect("asked"));
 }
 
 #[test]

@@ -148,6 +148,18 @@ async fn output_that_is_cut_off_after_the_status_is_no_success() {
     assert!(matches!(captured, Err(SessionError::Disconnected(_))), "{captured:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dropped_session_whose_server_takes_nothing_is_closed() {
+    let script = Script { open: true, takes_nothing: true, ..Script::default() };
+    let closed = script.closed.clone();
+    let (stream, host_keys) = Scripted::start(script);
+    let options = ClientOptions::new("me").host_keys(host_keys).keepalive(None, 0);
+    let session = irosh::client::connect(stream, options).await.expect("connected");
+    session.send(vec![0; 5 << 20]).await.expect("queued");
+    drop(session);
+    closed.cancelled().await;
+}
+
 mod nonsense {
     use super::*;
 

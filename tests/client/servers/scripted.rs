@@ -30,6 +30,10 @@ pub(crate) struct Script {
     pub(crate) banner: Option<&'static str>,
     /// What each command says before its status; then the server hangs up, with no end of the output.
     pub(crate) cut_off: Option<&'static str>,
+    /// Whether it lets the client send no more than the first window.
+    pub(crate) takes_nothing: bool,
+    /// Told when the client closes a channel.
+    pub(crate) closed: CancellationToken,
     /// Hangs up.
     pub(crate) cut: CancellationToken,
 }
@@ -56,6 +60,7 @@ impl Scripted {
             methods,
             keys: vec![key],
             auth_rejection_time: Duration::ZERO,
+            manual_window: script.takes_nothing,
             max_auth_attempts: if script.most_attempts == 0 { 20 } else { script.most_attempts },
             ..Config::default()
         };
@@ -156,6 +161,15 @@ impl Handler for Scripted {
         _: &mut russh::server::Session,
     ) -> Result<(), Self::Error> {
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        _: ChannelId,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        self.script.closed.cancel();
         Ok(())
     }
 

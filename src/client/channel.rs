@@ -44,7 +44,7 @@ impl RawChannel {
         let id = sending.id();
         let inbox = connection.shared().inboxes.get_or_add(id);
         if let Some(why) = connection.disconnected() {
-            inbox.close(crate::client::SessionState::Disconnected(why));
+            inbox.disconnect(why);
         }
         Self { id, sending, inbox, connection, used: AtomicU32::new(0), turn: Mutex::default() }
     }
@@ -123,7 +123,7 @@ impl Drop for RawChannel {
         if self.inbox.closed().is_cancelled() {
             return;
         }
-        self.inbox.close(crate::client::SessionState::Closed);
+        self.inbox.close();
         let (id, connection) = (self.id, self.connection.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

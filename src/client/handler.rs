@@ -16,7 +16,7 @@ use crate::client::{
     host_key::{HostKeyMismatch, HostKeyPolicy},
     metadata::Algorithms,
     shared::Shared,
-    state::{Disconnected, Exit, ExitSignal, SessionState},
+    state::{Disconnected, Exit, ExitSignal},
 };
 
 /// Channels that may be open, of all kinds, with those of the server that are still being connected.
@@ -46,7 +46,7 @@ impl ClientHandler {
 
     fn gone(&self, why: Disconnected) {
         let why = self.shared.disconnect(why);
-        self.shared.inboxes.close_all(&SessionState::Disconnected(why));
+        self.shared.inboxes.disconnect_all(&why);
     }
 
     /// Lets the server send as much again as was thrown away. In a task, since nothing here waits.
@@ -129,7 +129,7 @@ impl Handler for ClientHandler {
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
         if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.close(SessionState::Closed);
+            inbox.close();
         }
         Ok(())
     }

@@ -345,7 +345,7 @@ impl SessionSender {
     /// As [`Session::close`]. Not cancel safe: the session may not have been closed.
     pub async fn close(&self) {
         self.channel.connection.close_channel(self.channel.id).await;
-        self.channel.inbox.close(SessionState::Closed);
+        self.channel.inbox.close();
     }
 
     async fn ask(&self, name: &'static str, data: Vec<u8>) -> Result<(), SessionError> {

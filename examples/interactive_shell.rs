@@ -3,7 +3,7 @@
 
 mod support;
 
-use irosh::client::{ClientOptions, PtyOptions, PtySize, Session, SessionEvent, SessionState};
+use irosh::client::{ClientOptions, Exit, PtyOptions, PtySize, Session, SessionEvent, SessionState};
 use support::{Failed, Place, serve_if_asked};
 
 fn main() -> Result<(), Failed> {
@@ -28,7 +28,7 @@ async fn run() -> Result<(), Failed> {
             assert_eq!(status, 7);
         }
     }
-    assert_eq!(session.state(), SessionState::Closed);
+    assert_eq!(session.state(), SessionState::Closed(Some(Exit::Status(7))));
     place.end().await
 }
 

@@ -10,13 +10,15 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -31,10 +33,32 @@ pub(crate) struct Elastic<R> {
     cutting: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
+/// Follows what a stream that was let go of still sends: told each time something moves, and whether all is
+/// written and the writer is being closed.
+#[derive(Clone)]
+pub(crate) struct Rest(watch::Receiver<bool>);
+
+impl Rest {
+    /// Waits until all is sent and the writer is closed, or it has failed. False if nothing has moved for
+    /// `patience`, or closing took longer than `closing`.
+    pub(crate) async fn sent(mut self, patience: Duration, closing: Duration) -> bool {
+        loop {
+            let limit = if *self.0.borrow_and_update() { closing } else { patience };
+            match timeout(limit, self.0.changed()).await {
+                Ok(Ok(())) => {}
+                // The task has ended.
+                Ok(Err(_)) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
 /// The other end of the queue.
 pub(crate) struct Drain {
     queue: Arc<Queue>,
     task: JoinHandle<io::Result<()>>,
+    progress: watch::Receiver<bool>,
 }
 
 #[derive(Default)]
@@ -101,12 +125,20 @@ where
     let queue = Arc::new(Queue::default());
     let source = Arc::clone(&queue);
     let stopped = cut.clone();
+    let (tell, progress) = watch::channel(false);
     let task = tokio::spawn(async move {
         let sending = async {
-            while let Some(bytes) = source.take().await {
-                writer.write_all(&bytes).await?;
+            while let Some(mut bytes) = source.take().await {
+                while bytes.has_remaining() {
+                    let count = writer.write_buf(&mut bytes).await?;
+                    if count == 0 {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                    tell.send_modify(|_| ());
+                }
                 writer.flush().await?;
             }
+            tell.send_replace(true);
             writer.shutdown().await
         };
         let result = tokio::select! {
@@ -116,16 +148,18 @@ where
         if let Err(error) = &result {
             source.fail(error);
         }
+        drop(tell);
         result
     });
     let cutting = Box::pin(cut.clone().cancelled_owned());
-    (Elastic { reader, queue: Arc::clone(&queue), cut, cutting }, Drain { queue, task })
+    (Elastic { reader, queue: Arc::clone(&queue), cut, cutting }, Drain { queue, task, progress })
 }
 
 impl Drain {
     /// Leaves it to the stream: when that is dropped, what is left is sent and the writer is closed.
-    pub(crate) fn detach(self) {
+    pub(crate) fn detach(self) -> Rest {
         self.queue.state().ends_when_dropped = true;
+        Rest(self.progress)
     }
 
     /// Adds last words, in the clear.
@@ -238,6 +272,26 @@ mod tests {
         let mut got = Vec::new();
         theirs.read_to_end(&mut got).await.expect("read");
         assert_eq!(got, [7; 1000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_is_waited_for_while_it_moves_and_no_longer() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let (reader, writer) = tokio::io::split(ours);
+        let (mut stream, drain) = elastic(reader, writer, CancellationToken::new());
+        let rest = drain.detach();
+        stream.write_all(&[7; 1000]).await.expect("queued");
+        drop(stream);
+        let patience = Duration::from_secs(5);
+        assert!(!rest.clone().sent(patience, patience).await, "nobody reads");
+        let slow = tokio::spawn(async move {
+            let mut got = [0; 10];
+            while theirs.read_exact(&mut got).await.is_ok() {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        });
+        assert!(rest.sent(patience, patience).await);
+        slow.await.expect("all came");
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ impl ExecOutput {
 
 pub(crate) async fn collect(events: &mut SessionEvents, cap: usize) -> Result<ExecOutput, SessionError> {
     let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
-    let (mut exit, mut truncated) = (None, false);
+    let (mut exit, mut ended, mut truncated) = (None, false, false);
     let mut keep = |kept: &mut BytesMut, data: &[u8]| {
         let room = cap.saturating_sub(kept.len()).min(data.len());
         kept.extend_from_slice(&data[..room]);
@@ -42,11 +42,15 @@ pub(crate) async fn collect(events: &mut SessionEvents, cap: usize) -> Result<Ex
             SessionEvent::Stderr(data) => keep(&mut stderr, &data),
             SessionEvent::ExitStatus(status) => exit = Some(Exit::Status(status)),
             SessionEvent::ExitSignal(signal) => exit = Some(Exit::Signal(signal)),
-            SessionEvent::Eof | SessionEvent::Closed => {}
+            SessionEvent::Eof => ended = true,
+            SessionEvent::Closed => {}
         }
     }
-    let Some(exit) = exit else {
-        return Err(events.disconnected().map_or(SessionError::Closed, SessionError::Disconnected));
-    };
+    // The status may come before the last of the output, which a connection that is lost takes with it.
+    match events.disconnected() {
+        Some(why) if !ended || exit.is_none() => return Err(why.into()),
+        _ => {}
+    }
+    let exit = exit.ok_or(SessionError::Closed)?;
     Ok(ExecOutput { stdout: stdout.into(), stderr: stderr.into(), exit, truncated })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -43,7 +44,7 @@ impl RawChannel {
         let id = sending.id();
         let inbox = connection.shared().inboxes.get_or_add(id);
         if let Some(why) = connection.disconnected() {
-            inbox.close(crate::client::SessionState::Disconnected(why));
+            inbox.disconnect(why);
         }
         Self { id, sending, inbox, connection, used: AtomicU32::new(0), turn: Mutex::default() }
     }
@@ -56,6 +57,26 @@ impl RawChannel {
             self.used.fetch_add(u32::try_from(data.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         }
         next
+    }
+
+    /// Takes what comes from here on and throws it away, as long as somebody holds the channel.
+    pub(crate) fn throw_away(self: &Arc<Self>) {
+        if self.inbox.closed().is_cancelled() {
+            return;
+        }
+        let channel = Arc::downgrade(self);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(poll_fn(move |cx| {
+                let Some(channel) = channel.upgrade() else { return Poll::Ready(()) };
+                loop {
+                    match channel.poll_next(cx) {
+                        Poll::Ready(Some(_)) => {}
+                        Poll::Ready(None) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            }));
+        }
     }
 
     /// Lets the server send as much as was used.
@@ -102,7 +123,7 @@ impl Drop for RawChannel {
         if self.inbox.closed().is_cancelled() {
             return;
         }
-        self.inbox.close(crate::client::SessionState::Closed);
+        self.inbox.close();
         let (id, connection) = (self.id, self.connection.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::{
         algorithms, auth,
-        connection::{Connection, OpenError},
+        connection::{Connection, OpenError, Under},
         handler::{ClientHandler, HandlerError},
         host_key::{HostKeyMismatch, HostKeyPolicy},
         inbox::WINDOW,
@@ -22,6 +22,7 @@ use crate::{
         state::Disconnected,
     },
     elastic::elastic,
+    proxy::Dialer,
 };
 
 /// The largest packet of a channel, in bytes: as large as russh takes.
@@ -38,6 +39,8 @@ pub enum Phase {
     Handshake,
     /// The login.
     Authentication,
+    /// The opening of the first session.
+    Session,
 }
 
 impl std::fmt::Display for Phase {
@@ -45,6 +48,7 @@ impl std::fmt::Display for Phase {
         f.write_str(match self {
             Self::Handshake => "the key exchange",
             Self::Authentication => "the login",
+            Self::Session => "the opening of a session",
         })
     }
 }
@@ -148,8 +152,17 @@ pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Session, Co
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let connection = connect_without_session(stream, options).await?;
-    Ok(connection.open_session().await?)
+    let limit = options.authentication_deadline;
+    first_session(connect_without_session(stream, options).await?, limit).await
+}
+
+/// Opens the first session. Who stops waiting ends the connection.
+pub(crate) async fn first_session(connection: Connection, limit: Duration) -> Result<Session, ConnectError> {
+    let guard = connection.guard();
+    let opened = timeout(limit, connection.open_session()).await;
+    let session = opened.map_err(|_| ConnectError::Deadline { phase: Phase::Session, limit })??;
+    guard.disarm();
+    Ok(session)
 }
 
 /// Makes an SSH connection over a stream, for forwards alone (`ssh -N`).
@@ -160,6 +173,18 @@ where
 ///
 /// [`ConnectError`].
 pub async fn connect_without_session<S>(stream: S, options: ClientOptions) -> Result<Connection, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    connect_over(stream, options, None).await
+}
+
+/// As [`connect_without_session`], over a stream of this dialer, which the connection then holds.
+pub(crate) async fn connect_over<S>(
+    stream: S,
+    options: ClientOptions,
+    dialer: Option<Arc<Dialer>>,
+) -> Result<Connection, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -178,7 +203,7 @@ where
     let guard = cut.clone().drop_guard();
     let limit = options.handshake_deadline;
     let (stream, drain) = elastic(reader, writer, cut.clone());
-    drain.detach();
+    let rest = drain.detach();
     let shaking = russh::client::connect_stream(config, stream, handler);
     let mut handle = match timeout(limit, shaking).await {
         Ok(Ok(handle)) => handle,
@@ -193,7 +218,7 @@ where
     };
     login.run(&mut handle).await?;
     guard.disarm();
-    Ok(Connection::new(handle, shared, options.environment, cut))
+    Ok(Connection::new(handle, shared, options.environment, Under { cut, rest, dialer }))
 }
 
 fn russh_config(options: &ClientOptions, host_keys: Vec<russh::keys::Algorithm>) -> Config {

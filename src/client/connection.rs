@@ -6,15 +6,24 @@ use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect,
     client::{Handle, Msg},
 };
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::client::{
-    channel::RawChannel, handler::ClientHandler, metadata::RemoteMetadata, session::Session, shared::Shared,
-    state::Disconnected, stream::ChannelStream,
+use crate::{
+    client::{
+        channel::RawChannel, handler::ClientHandler, metadata::RemoteMetadata, session::Session,
+        shared::Shared, state::Disconnected, stream::ChannelStream,
+    },
+    elastic::Rest,
+    proxy::Dialer,
+    transport::close_quickly,
 };
 
-/// How long a goodbye may take.
+/// How long a goodbye may take while nothing moves.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long the peer may take to acknowledge what was sent, when nobody waits for that.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
 /// A handle to a connection; cheap to clone. The connection ends when the last of its handles, sessions,
 /// streams and forwards is gone.
@@ -25,17 +34,29 @@ pub(crate) struct Inner {
     handle: Handle<ClientHandler>,
     shared: Arc<Shared>,
     environment: Vec<(Vec<u8>, Vec<u8>)>,
-    cut: CancellationToken,
+    under: Under,
+}
+
+/// What carries a connection.
+pub(crate) struct Under {
+    pub(crate) cut: CancellationToken,
+    pub(crate) rest: Rest,
+    /// What dialled it, which ends every stream with it.
+    pub(crate) dialer: Option<Arc<Dialer>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let cut = self.cut.clone();
+        let Under { cut, rest, dialer } = &mut self.under;
+        let (cut, rest, dialer) = (cut.clone(), rest.clone(), dialer.take());
         match tokio::runtime::Handle::try_current() {
             // What was said last may still be on its way.
             Ok(runtime) => drop(runtime.spawn(async move {
-                tokio::time::sleep(FAREWELL).await;
+                rest.sent(FAREWELL, ACKNOWLEDGEMENT).await;
                 cut.cancel();
+                if let Some(dialer) = dialer.and_then(Arc::into_inner) {
+                    close_quickly(dialer.endpoint()).await;
+                }
             })),
             Err(_) => cut.cancel(),
         }
@@ -87,9 +108,9 @@ impl Connection {
         handle: Handle<ClientHandler>,
         shared: Arc<Shared>,
         environment: Vec<(Vec<u8>, Vec<u8>)>,
-        cut: CancellationToken,
+        under: Under,
     ) -> Self {
-        let inner = Arc::new(Inner { handle, shared: Arc::clone(&shared), environment, cut });
+        let inner = Arc::new(Inner { handle, shared: Arc::clone(&shared), environment, under });
         shared.set_connection(Arc::downgrade(&inner));
         Self(inner)
     }
@@ -143,21 +164,30 @@ impl Connection {
         gone.ok().and_then(|why| why.clone()).unwrap_or(Disconnected::Gone)
     }
 
-    /// Says goodbye (SSH_DISCONNECT_BY_APPLICATION) and closes every channel.
+    /// Says goodbye (SSH_DISCONNECT_BY_APPLICATION), closes every channel and waits until all of that is
+    /// sent, for as long as it moves. Not cancel safe: the goodbye may not have been said.
     pub async fn disconnect(&self) {
         self.shared().leave();
-        if self.handle().disconnect(Disconnect::ByApplication, "disconnected by user", "").await.is_ok() {
-            let _ = tokio::time::timeout(FAREWELL, self.wait_disconnected()).await;
+        let goodbye = async {
+            if self.handle().disconnect(Disconnect::ByApplication, "disconnected by user", "").await.is_ok() {
+                self.wait_disconnected().await;
+            }
+        };
+        let _ = timeout(FAREWELL, goodbye).await;
+        if self.disconnected().is_none() || !self.0.under.rest.clone().sent(FAREWELL, FAREWELL).await {
+            self.0.under.cut.cancel();
         }
-        if self.disconnected().is_none() {
-            self.0.cut.cancel();
-            self.wait_disconnected().await;
-        }
+        self.wait_disconnected().await;
     }
 
     /// Changes the keys now.
     pub async fn rekey(&self) {
-        let _ = self.handle().rekey_soon().await;
+        let _ = timeout(FAREWELL, self.handle().rekey_soon()).await;
+    }
+
+    /// Ends it at once unless disarmed.
+    pub(crate) fn guard(&self) -> DropGuard {
+        self.0.under.cut.clone().drop_guard()
     }
 
     /// Opens a channel in a task of its own: whoever stops waiting leaves no channel behind, and whoever
@@ -192,12 +222,12 @@ impl Connection {
 
     /// Why the connection is gone, when it is, if not told yet.
     pub(crate) async fn why_gone(&self) -> Disconnected {
-        let told = tokio::time::timeout(FAREWELL, self.wait_disconnected()).await;
+        let told = timeout(FAREWELL, self.wait_disconnected()).await;
         told.unwrap_or(Disconnected::Gone)
     }
 
     pub(crate) async fn close_channel(&self, id: ChannelId) {
-        let _ = self.handle().close(id).await;
+        let _ = timeout(FAREWELL, self.handle().close(id)).await;
     }
 
     pub(crate) fn handle(&self) -> &Handle<ClientHandler> {

@@ -91,7 +91,8 @@ impl Connection {
         }
     }
 
-    /// Copies files and folders to the server, by the rules of [`crate::client::transfer`].
+    /// Copies files and folders to the server, by the rules of [`crate::client::transfer`]. Dropping the future
+    /// stops it where it is, as a lost connection does.
     ///
     /// # Errors
     ///
@@ -105,7 +106,8 @@ impl Connection {
         Ok(upload(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
     }
 
-    /// Copies files and folders from the server, by the rules of [`crate::client::transfer`].
+    /// Copies files and folders from the server, by the rules of [`crate::client::transfer`]. Dropping the
+    /// future stops it where it is, as a lost connection does.
     ///
     /// # Errors
     ///
@@ -119,7 +121,7 @@ impl Connection {
         Ok(download(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
     }
 
-    /// The paths of the server that begin like this, as a shell would complete them.
+    /// The paths of the server that begin like this, as a shell would complete them. Cancel safe.
     ///
     /// # Errors
     ///

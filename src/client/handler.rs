@@ -16,10 +16,10 @@ use crate::client::{
     host_key::{HostKeyMismatch, HostKeyPolicy},
     metadata::Algorithms,
     shared::Shared,
-    state::{Disconnected, Exit, ExitSignal, SessionState},
+    state::{Disconnected, Exit, ExitSignal},
 };
 
-/// Channels that the server may have open, of all kinds.
+/// Channels that may be open, of all kinds, with those of the server that are still being connected.
 const MOST_CHANNELS: usize = 4096;
 
 /// The extended data type of stderr (RFC 4254 section 5.2).
@@ -46,13 +46,22 @@ impl ClientHandler {
 
     fn gone(&self, why: Disconnected) {
         let why = self.shared.disconnect(why);
-        self.shared.inboxes.close_all(&SessionState::Disconnected(why));
+        self.shared.inboxes.disconnect_all(&why);
+    }
+
+    /// Lets the server send as much again as was thrown away. In a task, since nothing here waits.
+    fn give_back(&self, id: ChannelId, bytes: usize) {
+        let Some(connection) = self.shared.connection() else { return };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        tokio::spawn(async move {
+            let _ = connection.handle().adjust_window(id, bytes).await;
+        });
     }
 
     async fn offer(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, incoming: Option<Incoming>) {
         match incoming {
             None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
-            Some(_) if self.shared.inboxes.len() >= MOST_CHANNELS => {
+            Some(_) if self.shared.channels() >= MOST_CHANNELS => {
                 reply.reject(ChannelOpenFailure::ResourceShortage).await;
             }
             Some(incoming) => incoming.carry(channel, reply, &self.shared),
@@ -120,7 +129,7 @@ impl Handler for ClientHandler {
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
         if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.close(SessionState::Closed);
+            inbox.close();
         }
         Ok(())
     }
@@ -154,9 +163,9 @@ impl Handler for ClientHandler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         // No other type is defined.
-        if kind == STDERR
-            && let Some(inbox) = self.shared.inboxes.get(id)
-        {
+        if kind != STDERR {
+            self.give_back(id, data.len());
+        } else if let Some(inbox) = self.shared.inboxes.get(id) {
             inbox.push(data, true);
         }
         Ok(())

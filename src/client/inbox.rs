@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::state::{Exit, SessionState};
+use crate::client::state::{Disconnected, Exit, SessionState};
 
 /// The window of each channel, in bytes: the most that an [`Inbox`] holds.
 pub(crate) const WINDOW: u32 = 4 << 20;
@@ -145,16 +145,25 @@ impl Inbox {
         self.unread.cancel();
     }
 
-    /// The channel is closed, or the connection is gone: nothing that is sent arrives any more. What has
-    /// come before still counts.
-    pub(crate) fn close(&self, as_state: SessionState) {
+    /// The channel is closed: nothing that is sent arrives any more. What has come before still counts.
+    pub(crate) fn close(&self) {
+        self.close_with(None);
+    }
+
+    /// As [`Self::close`]: the connection is gone.
+    pub(crate) fn disconnect(&self, why: Disconnected) {
+        self.close_with(Some(why));
+    }
+
+    fn close_with(&self, why: Option<Disconnected>) {
         let mut state = self.state();
         if state.closed {
             return;
         }
         state.closed = true;
+        let over = why.map_or_else(|| SessionState::Closed(state.exit.clone()), SessionState::Disconnected);
         // Whoever is told finds the state changed.
-        self.session.send_replace(as_state);
+        self.session.send_replace(over);
         state.replies.clear();
         state.wake();
         drop(state);
@@ -234,7 +243,7 @@ mod tests {
         inbox.exit(Exit::Status(4));
         inbox.end();
         inbox.push(b"too late", false);
-        inbox.close(SessionState::Closed);
+        inbox.close();
         let mut items = Vec::new();
         while let Some(item) = next(&inbox).await {
             items.push(item);
@@ -250,7 +259,7 @@ mod tests {
         let inbox = Inbox::default();
         let (first, told) = oneshot::channel();
         inbox.expect_reply(first);
-        inbox.close(SessionState::Closed);
+        inbox.close();
         assert!(told.await.is_err());
         let (second, told) = oneshot::channel();
         inbox.expect_reply(second);

@@ -7,7 +7,7 @@ use std::{
 
 use russh::ChannelId;
 
-use crate::client::{inbox::Inbox, state::SessionState};
+use crate::client::{inbox::Inbox, state::Disconnected};
 
 /// The inboxes of all open channels; shared by those who carry them.
 #[derive(Debug, Default)]
@@ -37,10 +37,10 @@ impl Inboxes {
     }
 
     /// The connection is gone.
-    pub(crate) fn close_all(&self, state: &SessionState) {
+    pub(crate) fn disconnect_all(&self, why: &Disconnected) {
         let all: Vec<_> = self.map().drain().collect();
         for (_, inbox) in all {
-            inbox.close(state.clone());
+            inbox.disconnect(why.clone());
         }
     }
 }

@@ -79,8 +79,8 @@ impl ClientOptions {
         self
     }
 
-    /// How long the server may take for each step of the login; the time that people and agents take
-    /// does not count. 60 seconds otherwise.
+    /// How long the server may take for each step of the login, and then to open the first session; the time
+    /// that people and agents take does not count. 60 seconds otherwise.
     #[must_use]
     pub fn authentication_deadline(mut self, deadline: Duration) -> Self {
         self.authentication_deadline = deadline;

@@ -8,18 +8,26 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::channel::RawChannel;
 
 /// Bytes queued from which on the next wait.
 const LIMIT: usize = 1 << 20;
 
-/// The sending end of a channel. When it is dropped, what is queued is sent, and
-/// the input ends.
+/// Bytes given to the connection at once.
+const PIECE: usize = 256 << 10;
+
+/// How long what nobody holds any more waits for the server to take a piece.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The sending end of a channel. When it is dropped, what is queued is sent, as long as the server takes
+/// it, and the input ends.
 #[derive(Debug)]
 pub(crate) struct Outbox(Arc<Queue>);
 
@@ -31,6 +39,7 @@ pub(crate) struct NotSent;
 struct Queue {
     state: Mutex<State>,
     more: Notify,
+    dropped: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +47,6 @@ struct State {
     chunks: VecDeque<Bytes>,
     bytes: usize,
     eof: bool,
-    dropped: bool,
     failed: bool,
     waiting: Vec<Waker>,
 }
@@ -65,7 +73,7 @@ impl Queue {
                 if state.eof && !after_eof {
                     return Next::Eof;
                 }
-                if state.dropped {
+                if self.dropped.is_cancelled() {
                     return Next::Dropped;
                 }
             }
@@ -87,19 +95,29 @@ impl Queue {
         state.waiting.drain(..).for_each(Waker::wake);
     }
 
+    /// Nobody holds it, and for a while nothing has moved.
+    async fn given_up(&self) {
+        self.dropped.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    }
+
     async fn send_all(&self, channel: &RawChannel) {
         let mut ended = false;
         loop {
             match self.next(ended).await {
-                Next::Chunk(chunk) => {
-                    let length = chunk.len();
-                    tokio::select! {
-                        sent = channel.sending.data_bytes(chunk) => if sent.is_err() {
-                            return;
-                        },
-                        () = channel.inbox.unread().cancelled() => return,
+                Next::Chunk(mut chunk) => {
+                    while !chunk.is_empty() {
+                        let piece = chunk.split_to(chunk.len().min(PIECE));
+                        let length = piece.len();
+                        tokio::select! {
+                            sent = channel.sending.data_bytes(piece) => if sent.is_err() {
+                                return;
+                            },
+                            () = channel.inbox.unread().cancelled() => return,
+                            () = self.given_up() => return,
+                        }
+                        self.sent(length);
                     }
-                    self.sent(length);
                 }
                 Next::Eof => {
                     ended = true;
@@ -136,10 +154,10 @@ impl Outbox {
     pub(crate) async fn send(&self, bytes: Bytes) -> Result<(), NotSent> {
         let mut bytes = Some(bytes);
         poll_fn(|cx| self.poll_room(cx)).await?;
-        if let Some(bytes) = bytes.take() {
-            self.push(bytes);
+        match bytes.take() {
+            Some(bytes) => self.push(bytes),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether there is room.
@@ -172,16 +190,20 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Queues bytes where there is room.
-    pub(crate) fn push(&self, bytes: Bytes) {
-        if bytes.is_empty() {
-            return;
-        }
+    /// Queues bytes where there is room, unless the end is queued by now.
+    pub(crate) fn push(&self, bytes: Bytes) -> Result<(), NotSent> {
         let mut state = self.0.state();
+        if state.failed || state.eof {
+            return Err(NotSent);
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
         state.bytes += bytes.len();
         state.chunks.push_back(bytes);
         drop(state);
         self.0.more.notify_one();
+        Ok(())
     }
 
     /// Queues the end.
@@ -193,7 +215,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.0.state().dropped = true;
+        self.0.dropped.cancel();
         self.0.more.notify_one();
     }
 }

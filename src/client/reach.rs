@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use crate::{
     client::{
         ClientOptions, ConnectError, Connection, HostKeyPolicy, Phase, Session,
-        connect::connect_without_session, connection::OpenError,
+        connect::{connect_over, first_session},
+        connection::OpenError,
     },
     names::Aliases,
     proxy::{DialError, Dialer, PendingSession, SessionError},
@@ -21,9 +22,9 @@ use crate::{
     transport::{BindFailed, Network, Target, TargetError, close_quickly},
 };
 
-/// Dials hosts. Any number of connections can be made with one.
+/// Dials hosts. Any number of connections can be made with one; they go on when it is dropped.
 pub struct Client {
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
 }
 
 /// A host could not be reached, or no session was opened there.
@@ -74,7 +75,7 @@ impl Client {
     ///
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
-        Ok(Self { dialer: Dialer::bind(network, identity).await? })
+        Ok(Self { dialer: Arc::new(Dialer::bind(network, identity).await?) })
     }
 
     /// Connects to a host, logs in there and opens a session. Dropping the future ends the connection.
@@ -87,7 +88,8 @@ impl Client {
         target: &ResolvedTarget,
         options: ClientOptions,
     ) -> Result<Session, ClientError> {
-        Ok(self.connect_without_session(target, options).await?.open_session().await?)
+        let limit = options.authentication_deadline;
+        Ok(first_session(self.connect_without_session(target, options).await?, limit).await?)
     }
 
     /// Connects to a host and logs in there, for forwards and files alone (`ssh -N`).
@@ -111,7 +113,8 @@ impl Client {
         if let Some(limit) = limit {
             options.handshake_deadline = limit.saturating_sub(begun.elapsed());
         }
-        let connected = connect_without_session(tokio::io::join(source, sink), options).await;
+        let dialer = Some(Arc::clone(&self.dialer));
+        let connected = connect_over(tokio::io::join(source, sink), options, dialer).await;
         connected.map_err(|error| match (error, limit) {
             (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(limit),
             (error, _) => error.into(),
@@ -135,7 +138,8 @@ impl Client {
         Ok((source, sink))
     }
 
-    /// Says goodbye to every host. What was sent last is on its way afterwards.
+    /// Says goodbye to every host and cuts off the connections that are left: what they have not sent yet is
+    /// lost. After [`Connection::disconnect`], all has arrived at the host.
     pub async fn close(&self) {
         close_quickly(self.dialer.endpoint()).await;
     }

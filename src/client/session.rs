@@ -18,7 +18,8 @@ use crate::client::{
     wire::Payload,
 };
 
-/// One session of a connection. It is closed when it is dropped, once what was sent is on its way.
+/// One session of a connection. It is closed when it is dropped, once what was sent is out, or the server
+/// has taken nothing for 10 seconds.
 #[derive(Debug)]
 pub struct Session {
     sender: SessionSender,
@@ -206,7 +207,7 @@ impl Session {
     }
 
     /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
-    /// rest is read and thrown away.
+    /// rest is read and thrown away. Cancel safe: the session is closed, and what runs is hung up on.
     ///
     /// # Errors
     ///
@@ -281,12 +282,12 @@ impl Session {
         ChannelStream::with_outbox(self.events.into_channel(), self.sender.outbox)
     }
 
-    /// Closes the session now: what is queued may be lost, and what runs is hung up on.
+    /// Closes the session now: what is queued may be lost, and what runs is hung up on. Cancel safe.
     pub async fn close(self) {
         self.sender.close().await;
     }
 
-    /// Closes the whole connection, with a goodbye.
+    /// Closes the whole connection, with a goodbye. As [`Connection::disconnect`].
     pub async fn disconnect(self) {
         self.connection().disconnect().await;
     }
@@ -341,10 +342,10 @@ impl SessionSender {
         self.ask("break", Payload::default().u32(milliseconds).done()).await
     }
 
-    /// As [`Session::close`].
+    /// As [`Session::close`]. Not cancel safe: the session may not have been closed.
     pub async fn close(&self) {
         self.channel.connection.close_channel(self.channel.id).await;
-        self.channel.inbox.close(SessionState::Closed);
+        self.channel.inbox.close();
     }
 
     async fn ask(&self, name: &'static str, data: Vec<u8>) -> Result<(), SessionError> {
@@ -405,22 +406,10 @@ impl SessionEvents {
 
 impl Drop for SessionEvents {
     fn drop(&mut self) {
-        if self.over || self.channel.inbox.closed().is_cancelled() {
+        if self.over {
             return;
         }
         // Somebody may still send, and must not be held up by output that nobody wants.
-        let channel = Arc::downgrade(&self.channel);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(poll_fn(move |cx| {
-                let Some(channel) = channel.upgrade() else { return std::task::Poll::Ready(()) };
-                loop {
-                    match channel.poll_next(cx) {
-                        std::task::Poll::Ready(Some(_)) => {}
-                        std::task::Poll::Ready(None) => return std::task::Poll::Ready(()),
-                        std::task::Poll::Pending => return std::task::Poll::Pending,
-                    }
-                }
-            }));
-        }
+        self.channel.throw_away();
     }
 }

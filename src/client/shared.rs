@@ -3,8 +3,8 @@
 use std::{
     path::PathBuf,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) agent: Option<PathBuf>,
     why: watch::Sender<Option<Disconnected>>,
     leaving: AtomicBool,
+    connecting: AtomicUsize,
     metadata: Mutex<RemoteMetadata>,
     connection: OnceLock<Weak<Inner>>,
 }
@@ -45,6 +46,7 @@ impl Shared {
             agent,
             why: watch::Sender::new(None),
             leaving: AtomicBool::new(false),
+            connecting: AtomicUsize::new(0),
             metadata: Mutex::new(RemoteMetadata { login: login.to_owned(), ..RemoteMetadata::default() }),
             connection: OnceLock::new(),
         }
@@ -77,6 +79,11 @@ impl Shared {
         &self.why
     }
 
+    /// The channels that are open, and those of the server that are still being connected.
+    pub(crate) fn channels(&self) -> usize {
+        self.inboxes.len() + self.connecting.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn metadata(&self) -> RemoteMetadata {
         self.lock().clone()
     }
@@ -106,5 +113,21 @@ impl Shared {
     /// The connection, as long as somebody holds it.
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.connection.get().and_then(Weak::upgrade).map(Connection::from)
+    }
+}
+
+/// One channel of the server that is being connected, while this lives.
+pub(crate) struct Connecting(Arc<Shared>);
+
+impl Connecting {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.connecting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.connecting.fetch_sub(1, Ordering::Relaxed);
     }
 }

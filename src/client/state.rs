@@ -11,8 +11,9 @@ pub enum SessionState {
     Running(Running),
     /// The process has ended; there may still be output.
     Exited(Exit),
-    /// The channel is closed. Others of the same connection go on.
-    Closed,
+    /// The channel is closed, and how the process ended, if the server has told. Others of the same
+    /// connection go on.
+    Closed(Option<Exit>),
     /// The whole connection is gone.
     Disconnected(Disconnected),
 }

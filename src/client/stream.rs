@@ -20,7 +20,7 @@ use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox, state::Exi
 const LARGEST_WRITE: usize = 256 << 10;
 
 /// Bytes both ways. Shutting it down ends this direction only; dropping it closes the channel, after what
-/// was written is sent.
+/// was written is sent, or the server has taken nothing for 10 seconds.
 #[derive(Debug)]
 pub struct ChannelStream {
     channel: Arc<RawChannel>,
@@ -63,6 +63,13 @@ impl ChannelStream {
     }
 }
 
+impl Drop for ChannelStream {
+    fn drop(&mut self) {
+        // What is queued is still sent, and must not be held up by output that nobody wants.
+        self.channel.throw_away();
+    }
+}
+
 impl AsyncRead for ChannelStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -99,7 +106,9 @@ impl AsyncWrite for ChannelStream {
             return Poll::Ready(Err(self.broken()));
         }
         let count = buf.len().min(LARGEST_WRITE);
-        self.outbox.push(Bytes::copy_from_slice(&buf[..count]));
+        if self.outbox.push(Bytes::copy_from_slice(&buf[..count])).is_err() {
+            return Poll::Ready(Err(self.broken()));
+        }
         Poll::Ready(Ok(count))
     }
 

@@ -140,9 +140,13 @@ impl AsyncWrite for LegSink {
         AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
     }
 
+    /// Waits until the peer has acknowledged every byte, as [`Sink::finish`] does.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.finished = true;
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.stream), cx)
+        if !self.finished {
+            self.finished = true;
+            let _ = self.stream.finish();
+        }
+        self.stopped.as_mut().poll(cx).map(finished)
     }
 }
 
@@ -163,16 +167,7 @@ impl Sink for LegSink {
     async fn finish(&mut self) -> io::Result<()> {
         self.finished = true;
         let _ = self.stream.finish();
-        match self.stream.stopped().await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(StoppedError::ConnectionLost(error)) => match error.into() {
-                // A client says this when it has all that it waited for.
-                Lost::Closed(CloseCode::Done) => Ok(()),
-                other => Err(lost(other)),
-            },
-            Err(error) => Err(lost(Lost::Failed(error.to_string()))),
-        }
+        finished(self.stream.stopped().await)
     }
 
     async fn gone(&mut self) -> io::Result<()> {
@@ -183,6 +178,20 @@ impl Sink for LegSink {
             Err(error) => Err(lost(Lost::Failed(error.to_string()))),
             Ok(_) => Ok(()),
         }
+    }
+}
+
+/// How a stream that was finished has ended.
+fn finished(stopped: Result<Option<VarInt>, StoppedError>) -> io::Result<()> {
+    match stopped {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+        Err(StoppedError::ConnectionLost(error)) => match error.into() {
+            // A client says this when it has all that it waited for.
+            Lost::Closed(CloseCode::Done) => Ok(()),
+            other => Err(lost(other)),
+        },
+        Err(error) => Err(lost(Lost::Failed(error.to_string()))),
     }
 }
 

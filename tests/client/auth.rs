@@ -19,6 +19,8 @@ on_every_server!(
     keys_of_every_type_log_in_and_rsa_without_sha1,
     a_key_that_nobody_knows_is_refused_with_what_was_tried,
     a_certificate_beside_its_key_logs_in,
+    a_damaged_certificate_leaves_its_key,
+    a_certificate_beside_a_key_that_the_agent_has_logs_in,
     an_agent_signs_with_its_keys_and_certificates,
     identities_only_leaves_out_what_no_file_names,
     a_passphrase_is_asked_for_once_the_server_wants_the_key,
@@ -26,6 +28,7 @@ on_every_server!(
     two_keys_are_two_steps,
     too_many_keys_are_an_error_of_their_own,
     a_banner_is_told,
+    a_banner_that_is_not_utf_8_ends_nothing,
     another_host_key_is_a_mismatch_with_both_fingerprints,
     the_server_shows_a_key_of_an_announced_type,
     a_callback_decides_about_the_host_key,
@@ -91,6 +94,31 @@ async fn a_certificate_beside_its_key_logs_in(server: Server) {
         options.certificate_files = vec![server.path(&elsewhere)];
         assert_in(&server, Standard::new(options)).await;
     }
+}
+
+async fn a_damaged_certificate_leaves_its_key(server: Server) {
+    std::fs::write(server.path("user_key-cert.pub"), "ssh-ed25519-cert-v01@openssh.com AAAA")
+        .expect("written");
+    assert_in(&server, Standard::new(server.with_files(&["user_key"]))).await;
+}
+
+async fn a_certificate_beside_a_key_that_the_agent_has_logs_in(server: Server) {
+    let agent = Agent::start(&server);
+    new_key(&server.path("lent"), "ed25519", "");
+    // The agent gets it without the certificate.
+    agent.add(&server, "lent");
+    certify(&server, "lent");
+    std::fs::remove_file(server.path("lent")).expect("removed");
+    let mut options = server.with_files(&["lent"]);
+    options.agent = agent.source();
+    assert_in(&server, Standard::new(options)).await;
+}
+
+async fn a_banner_that_is_not_utf_8_ends_nothing(server: Server) {
+    std::fs::write(server.path("banner"), b"caf\xe9\n").expect("written");
+    server.configure(&format!("Banner {}\n", server.path("banner").display()));
+    let session = server.connect().await;
+    assert!(session.remote_metadata().banner.is_some_and(|banner| banner.starts_with("caf")));
 }
 
 /// An agent of the test's own.

@@ -202,7 +202,7 @@ async fn states_follow_each_other(server: Server) {
     assert_eq!(session.state(), SessionState::Running(Running::Exec));
     session.eof();
     let closed = tokio::spawn(async move {
-        states.wait_for(|state| *state == SessionState::Closed).await.expect("told");
+        states.wait_for(|state| *state == SessionState::Closed(Some(Exit::Status(2)))).await.expect("told");
     });
     Said::of(&mut session).await;
     closed.await.expect("closed");

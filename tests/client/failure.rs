@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::servers::{Kind, Random, Server, next, wait_for};
+use crate::servers::{Kind, Random, Script, Scripted, Server, next, wait_for};
 use irosh::client::{
     ClientOptions, ConnectError, Disconnected, HostKeyPolicy, Phase, SessionError, SessionEvent, SessionState,
 };
@@ -136,6 +136,28 @@ async fn connecting_that_is_given_up_ends_the_server(server: Server) {
     let mut rest = Vec::new();
     from_client.read_to_end(&mut rest).await.expect("the end of the stream");
     let _ = to_client.shutdown().await;
+}
+
+#[tokio::test]
+async fn output_that_is_cut_off_after_the_status_is_no_success() {
+    let script = Script { open: true, cut_off: Some("the first half"), ..Script::default() };
+    let (stream, host_keys) = Scripted::start(script);
+    let options = ClientOptions::new("me").host_keys(host_keys);
+    let session = irosh::client::connect(stream, options).await.expect("connected");
+    let captured = session.capture_exec("anything", 100).await;
+    assert!(matches!(captured, Err(SessionError::Disconnected(_))), "{captured:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_session_whose_server_takes_nothing_is_closed() {
+    let script = Script { open: true, takes_nothing: true, ..Script::default() };
+    let closed = script.closed.clone();
+    let (stream, host_keys) = Scripted::start(script);
+    let options = ClientOptions::new("me").host_keys(host_keys).keepalive(None, 0);
+    let session = irosh::client::connect(stream, options).await.expect("connected");
+    session.send(vec![0; 5 << 20]).await.expect("queued");
+    drop(session);
+    closed.cancelled().await;
 }
 
 mod nonsense {

@@ -17,6 +17,7 @@ on_every_server!(
     a_server_that_speaks_first_is_heard,
     a_target_that_is_not_there_is_told_and_reset,
     a_remote_forward_brings_connections_here_on_a_port_of_the_servers_choice,
+    remote_forwards_at_once_each_get_a_port_and_their_own_target,
     a_remote_target_that_is_not_there_closes,
     sockets_are_forwarded_here,
     sockets_are_forwarded_there,
@@ -149,6 +150,22 @@ async fn a_remote_forward_brings_connections_here_on_a_port_of_the_servers_choic
     assert!(forward.port().is_some_and(|port| port > 0));
     assert_echo(dial(forward.port()).await, &Random::new(3).bytes(3 << 20)).await;
     assert_echo(dial(forward.port()).await, b"").await;
+}
+
+async fn remote_forwards_at_once_each_get_a_port_and_their_own_target(server: Server) {
+    let session = server.connect().await;
+    let connection = session.connection();
+    let gone = Place::tcp("127.0.0.1", free_port().await);
+    let (_, target) = echo().await;
+    let (one, other) = tokio::join!(
+        connection.remote_forward(RemoteListen::loopback(0), target),
+        connection.remote_forward(RemoteListen::loopback(0), gone),
+    );
+    let (one, other) = (one.expect("forwarded"), other.expect("forwarded as well"));
+    assert_echo(dial(one.port()).await, b"here").await;
+    let mut got = Vec::new();
+    let _ = dial(other.port()).await.read_to_end(&mut got).await;
+    assert!(got.is_empty());
 }
 
 async fn a_remote_target_that_is_not_there_closes(server: Server) {

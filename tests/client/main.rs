@@ -7,6 +7,7 @@ mod harness;
 mod servers;
 
 mod auth;
+mod dialled;
 mod exec;
 mod failure;
 mod flow;

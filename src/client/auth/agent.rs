@@ -96,3 +96,41 @@ pub(super) async fn keys(source: &AgentSource) -> Result<Vec<Key>, String> {
     });
     Ok(keys.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::{PrivateKey, ssh_key::private::Ed25519Keypair};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixListener,
+    };
+
+    use super::*;
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(bytes.len()).expect("short");
+        [&length.to_be_bytes()[..], bytes].concat()
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_read_hides_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let good = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32])).public_key().clone();
+        let blob = good.to_bytes().expect("encoded");
+        // SSH_AGENT_IDENTITIES_ANSWER
+        let mut answer = vec![12, 0, 0, 0, 2];
+        for blob in [&blob[..20], &blob[..]] {
+            answer.extend([string(blob), string(b"caf\xe9")].concat());
+        }
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            stream.write_all(&string(&answer)).await.expect("written");
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let keys = keys(&AgentSource::Socket(path)).await.expect("keys");
+        let keys: Vec<_> = keys.iter().map(|key| key.public.key_data()).collect();
+        assert_eq!(keys, [good.key_data()]);
+    }
+}

@@ -70,19 +70,26 @@ impl fmt::Debug for FileKey {
     }
 }
 
-/// The keys of an identity file: itself, and its certificate where there is one beside it. No keys when
-/// the file is not there.
+/// The keys of an identity file: itself, and its certificate where there is one beside it; one that cannot
+/// be read is noted. No keys when the file is not there.
 ///
 /// # Errors
 ///
 /// [`IdentityError`].
-pub(super) fn keys_of(path: &Path, asking: &Asking) -> Result<Vec<Key>, IdentityError> {
+pub(super) fn keys_of(
+    path: &Path,
+    asking: &Asking,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Key>, IdentityError> {
     let Some(public) = public_key(path)? else { return Ok(Vec::new()) };
     let signer: Arc<dyn KeySigner> =
         Arc::new(FileKey { path: path.to_owned(), asking: asking.clone(), loaded: Mutex::default() });
     let mut keys = vec![Key { public: public.clone(), certificate: None, signer: Arc::clone(&signer) }];
-    if let Some(certificate) = certificate(&with_suffix(path, "-cert.pub"))? {
-        keys.push(Key { public, certificate: Some(certificate), signer });
+    match certificate(&with_suffix(path, "-cert.pub")) {
+        Ok(Some(certificate)) => keys.push(Key { public, certificate: Some(certificate), signer }),
+        Ok(None) => {}
+        // The key is good without it.
+        Err(error) => notes.push(error.to_string()),
     }
     Ok(keys)
 }

@@ -126,7 +126,7 @@ impl Standard {
         };
         let mut files = Vec::new();
         for path in &self.options.identity_files {
-            match identity::keys_of(path, &asking) {
+            match identity::keys_of(path, &asking, &mut self.notes) {
                 Ok(keys) => files.extend(keys),
                 Err(error) => self.notes.push(error.to_string()),
             }
@@ -135,6 +135,12 @@ impl Standard {
             self.notes.push(error);
             Vec::new()
         });
+        // The private half of a key whose certificate is in a file may be in the agent alone.
+        for file in files.iter_mut().filter(|file| file.certificate.is_some()) {
+            if let Some(key) = agent.iter().find(|key| key.public.key_data() == file.public.key_data()) {
+                file.signer = Arc::clone(&key.signer);
+            }
+        }
         let mut ordered = self.certificates(&files, &agent);
         let (named, others): (Vec<Key>, Vec<Key>) =
             agent.into_iter().partition(|key| files.iter().any(|file| same(file, key)));

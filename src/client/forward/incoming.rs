@@ -1,7 +1,7 @@
 //! Connections that come from the server: of remote forwards, and for the agent.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,17 +11,26 @@ use russh::{
     Channel, ChannelOpenFailure,
     client::{ChannelOpenHandle, Msg},
 };
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::{
     Place,
     place::{connect_socket, connect_tcp},
     relay::{self, Socket},
 };
-use crate::client::{channel::RawChannel, event::ConnectionEvent, shared::Shared};
+use crate::client::{
+    channel::RawChannel,
+    event::ConnectionEvent,
+    shared::{Connecting, Shared},
+};
 
 /// What the server listens on for this side.
 #[derive(Debug, Default)]
-pub(crate) struct RemoteForwards(Mutex<Known>);
+pub(crate) struct RemoteForwards {
+    known: Mutex<Known>,
+    /// One at a time with any port, or the first connection might go to the other's target.
+    any_port: AsyncMutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -32,16 +41,23 @@ struct Known {
 
 impl RemoteForwards {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was new.
+    /// The turn of one that leaves the port to the server, until its port is known.
+    pub(super) async fn any_port(&self) -> AsyncMutexGuard<'_, ()> {
+        self.any_port.lock().await
+    }
+
+    /// Whether it was new; another one stays as it is.
     pub(super) fn add_port(&self, address: &str, port: u32, target: Place) -> bool {
-        self.known().ports.insert((address.to_owned(), port), target).is_none()
-    }
-
-    pub(super) fn has_port(&self, address: &str, port: u32) -> bool {
-        self.known().ports.contains_key(&(address.to_owned(), port))
+        match self.known().ports.entry((address.to_owned(), port)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(target);
+                true
+            }
+        }
     }
 
     /// The server has chosen a port.
@@ -56,7 +72,7 @@ impl RemoteForwards {
         self.known().ports.remove(&(address.to_owned(), port));
     }
 
-    /// Whether it was new.
+    /// As [`Self::add_port`].
     pub(super) fn add_socket(&self, path: &str, target: Place) -> bool {
         let mut known = self.known();
         if known.sockets.contains_key(path) {
@@ -101,14 +117,15 @@ impl Incoming {
     /// Connects it, away from the connection's loop, and agrees to it or says why not.
     pub(crate) fn carry(self, channel: Channel<Msg>, reply: ChannelOpenHandle, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
+        let connecting = Connecting::new(&shared);
         tokio::spawn(async move {
             let error = match &self.target {
                 Place::Tcp { host, port } => match connect_tcp(host, *port).await {
-                    Ok(stream) => return accept(channel, reply, &shared, stream).await,
+                    Ok(stream) => return accept(channel, reply, connecting, &shared, stream).await,
                     Err(error) => error,
                 },
                 Place::Socket(path) => match connect_socket(path).await {
-                    Ok(stream) => return accept(channel, reply, &shared, stream).await,
+                    Ok(stream) => return accept(channel, reply, connecting, &shared, stream).await,
                     Err(error) => error,
                 },
             };
@@ -123,12 +140,19 @@ impl Incoming {
     }
 }
 
-async fn accept<S: Socket>(channel: Channel<Msg>, reply: ChannelOpenHandle, shared: &Shared, socket: S) {
+async fn accept<S: Socket>(
+    channel: Channel<Msg>,
+    reply: ChannelOpenHandle,
+    connecting: Connecting,
+    shared: &Shared,
+    socket: S,
+) {
     let Some(connection) = shared.connection() else {
         return reply.reject(ChannelOpenFailure::ConnectFailed).await;
     };
     // Its inbox is there before the server can send.
     let channel = Arc::new(RawChannel::new(channel, connection));
+    drop(connecting);
     reply.accept().await;
     relay::join(channel, socket, Bytes::new()).await;
 }

@@ -4,10 +4,11 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::UnixListener as StdUnixListener,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
@@ -50,7 +51,7 @@ impl std::fmt::Display for Listen {
 /// What listens.
 pub(super) enum Listening {
     Tcp(Vec<TcpListener>),
-    Socket(SocketFile),
+    Socket(UnixListener, SocketFile),
 }
 
 impl Listen {
@@ -68,7 +69,9 @@ impl Listen {
             Self::Address(address) => bind_tcp(*address).map(|listener| vec![listener]),
             Self::Socket { path, unlink } => {
                 let file = SocketFile::listen(path, *unlink);
-                return file.map(Listening::Socket).map_err(|error| self.failed(error));
+                return file
+                    .map(|(listener, file)| Listening::Socket(listener, file))
+                    .map_err(|error| self.failed(error));
             }
         };
         started.map(Listening::Tcp).map_err(|error| self.failed(error))
@@ -123,15 +126,18 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// A listening socket, removed with it.
+/// The file of a listening socket, removed with this; a file of somebody else's there is left alone.
+#[derive(Debug)]
 pub(super) struct SocketFile {
-    pub(super) listener: UnixListener,
     path: PathBuf,
+    /// Its device and inode.
+    id: (u64, u64),
+    removed: AtomicBool,
 }
 
 impl SocketFile {
     /// Nobody can connect before the mode is 0600, since only then it listens.
-    fn listen(path: &Path, unlink: bool) -> io::Result<Self> {
+    fn listen(path: &Path, unlink: bool) -> io::Result<(UnixListener, Self)> {
         if unlink && path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
             std::fs::remove_file(path)?;
         }
@@ -141,10 +147,13 @@ impl SocketFile {
         let listening = || {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             listen(&descriptor, BACKLOG.cast_signed())?;
-            UnixListener::from_std(StdUnixListener::from(descriptor.try_clone()?))
+            let listener = UnixListener::from_std(StdUnixListener::from(descriptor.try_clone()?))?;
+            Ok((listener, identity(path)?))
         };
         match listening() {
-            Ok(listener) => Ok(Self { listener, path: path.to_owned() }),
+            Ok((listener, id)) => {
+                Ok((listener, Self { path: path.to_owned(), id, removed: AtomicBool::new(false) }))
+            }
             Err(error) => {
                 let _ = std::fs::remove_file(path);
                 Err(error)
@@ -155,11 +164,25 @@ impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes it, once.
+    pub(super) fn remove(&self) {
+        if !self.removed.swap(true, Ordering::Relaxed)
+            && identity(&self.path).is_ok_and(|found| found == self.id)
+        {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = path.symlink_metadata()?;
+    Ok((found.dev(), found.ino()))
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        self.remove();
     }
 }
 
@@ -183,6 +206,19 @@ mod tests {
         assert!(listen(true).is_ok());
         std::fs::write(&path, "precious").expect("written");
         assert!(listen(true).is_err() && path.is_file(), "a file is never removed");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_took_the_place_of_another_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listen = || Listen::Socket { path: path.clone(), unlink: true }.start();
+        let first = listen().expect("listening");
+        let second = listen().expect("in its place");
+        drop(first);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::JoinSet,
+};
 
 use super::{
     Bound, ForwardError, Place, dynamic,
@@ -34,6 +37,32 @@ pub(super) struct Accepting {
     pub(super) name: Arc<str>,
 }
 
+/// What accepts connections, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Accepters {
+    /// Removed before the tasks end.
+    file: Option<Arc<SocketFile>>,
+    tasks: JoinSet<()>,
+}
+
+impl Accepters {
+    /// Waits until nothing listens any more.
+    pub(super) async fn shutdown(mut self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Drop for Accepters {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+}
+
 /// # Errors
 ///
 /// [`ForwardError`].
@@ -41,11 +70,11 @@ pub(super) fn start(
     connection: &Connection,
     listen: &Listen,
     kind: Kind,
-) -> Result<(Bound, JoinSet<()>), ForwardError> {
+) -> Result<(Bound, Accepters), ForwardError> {
     if let Some(why) = connection.disconnected() {
         return Err(why.into());
     }
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut kept) = (JoinSet::new(), None);
     let accepting = |name: String| Accepting {
         connection: connection.clone(),
         kind: Arc::new(kind.clone()),
@@ -63,13 +92,14 @@ pub(super) fn start(
             }
             Bound::Addresses(addresses)
         }
-        Listening::Socket(file) => {
-            let path = file.path().to_owned();
-            tasks.spawn(accepting(path.display().to_string()).socket(file));
+        Listening::Socket(listener, file) => {
+            let (path, file) = (file.path().to_owned(), Arc::new(file));
+            tasks.spawn(accepting(path.display().to_string()).socket(listener, Arc::clone(&file)));
+            kept = Some(file);
             Bound::Socket(path)
         }
     };
-    Ok((bound, tasks))
+    Ok((bound, Accepters { file: kept, tasks }))
 }
 
 impl Accepting {
@@ -90,11 +120,11 @@ impl Accepting {
         }
     }
 
-    async fn socket(self, file: SocketFile) {
+    async fn socket(self, listener: UnixListener, file: Arc<SocketFile>) {
         loop {
             let accepted = tokio::select! {
-                accepted = file.listener.accept() => accepted,
-                _ = self.connection.wait_disconnected() => return,
+                accepted = listener.accept() => accepted,
+                _ = self.connection.wait_disconnected() => return file.remove(),
             };
             match accepted {
                 Ok((stream, _)) => drop(tokio::spawn(self.clone().carry(stream, None))),

@@ -12,8 +12,6 @@ pub mod socks;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use tokio::task::JoinSet;
-
 pub use listen::Listen;
 pub use place::Place;
 pub use remote::RemoteListen;
@@ -48,7 +46,7 @@ pub enum Bound {
 #[derive(Debug)]
 enum End {
     /// The tasks that accept, which are stopped with it.
-    Local(JoinSet<()>),
+    Local(local::Accepters),
     Remote(remote::Registration),
 }
 
@@ -91,15 +89,16 @@ impl Forward {
         }
     }
 
-    /// Ends it and waits until nothing listens there any more. Connections that are open go on.
+    /// Ends it and waits until nothing listens there any more. Connections that are open go on. Cancel safe:
+    /// it ends all the same.
     ///
     /// # Errors
     ///
     /// [`ForwardError`]; the server may not know it any more.
     pub async fn cancel(self) -> Result<(), ForwardError> {
         match self.end {
-            End::Local(mut tasks) => {
-                tasks.shutdown().await;
+            End::Local(accepters) => {
+                accepters.shutdown().await;
                 Ok(())
             }
             End::Remote(registration) => registration.cancel().await,
@@ -108,7 +107,7 @@ impl Forward {
 }
 
 impl Connection {
-    /// Listens here and leads to a place that the server connects to (`-L`).
+    /// Listens here and leads to a place that the server connects to (`-L`). Cancel safe.
     ///
     /// # Errors
     ///
@@ -118,7 +117,7 @@ impl Connection {
         Ok(Forward { bound, end: End::Local(tasks) })
     }
 
-    /// Listens here as a SOCKS proxy, versions 4, 4a and 5 (`-D`).
+    /// Listens here as a SOCKS proxy, versions 4, 4a and 5 (`-D`). Cancel safe.
     ///
     /// # Errors
     ///
@@ -128,7 +127,8 @@ impl Connection {
         Ok(Forward { bound, end: End::Local(tasks) })
     }
 
-    /// Has the server listen and leads to a place that this side connects to (`-R`).
+    /// Has the server listen and leads to a place that this side connects to (`-R`). Cancel safe: the server
+    /// is told to stop.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{SessionState, channel::RawChannel, inbox::Item};
+use crate::client::{channel::RawChannel, inbox::Item};
 
 /// The smallest and the largest buffer to read into.
 const SMALL: usize = 4 << 10;
@@ -87,7 +87,7 @@ pub(crate) async fn join<S: Socket>(channel: Arc<RawChannel>, mut socket: S, fir
         socket.reset();
     }
     let _ = channel.sending.close().await;
-    channel.inbox.close(SessionState::Closed);
+    channel.inbox.close();
 }
 
 /// As tokio's own split, of a borrowed stream.

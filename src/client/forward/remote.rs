@@ -65,11 +65,10 @@ async fn start_port(
 ) -> Result<(Bound, Registration), ForwardError> {
     let forwards = &connection.shared().remote_forwards;
     let name = format!("{address}:{port}");
-    // One at a time with any port, or the first connection might go to the other's target.
-    if forwards.has_port(&address, port.into()) {
+    let turn = if port == 0 { Some(forwards.any_port().await) } else { None };
+    if !forwards.add_port(&address, port.into(), target) {
         return Err(ForwardError::Twice(name));
     }
-    forwards.add_port(&address, port.into(), target);
     let chosen = match connection.handle().tcpip_forward(address.clone(), port.into()).await {
         Ok(0) => u32::from(port),
         Ok(chosen) => chosen,
@@ -81,6 +80,7 @@ async fn start_port(
     if port == 0 {
         forwards.set_port(&address, chosen);
     }
+    drop(turn);
     let bound = Bound::RemotePort { address: address.clone(), port: u16::try_from(chosen).unwrap_or(0) };
     Ok((bound, Registration { connection, what: Some(What::Port(address, chosen)) }))
 }
@@ -130,10 +130,10 @@ impl What {
 
 impl Registration {
     pub(super) async fn cancel(mut self) -> Result<(), ForwardError> {
-        match self.what.take() {
-            Some(what) => what.cancel(&self.connection).await,
-            None => Ok(()),
-        }
+        let (Some(what), connection) = (self.what.take(), self.connection.clone()) else { return Ok(()) };
+        // In a task of its own: the server is told even if nobody waits any more.
+        let cancelling = tokio::spawn(async move { what.cancel(&connection).await });
+        cancelling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 }
 

@@ -125,6 +125,11 @@ impl Server {
         command
     }
 
+    /// The ticket of the host before it.
+    pub(crate) fn ticket(&self) -> &str {
+        self.host.as_ref().map(|(_, ticket)| ticket.as_str()).expect("a host")
+    }
+
     /// A new connection to it.
     pub(crate) fn stream(&self) -> UnixStream {
         if self.kind == Kind::Embedded { self.embedded() } else { self.stream_of(self.command()) }

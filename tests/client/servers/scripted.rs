@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use irosh::client::HostKeyPolicy;
 use russh::{
-    MethodKind, MethodSet,
+    ChannelId, MethodKind, MethodSet,
     keys::{PrivateKey, PublicKey, ssh_key::private::Ed25519Keypair},
     server::{Auth, Config, Handler, Response},
 };
@@ -28,6 +28,12 @@ pub(crate) struct Script {
     /// Attempts after which it hangs up.
     pub(crate) most_attempts: usize,
     pub(crate) banner: Option<&'static str>,
+    /// What each command says before its status; then the server hangs up, with no end of the output.
+    pub(crate) cut_off: Option<&'static str>,
+    /// Whether it lets the client send no more than the first window.
+    pub(crate) takes_nothing: bool,
+    /// Told when the client closes a channel.
+    pub(crate) closed: CancellationToken,
     /// Hangs up.
     pub(crate) cut: CancellationToken,
 }
@@ -54,6 +60,7 @@ impl Scripted {
             methods,
             keys: vec![key],
             auth_rejection_time: Duration::ZERO,
+            manual_window: script.takes_nothing,
             max_auth_attempts: if script.most_attempts == 0 { 20 } else { script.most_attempts },
             ..Config::default()
         };
@@ -154,6 +161,29 @@ impl Handler for Scripted {
         _: &mut russh::server::Session,
     ) -> Result<(), Self::Error> {
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        _: ChannelId,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        self.script.closed.cancel();
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _: &[u8],
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        let Some(said) = self.script.cut_off else { return session.channel_failure(channel) };
+        session.channel_success(channel)?;
+        session.data(channel, said)?;
+        session.exit_status_request(channel, 0)?;
+        self.script.cut.cancel();
         Ok(())
     }
 }

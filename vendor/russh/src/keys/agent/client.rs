@@ -303,33 +303,34 @@ impl<S: AgentStream + Unpin> AgentClient<S> {
             let n = u32::decode(&mut r)?;
             for _ in 0..n {
                 let key_blob = Bytes::decode(&mut r)?;
-                let comment = String::decode(&mut r)?;
-
-                // Check if blob starts with a certificate algorithm by reading the algorithm string.
-                // Certificate algorithms end with "-cert-v01@openssh.com".
-                // This avoids parsing the blob twice for regular keys.
-                key::check_cert_nesting(&key_blob)?;
-                let identity = if Self::is_certificate_blob(&key_blob) {
-                    match Certificate::decode(&mut key_blob.as_ref()) {
-                        Ok(cert) => AgentIdentity::Certificate {
-                            certificate: cert,
-                            comment,
-                        },
-                        Err(_) => {
-                            // Fallback to public key if certificate parsing fails
-                            let key = key::parse_public_key(&key_blob)?;
-                            AgentIdentity::PublicKey { key, comment }
-                        }
-                    }
-                } else {
-                    let key = key::parse_public_key(&key_blob)?;
-                    AgentIdentity::PublicKey { key, comment }
-                };
-                identities.push(identity);
+                let comment = Bytes::decode(&mut r)?;
+                let comment = String::from_utf8_lossy(&comment).into_owned();
+                // One key that cannot be read hides no other.
+                match Self::identity(&key_blob, comment) {
+                    Ok(identity) => identities.push(identity),
+                    Err(error) => debug!("a key of the agent is passed over: {error}"),
+                }
             }
         }
 
         Ok(identities)
+    }
+
+    fn identity(key_blob: &[u8], comment: String) -> Result<AgentIdentity, Error> {
+        key::check_cert_nesting(key_blob)?;
+        // Certificate algorithms end with "-cert-v01@openssh.com". Looking at the name
+        // avoids parsing the blob twice for regular keys.
+        if Self::is_certificate_blob(key_blob) {
+            let mut reader = key_blob;
+            if let Ok(certificate) = Certificate::decode(&mut reader) {
+                return Ok(AgentIdentity::Certificate {
+                    certificate,
+                    comment,
+                });
+            }
+        }
+        let key = key::parse_public_key(key_blob)?;
+        Ok(AgentIdentity::PublicKey { key, comment })
     }
 
     /// Check if a key blob appears to be a certificate by examining the algorithm prefix.

@@ -308,6 +308,20 @@ fn a_host_serves_with_the_small_program_of_its_version() {
     assert_eq!(said.stdout.said().trim(), "irosh-sshd", "{said:?}");
 }
 
+#[test]
+fn where_sftp_is_forced_commands_and_shells_are_told_so() {
+    over(&SERVERS, |line| {
+        configure(line, "ForceCommand internal-sftp");
+        for arguments in [&["box", "true"][..], &["-tt", "box"], &["box"]] {
+            let said = run(line.client.ssh().args(arguments));
+            assert!(said.stdout.said().contains("This service allows sftp connections only."), "{said:?}");
+            assert_eq!(said.status.code(), Some(1), "{arguments:?}");
+        }
+        let listed = feed(line.client.sftp().args(["-q", "-b", "-", "box"]), b"pwd\n".to_vec());
+        assert!(listed.status.success(), "{listed:?}");
+    });
+}
+
 /// Where the host runs the built-in server itself: it counts those who have not logged in yet.
 #[test]
 fn logins_under_way_are_no_more_than_max_startups() {

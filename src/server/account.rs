@@ -36,6 +36,9 @@ pub(super) enum NoLogin {
     /// By its date in /etc/shadow.
     #[error("the account has expired")]
     Expired,
+    /// Nobody knows whether it is locked or has expired.
+    #[error("/etc/shadow cannot be read: {0}")]
+    Unreadable(String),
     /// The shell is missing, or cannot be run.
     #[error("the shell {0} does not exist or cannot be run")]
     Shell(PathBuf),
@@ -88,8 +91,14 @@ impl Account {
     /// [`NoLogin`].
     pub(super) fn check_shadow(&self, config: &Config) -> Result<(), NoLogin> {
         // Only root can read this, and only root serves others.
-        let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
-        match check_shadow(&shadow, &self.name, days_since_1970()) {
+        let shadow = match fs::read("/etc/shadow") {
+            Ok(shadow) => shadow,
+            Err(error) if error.kind() == io::ErrorKind::NotFound || !Uid::effective().is_root() => {
+                Vec::new()
+            }
+            Err(error) => return Err(NoLogin::Unreadable(error.to_string())),
+        };
+        match check_shadow(&String::from_utf8_lossy(&shadow), &self.name, days_since_1970()) {
             // With PAM, a locked password keeps out passwords alone, of which there are none here but the
             // server's own.
             Err(NoLogin::Locked) if config.use_pam => Ok(()),
@@ -183,11 +192,12 @@ fn check_shadow(shadow: &str, name: &str, today: i64) -> Result<(), NoLogin> {
     let line = shadow.lines().find(|line| line.split(':').next() == Some(name));
     let Some(fields) = line.map(|line| line.split(':').collect::<Vec<_>>()) else { return Ok(()) };
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<i64>().ok());
-    if fields.get(1).is_some_and(|password| password.starts_with('!')) {
-        return Err(NoLogin::Locked);
+    // Before the lock, which does not keep everybody out; -1 stands for never, and 0 for a day long ago.
+    if number(7).is_some_and(|expiry| expiry != -1 && today > expiry) {
+        return Err(NoLogin::Expired);
     }
-    match number(7) {
-        Some(expiry) if expiry > 0 && today > expiry => Err(NoLogin::Expired),
+    match fields.get(1) {
+        Some(password) if password.starts_with('!') => Err(NoLogin::Locked),
         _ => Ok(()),
     }
 }
@@ -198,12 +208,14 @@ mod tests {
 
     #[test]
     fn locked_and_expired_accounts_are_told_from_the_others() {
-        let shadow = "a:!x:1:::::\nb:*:1:::::\nc:$6$x:1:0:9:7::100:\nd::1:0:9:7::0:\n";
+        let shadow = "a:!x:1:::::\nb:*:1:::::\nc:$6$x:1:0:9:7::100:\nd::1:0:9:7::0:\ne::1:0:9:7::-1:\nf:!x:1:0:9:7::4:\n";
         assert_eq!(check_shadow(shadow, "a", 5), Err(NoLogin::Locked));
         assert_eq!(check_shadow(shadow, "b", 5), Ok(()));
         assert_eq!(check_shadow(shadow, "c", 100), Ok(()));
         assert_eq!(check_shadow(shadow, "c", 101), Err(NoLogin::Expired));
-        assert_eq!(check_shadow(shadow, "d", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "d", 5), Err(NoLogin::Expired));
+        assert_eq!(check_shadow(shadow, "e", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "f", 5), Err(NoLogin::Expired));
         assert_eq!(check_shadow(shadow, "nobody", 5), Ok(()));
     }
 

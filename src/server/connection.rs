@@ -34,6 +34,8 @@ pub(super) struct Connection {
     login: Option<Arc<Login>>,
     /// The signature algorithm of the last offer, which russh does not repeat with a certificate.
     offered: Option<Algorithm>,
+    /// What the security key says of its last signature, if one made it.
+    security_key_flags: Option<u8>,
     /// Told when somebody is in.
     entered: CancellationToken,
     /// Where whoever has to be told of the end goes, when somebody is in.
@@ -55,6 +57,7 @@ impl Connection {
             banner,
             login: None,
             offered: None,
+            security_key_flags: None,
             entered,
             farewell: Some(farewell),
             inboxes: Inboxes::default(),
@@ -131,9 +134,13 @@ impl Handler for Connection {
         Ok(self.authentication.offered(user, &offer).await)
     }
 
+    fn security_key_flags(&mut self, flags: Option<u8>) {
+        self.security_key_flags = flags;
+    }
+
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let offer = Offer { key: key.public_key, algorithm: key.algorithm, certificate: None };
-        Ok(self.authentication.proven(user, &offer).await)
+        Ok(self.authentication.proven(user, &offer, self.security_key_flags).await)
     }
 
     async fn auth_openssh_certificate(
@@ -144,7 +151,7 @@ impl Handler for Connection {
         let key = certificate.public_key().clone().into();
         let algorithm = self.offered.take().unwrap_or_else(|| certificate.algorithm());
         let offer = Offer { key: &key, algorithm: &algorithm, certificate: Some(certificate) };
-        Ok(self.authentication.proven(user, &offer).await)
+        Ok(self.authentication.proven(user, &offer, self.security_key_flags).await)
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
@@ -218,7 +225,7 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if !self.login()?.may_connect_to_socket() {
+        if !self.login()?.may_connect_to_socket(path) {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         } else if self.inboxes.len() >= MOST_CHANNELS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;

@@ -100,8 +100,12 @@ impl Login {
         self.config.permit_tty && self.permits(|options| options.pty)
     }
 
+    /// Not where the configuration forces a command: whoever may write the script would run what they like.
+    /// A key's own `command=` does not count here, as in sshd.
     pub(super) fn may_run_rc(&self) -> bool {
-        self.config.permit_user_rc && self.permits(|options| options.user_rc)
+        self.config.permit_user_rc
+            && self.config.force_command.is_none()
+            && self.permits(|options| options.user_rc)
     }
 
     pub(super) fn may_forward_agent(&self) -> bool {
@@ -132,8 +136,12 @@ impl Login {
             && self.permits(|options| allows(&options.permit_listen, |p| p.allows_listen(host, port)))
     }
 
-    pub(super) fn may_connect_to_socket(&self) -> bool {
-        self.may_forward_ports() && self.config.allow_stream_local_forwarding.connects()
+    /// Whether a unix socket may be connected to for the client. Where ports are restricted, sockets are too.
+    pub(super) fn may_connect_to_socket(&self, path: &str) -> bool {
+        self.may_forward_ports()
+            && self.config.allow_stream_local_forwarding.connects()
+            && self.config.permit_open.allows_connect_to_socket(path)
+            && self.permits(|options| allows(&options.permit_open, |p| p.allows_connect_to_socket(path)))
     }
 
     pub(super) fn may_listen_on_socket(&self) -> bool {

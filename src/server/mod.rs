@@ -252,7 +252,7 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
             rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
         },
         preferred: algorithms::preferred(config),
-        max_auth_attempts: usize::try_from(config.max_auth_tries).unwrap_or(usize::MAX),
+        max_auth_attempts: usize::try_from(config.max_auth_tries.max(1)).unwrap_or(usize::MAX),
         inactivity_timeout: None,
         keepalive_interval: keepalive,
         keepalive_max: usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX),

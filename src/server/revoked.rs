@@ -42,7 +42,9 @@ struct RevokedCertificates {
 }
 
 impl RevokedKeys {
-    /// Reads a file. In text, lines that are not keys are passed over, as in sshd.
+    /// Reads a file: a KRL, or lines that begin with a key or certificate. What follows the key is a comment
+    /// in any encoding. A line that is none makes the whole an error, as in sshd: a key that was to be refused
+    /// may be on it.
     ///
     /// # Errors
     ///
@@ -51,7 +53,7 @@ impl RevokedKeys {
         let mut read = Self::default();
         match file.strip_prefix(MAGIC) {
             Some(body) => read.read_krl(&mut Bytes(body))?,
-            None => read.keys = file.split(|&byte| byte == b'\n').filter_map(parse_line).collect(),
+            None => read.keys = read_lines(file)?,
         }
         Ok(read)
     }
@@ -151,10 +153,16 @@ impl RevokedCertificates {
     }
 }
 
+fn read_lines(file: &[u8]) -> Result<Vec<KeyData>, KrlError> {
+    let lines = file.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let keys = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    keys.map(|line| parse_line(line).ok_or(KrlError::Damaged)).collect()
+}
+
 fn parse_line(line: &[u8]) -> Option<KeyData> {
-    let line = std::str::from_utf8(line).ok()?.trim();
-    let mut words = line.split_ascii_whitespace();
-    let (key_type, blob) = (words.next()?, words.next()?);
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut word = || std::str::from_utf8(words.next()?).ok();
+    let (key_type, blob) = (word()?, word()?);
     let text = format!("{key_type} {blob}");
     // A certificate stands for its key.
     match Certificate::from_openssh(&text) {

@@ -44,14 +44,18 @@ fn lists_revoke_what_ssh_keygen_says_they_do() {
 fn text_is_a_list_of_keys() {
     let revoked_by = |text: &str| revoked(text.as_bytes());
     assert_eq!(revoked_by(""), ([false; 4], [false; 2]));
-    let text = format!("# {}\nnot a key\n  {}", KEYS[1], KEYS[0]);
+    let text = format!("# {}\n\n  {}", KEYS[1], KEYS[0]);
     assert_eq!(revoked_by(&text), ([false, true, false, false], [true, false]));
+    let latin = [KEYS[0].trim().as_bytes(), b" Jos\xe9\n"].concat();
+    assert_eq!(revoked(&latin).1, [true, false]);
     assert_eq!(revoked_by(CERTIFICATES[1]), ([false, true, false, false], [true, false]));
     assert_eq!(revoked_by(include_str!("testdata/ca.pub")).0, [true; 4]);
 }
 
 #[test]
 fn a_list_that_is_not_understood_is_an_error() {
+    let text = format!("{}\nnot a key\n", KEYS[0]);
+    assert_eq!(RevokedKeys::parse(text.as_bytes()), Err(KrlError::Damaged));
     assert_eq!(RevokedKeys::parse(include_bytes!("testdata/sha1.krl")), Err(KrlError::Sha1));
     for length in MAGIC.len()..CERT_KRL.len() {
         // It may end where a section ends, and nowhere else.

@@ -8,7 +8,7 @@ use russh::keys::{
 
 use super::{
     command, files,
-    keys::{Offer, tokens},
+    keys::{Offer, is_long_enough, tokens},
 };
 use crate::server::{
     account::Account,
@@ -101,7 +101,7 @@ pub(super) fn signature_accepted(config: &Config, signed: &Certificate) -> bool 
     if !accepted {
         tracing::info!("certificate {}: signed with {name}, which is not accepted", signed.key_id());
     }
-    accepted
+    accepted && is_long_enough(signed.signature_key(), config.required_rsa_size)
 }
 
 /// What the configured lists of principals say.
@@ -136,10 +136,12 @@ async fn of_principals(
             return Listed::By(Box::new(options));
         }
     }
+    if config.authorized_principals_command.is_some() {
+        listed = Listed::Nobody;
+    }
     if let (Some(line), Some(user)) =
         (&config.authorized_principals_command, &config.authorized_principals_command_user)
     {
-        listed = Listed::Nobody;
         let tokens = command_tokens(account, offer, signed);
         if let Some(printed) = command::output(line, user, account, &tokens).await
             && let Some(options) = find(&printed, "AuthorizedPrincipalsCommand")

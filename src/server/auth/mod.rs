@@ -128,12 +128,14 @@ impl Authentication {
         }
     }
 
-    /// A key or certificate whose signature is right.
-    pub(super) async fn proven(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
+    /// A key or certificate whose signature is right, and what a security key says of it.
+    pub(super) async fn proven(&mut self, user: &str, offer: &Offer<'_>, flags: Option<u8>) -> Auth {
         let (candidate, authenticator, whence) = self.parts(user);
         let outcome = match candidate.authorize(offer, whence, authenticator).await {
-            Some(options) => candidate.take_key(offer, options),
-            None => Outcome::Refused,
+            Some(options) if candidate.present_enough(&options, offer, flags) => {
+                candidate.take_key(offer, options)
+            }
+            _ => Outcome::Refused,
         };
         self.answer(user, outcome).await
     }
@@ -257,7 +259,8 @@ impl Candidate {
             if reads_shadow {
                 account.check_shadow(&config)?;
             }
-            config.allows(name, &groups, whence)?;
+            // By the name that the system knows it by: directories may have others for it.
+            config.allows(&account.name, &groups, whence)?;
             Ok(account)
         });
         if let Err(reason) = &account {
@@ -315,7 +318,8 @@ impl Candidate {
         let accepted = algorithms::accepted(&self.config.pubkey_accepted_algorithms);
         let fits = self.enabled(Method::PublicKey)
             && accepted.iter().any(|name| *name == offer.algorithm_name())
-            && !self.keys.contains(&plain(offer.key));
+            && !self.keys.contains(&plain(offer.key))
+            && keys::is_long_enough(offer.key.key_data(), self.config.required_rsa_size);
         if !fits || !self.may_log_in(&Method::PublicKey) {
             return None;
         }
@@ -343,6 +347,22 @@ impl Candidate {
             tracing::info!("root may log in with a forced command alone");
         }
         !only_forced || forced.is_some()
+    }
+
+    /// Whether somebody was at the security key as is asked for, if it is one: touched it, and for
+    /// `verify-required` gave a PIN or a finger as well.
+    fn present_enough(&self, options: &KeyOptions, offer: &Offer<'_>, flags: Option<u8>) -> bool {
+        let Some(flags) = flags else { return true };
+        let config = &self.config.pubkey_auth_options;
+        let touch = config.touch_required || !options.no_touch_required;
+        let verify = config.verify_required || options.verify_required;
+        let missing = match (touch && flags & TOUCHED == 0, verify && flags & VERIFIED == 0) {
+            (true, _) => "it was not touched",
+            (_, true) => "nobody gave it a PIN or a finger",
+            _ => return true,
+        };
+        tracing::info!(user = self.request.user, key = %offer.key.fingerprint(HashAlg::Sha256), "security key refused: {missing}");
+        false
     }
 
     /// A key whose signature was right, and what it may do.
@@ -391,6 +411,10 @@ impl Candidate {
         Auth::Reject { proceed_with_methods: Some(methods), partial_success }
     }
 }
+
+/// Flags of a security key's signature (PROTOCOL.u2f): somebody has touched it, and it knows who.
+const TOUCHED: u8 = 1;
+const VERIFIED: u8 = 4;
 
 /// The key without its comment.
 fn plain(key: &PublicKey) -> PublicKey {

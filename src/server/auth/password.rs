@@ -79,6 +79,10 @@ impl Authenticator for PasswordFile {
         answers: Option<Vec<Secret>>,
     ) -> BoxFuture<'a, Interaction> {
         Box::pin(async move {
+            // It is the same password, however it is asked for.
+            if !request.config.password_authentication {
+                return Interaction::Refuse;
+            }
             let Some(answers) = answers else {
                 let questions = vec![("Password: ".to_owned(), false)];
                 return Interaction::Ask(Questions { questions, ..Questions::default() });

@@ -5,6 +5,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use russh::{ChannelWriteHalf, server::Msg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use super::inbox::Outlet;
 
@@ -79,19 +80,26 @@ pub(super) async fn send(to: &Sending, extended: Option<u32>, bytes: Bytes) -> R
 
 /// Writes all that the client sends, and closes the writer at its end. A writer that fails stops
 /// nothing: what comes then is thrown away, as sshd does, until the other side is done.
-pub(super) async fn receive_all(outlet: &mut Outlet, mut writer: impl AsyncWrite + Unpin) {
+pub(super) async fn receive_all(outlet: &mut Outlet, writer: impl AsyncWrite + Unpin) {
+    if !write_received(outlet, writer).await {
+        discard(outlet).await;
+    }
+}
+
+/// Writes what the client sends to its end, or until the writer fails; whether it did not.
+async fn write_received(outlet: &mut Outlet, mut writer: impl AsyncWrite + Unpin) -> bool {
     while let Some(bytes) = outlet.next().await {
         let written = async {
             writer.write_all(&bytes).await?;
             writer.flush().await
         };
         if written.await.is_err() {
-            drop(bytes);
-            return discard(outlet).await;
+            return false;
         }
         outlet.used(bytes.len()).await;
     }
     let _ = writer.shutdown().await;
+    true
 }
 
 pub(super) async fn discard(outlet: &mut Outlet) {
@@ -100,21 +108,32 @@ pub(super) async fn discard(outlet: &mut Outlet) {
     }
 }
 
-/// Joins a channel to a stream: each direction ends by itself, and the channel closes when both have.
+/// Joins a channel to a stream: each direction ends by itself, and the channel closes when both have. So it
+/// does once the stream takes and gives nothing more, whatever the client still sends: it must hear of that.
 pub(in crate::server) async fn join<S>(mut outlet: Outlet, to: Sending, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, writer) = tokio::io::split(stream);
     let unread = outlet.unread();
+    let ended = CancellationToken::new();
     let inward = async {
         tokio::select! {
             () = send_all(reader, &to, None) => {}
             () = unread.cancelled() => {}
         }
         let _ = to.eof().await;
+        ended.cancel();
     };
     // What the client sent before it closed the channel is written all the same.
-    tokio::join!(inward, receive_all(&mut outlet, writer));
+    let outward = async {
+        if !write_received(&mut outlet, writer).await {
+            tokio::select! {
+                () = discard(&mut outlet) => {}
+                () = ended.cancelled() => {}
+            }
+        }
+    };
+    tokio::join!(inward, outward);
     let _ = to.close().await;
 }

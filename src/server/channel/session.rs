@@ -1,9 +1,8 @@
 //! A session channel: what is asked of it before it starts, and what it runs (RFC 4254 section 6).
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStringExt,
-    path::PathBuf,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -67,6 +66,8 @@ enum Plan {
     Run(What),
     /// With the arguments after `internal-sftp`.
     Sftp(Vec<String>),
+    /// To say that there is nothing but sftp, where that is forced and something else was asked for.
+    SftpAlone,
 }
 
 impl SessionChannel {
@@ -204,7 +205,11 @@ impl SessionChannel {
         match login.forced_command() {
             Some(command) => {
                 self.forced = true;
-                Some(Plan::of_command(command))
+                let subsystem = matches!(request, Request::Subsystem(_));
+                Some(match Plan::of_command(command) {
+                    Plan::Sftp(_) if !subsystem => Plan::SftpAlone,
+                    plan => plan,
+                })
             }
             None => {
                 self.forced = matches!(request, Request::Subsystem(_));
@@ -294,6 +299,9 @@ impl Plan {
 /// How long a program may take to read what was typed before its channel was closed.
 const LAST_KEYS: Duration = Duration::from_secs(1);
 
+/// How long what a script has said may take to be read once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// All that a session needs to run.
 struct Start {
     login: Arc<Login>,
@@ -315,6 +323,7 @@ impl Start {
     async fn run(mut self, plan: Plan) {
         let ended = match plan {
             Plan::Sftp(arguments) => self.serve_sftp(&arguments).await,
+            Plan::SftpAlone => self.refuse_all_but_sftp().await,
             Plan::Run(what) => self.run_program(&what).await,
         };
         if let Err(error) = ended {
@@ -332,6 +341,14 @@ impl Start {
             _ = relay::send(&self.sending, extended, Bytes::from(text)) => {}
             () = closed.cancelled() => {}
         }
+    }
+
+    /// In sshd's words, and with its status.
+    async fn refuse_all_but_sftp(&self) -> std::io::Result<()> {
+        self.say(None, b"This service allows sftp connections only.\r\n".to_vec()).await;
+        let _ = self.sending.eof().await;
+        let _ = self.sending.exit_status(1).await;
+        Ok(())
     }
 
     async fn run_program(&mut self, what: &What) -> std::io::Result<()> {
@@ -380,18 +397,16 @@ impl Start {
         }
     }
 
-    /// Runs `~/.ssh/rc` before anything else (sshd(8), SSHRC).
+    /// Runs `~/.ssh/rc` before anything else (sshd(8), SSHRC), by the user's shell, which may be one that runs
+    /// nothing. What it leaves in the background is not waited for.
     async fn run_user_rc(&self, program: &Program) {
         let script = self.login.account.home.join(".ssh/rc");
         if self.subsystem || !self.login.may_run_rc() || !script.is_file() {
             return;
         }
-        let rc = Program {
-            name: "sh".into(),
-            path: PathBuf::from("/bin/sh"),
-            arguments: vec![script.into_os_string()],
-            ..program.clone()
-        };
+        let shell = self.login.account.shell.file_name().unwrap_or(OsStr::new("sh"));
+        let arguments = vec!["-c".into(), "/bin/sh .ssh/rc".into()];
+        let rc = Program { name: shell.into(), arguments, ..program.clone() };
         let ran = async {
             let (mut process, pipes) = rc.run()?;
             // Without forwarding of X11, there is nothing on its stdin.
@@ -403,11 +418,16 @@ impl Start {
                     relay::send_all(pipes.stderr, &self.sending, Some(STDERR))
                 );
             };
-            tokio::select! {
-                () = outputs => {}
-                () = closed.cancelled() => {}
-            }
-            process.wait().await
+            tokio::pin!(outputs);
+            let ended = tokio::select! {
+                () = &mut outputs => process.wait().await,
+                ended = process.wait() => {
+                    let _ = tokio::time::timeout(LAST_WORDS, outputs).await;
+                    ended
+                }
+                () = closed.cancelled() => process.wait().await,
+            };
+            ended.map(drop)
         };
         if let Err(error) = ran.await {
             tracing::warn!("~/.ssh/rc: {error}");

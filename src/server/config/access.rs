@@ -102,6 +102,10 @@ impl Config {
         if !self.allow_users.is_empty() && !listed(&self.allow_users) {
             return Err(NotAllowed::AllowUsers);
         }
+        // Nothing is known of who is in no group at all, not even one of their own.
+        if groups.is_empty() && !self.deny_groups.is_empty() {
+            return Err(NotAllowed::DenyGroups);
+        }
         if in_group(&self.deny_groups) {
             return Err(NotAllowed::DenyGroups);
         }

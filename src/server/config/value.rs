@@ -198,6 +198,12 @@ impl Permitted {
         self.allows(|place| place.allows_connect(host, port))
     }
 
+    /// Whether a forward may connect to this unix socket (see [`HostPort::allows_connect_to_socket`]).
+    #[must_use]
+    pub fn allows_connect_to_socket(&self, path: &str) -> bool {
+        self.allows(|place| place.allows_connect_to_socket(path))
+    }
+
     /// Whether a forward may listen there (see [`HostPort::allows_listen`]).
     #[must_use]
     pub fn allows_listen(&self, host: &str, port: u16) -> bool {

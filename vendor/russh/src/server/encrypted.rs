@@ -1243,6 +1243,17 @@ impl Encrypted {
                             Ok(Verifier::verify(&pubkey, &buf, &sig).is_ok())
                         })? {
                             debug!("signature verified");
+                            // PROTOCOL.u2f: the signature is followed by a byte of flags and a
+                            // counter of four bytes.
+                            let flags = match algorithm {
+                                ssh_key::Algorithm::SkEd25519
+                                | ssh_key::Algorithm::SkEcdsaSha2NistP256 => {
+                                    let bytes = sig.as_bytes();
+                                    bytes.len().checked_sub(5).and_then(|at| bytes.get(at)).copied()
+                                }
+                                _ => None,
+                            };
+                            handler.security_key_flags(flags);
                             let auth = match pk_or_cert {
                                 PublicKeyOrCertificate::PublicKey { ref key, .. } => {
                                     let key = VerifiedPublicKey {

@@ -268,6 +268,13 @@ pub trait Handler: Sized {
         async { Ok(Auth::reject()) }
     }
 
+    /// Told right before [`Handler::auth_publickey`] or
+    /// [`Handler::auth_openssh_certificate`] what a security key says of its signature
+    /// (the flags of U2F and FIDO2: 1, somebody touched it; 4, it knows who); none for
+    /// the signature of any other key.
+    #[allow(unused_variables)]
+    fn security_key_flags(&mut self, flags: Option<u8>) {}
+
     /// Check authentication using the "password" method.
     ///
     /// Russh makes sure rejection takes a constant [`Config::auth_rejection_time`],

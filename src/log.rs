@@ -40,6 +40,11 @@ pub fn complain(program: &str, error: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{program}: {message}");
 }
 
+/// Prints text on stderr as it is; nobody is left to tell when stderr is gone.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Text that may be a stranger's, for a terminal: control characters, which could steer it, are escaped, but
 /// for ends of lines and tabs.
 #[must_use]

@@ -487,6 +487,63 @@ fn a_shell_whose_server_is_silent_is_left_whatever_was_asked_of_it() {
 }
 
 #[test]
+fn a_terminal_that_the_server_refuses_leaves_this_one_as_it_is() {
+    if !have(&["python3"]) {
+        return;
+    }
+    over(&CONFIGURED, |line| {
+        let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+        fs::write(line.server.config(), format!("PermitTTY no\n{old}")).expect("written");
+        let mut shell = line.client.native("shell");
+        shell.arg("box");
+        let script = "before = termios.tcgetattr(terminal); wait('no terminal there')\n\
+             send('echo a$((6*7))b\\n'); wait('a42b'); print(before == termios.tcgetattr(terminal)); send('exit 3\\n'); end()";
+        assert_eq!(on_a_terminal(&shell, script).trim(), "True\ncode 3");
+    });
+}
+
+#[test]
+fn a_reader_of_stderr_that_leaves_keeps_nothing_from_stdout() {
+    over(&SERVERS, |line| {
+        let mut exec = exec(line, &["yes | head -c 1000000 >&2; read -r go; echo x >&2; echo out; exit 3"]);
+        exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running::start(&mut exec);
+        drop(running.stderr());
+        running.stdin().write_all(b"go\n").expect("typed");
+        let mut out = String::new();
+        running.stdout().read_to_string(&mut out).expect("read");
+        assert_eq!((out.as_str(), running.wait(DEADLINE).code()), ("out\n", Some(3)));
+    });
+}
+
+#[test]
+fn copies_lend_no_agent() {
+    over(&CONFIGURED, |line| {
+        let agent = line.client.home().join("agent");
+        let _agent = UnixListener::bind(&agent).expect("a socket");
+        let said = line.client.home().join("lent");
+        let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+        let old: Vec<_> = old.lines().filter(|line| !line.starts_with("Subsystem")).collect();
+        let subsystem = format!(
+            "Subsystem sftp sh -c 'echo \"lent:$SSH_AUTH_SOCK\" >>{}; exec /usr/lib/openssh/sftp-server'",
+            said.display()
+        );
+        fs::write(line.server.config(), format!("{subsystem}\n{}\n", old.join("\n"))).expect("written");
+        let config = fs::read_to_string(line.client.config()).expect("ssh_config");
+        let agent = format!("ForwardAgent {}\n{config}", agent.display());
+        fs::write(line.client.config(), agent).expect("written");
+        let file = line.client.home().join("file");
+        fs::write(&file, "content").expect("written");
+        let mut put = line.client.native("put");
+        put.arg("box").arg(&file).arg(line.client.home().join("copy"));
+        let output = run(&mut put);
+        assert!(output.status.success(), "{}", output.stderr.said());
+        assert_eq!(fs::read_to_string(&said).expect("the subsystem ran"), "lent:\n");
+        assert!(run(&mut exec(line, &["echo $SSH_AUTH_SOCK"])).stdout.said().len() > 1, "exec does");
+    });
+}
+
+#[test]
 fn a_client_may_open_as_many_files_as_the_system_allows() {
     let line = Line::new(Route::Tcp);
     let mut shell = line.client.command("sh");

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -66,6 +66,10 @@ impl Running {
 
     pub(crate) fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().expect("a piped stdout")
+    }
+
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("a piped stderr")
     }
 
     /// Holds on to what [`Running::stdout`] has given.

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{RemoteArguments, connect, interrupted};
+use super::{Lend, RemoteArguments, connect, interrupted};
 use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
@@ -109,7 +109,7 @@ struct Copy {
 
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
-        let link = connect(paths, remote, false).await?;
+        let link = connect(paths, remote, Lend::Never).await?;
         Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
     }
 
@@ -163,7 +163,7 @@ impl Copy {
         };
         if let Some(report) = report {
             for skipped in &report.skipped {
-                eprintln!("irosh: {}: left out: {:?}", Shown(&skipped.path), skipped.why);
+                irosh::log::say(&format!("irosh: {}: left out: {:?}\n", Shown(&skipped.path), skipped.why));
             }
             if self.options.json {
                 crate::print(
@@ -198,7 +198,7 @@ fn complete(target: &str, partial: &str) -> Vec<String> {
     let found = runtime.block_on(async {
         let paths = Paths::of_user()?;
         let arguments = RemoteArguments::of_target(target);
-        let link = connect(&paths, &arguments, false).await?;
+        let link = connect(&paths, &arguments, Lend::Never).await?;
         let found = link.connection.remote_completion(partial.as_bytes()).await;
         link.close().await;
         anyhow::Ok(found?)

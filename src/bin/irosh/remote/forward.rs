@@ -10,7 +10,7 @@ use irosh::{
 use serde_json::json;
 
 use super::{
-    Link, Reach, RemoteArguments,
+    Lend, Link, Reach, RemoteArguments,
     exit::Failure,
     forwards::{Forwards, configured, option},
     interrupted,
@@ -62,7 +62,7 @@ pub(crate) async fn run(paths: Paths, arguments: ForwardArguments) -> anyhow::Re
 async fn set_up(paths: &Paths, arguments: ForwardArguments) -> anyhow::Result<(Link, Forwards)> {
     let ForwardArguments { remote, local, back, dynamic, json } = arguments;
     let wanted: Vec<Forward> = local.into_iter().chain(back).chain(dynamic).collect();
-    let reach = Reach::prepare(paths, &remote, false).await?;
+    let reach = Reach::prepare(paths, &remote, Lend::Never).await?;
     let configured = configured(&reach.config);
     anyhow::ensure!(
         !wanted.is_empty() || !configured.is_empty(),

@@ -124,9 +124,20 @@ fn interrupted() -> io::Result<CancellationToken> {
 /// How long a goodbye takes to be on its way.
 const GOODBYE: Duration = Duration::from_millis(20);
 
-/// Connects and logs in. `lend_agent` forwards the agent whatever ssh_config says.
-async fn connect(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Link> {
-    Reach::prepare(paths, arguments, lend_agent).await?.connect().await
+/// Whether programs at the host may use the agent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lend {
+    /// Not where none are run for somebody: copies, forwards, completion. scp and sftp do not either.
+    Never,
+    /// As ForwardAgent says.
+    AsConfigured,
+    /// Whatever ssh_config says.
+    Always,
+}
+
+/// Connects and logs in.
+async fn connect(paths: &Paths, arguments: &RemoteArguments, agent: Lend) -> anyhow::Result<Link> {
+    Reach::prepare(paths, arguments, agent).await?.connect().await
 }
 
 /// A host that is about to be connected to.
@@ -138,7 +149,7 @@ struct Reach {
 }
 
 impl Reach {
-    async fn prepare(paths: &Paths, arguments: &RemoteArguments, lend_agent: bool) -> anyhow::Result<Self> {
+    async fn prepare(paths: &Paths, arguments: &RemoteArguments, lend: Lend) -> anyhow::Result<Self> {
         let target = ResolvedTarget::resolve(&arguments.target, &Aliases::load(&paths.aliases())?)?;
         let settings: ClientSettings = load_settings(&paths.client_settings())?;
         let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
@@ -157,7 +168,7 @@ impl Reach {
         let (client, config) = (client?, config?);
         let login = wanted.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(local_user);
 
-        let mut keys = config.standard_options(target.name(), home.as_deref());
+        let mut keys = config.standard_options(&shown_name(&target), home.as_deref());
         if !arguments.identities.is_empty() {
             arguments.identities.iter().for_each(|file| warn_of_missing(file));
             keys.identity_files.splice(..0, arguments.identities.iter().cloned());
@@ -166,8 +177,11 @@ impl Reach {
         if !arguments.batch && !config.batch_mode {
             standard = standard.prompt(Ask);
         }
-        let agent =
-            config.forward_agent.clone().or_else(|| lend_agent.then(|| config.identity_agent.clone()));
+        let agent = match lend {
+            Lend::Never => None,
+            Lend::AsConfigured => config.forward_agent.clone(),
+            Lend::Always => config.forward_agent.clone().or_else(|| Some(config.identity_agent.clone())),
+        };
         let mut options = ClientOptions::new(login)
             .authenticator(standard)
             .forward_agent(agent.and_then(|agent| agent.socket()))
@@ -185,7 +199,7 @@ impl Reach {
     async fn connect(self) -> anyhow::Result<Link> {
         let Self { client, target, options, config } = self;
         match client.connect_without_session(&target, options).await {
-            Ok(connection) => Ok(Link { client, connection, config, name: target.name().to_owned() }),
+            Ok(connection) => Ok(Link { client, connection, config, name: shown_name(&target) }),
             Err(error) => {
                 client.close().await;
                 Err(error.into())
@@ -194,16 +208,25 @@ impl Reach {
     }
 }
 
+/// The host in questions and messages: as it was named, but for tickets, which are long, and invites, which
+/// are secrets as well.
+fn shown_name(target: &ResolvedTarget) -> String {
+    if target.name().len() <= LONGEST_NAME { target.name().to_owned() } else { target.target().short_name() }
+}
+
+/// Of an alias.
+const LONGEST_NAME: usize = 40;
+
 /// Says on stderr what happens besides.
 fn tell(event: ConnectionEvent) {
     match event {
         ConnectionEvent::Banner(text) => {
-            eprint!("{}", irosh::log::printable(&text.replace("\r\n", "\n")));
+            irosh::log::say(&irosh::log::printable(&text.replace("\r\n", "\n")));
         }
         ConnectionEvent::ForwardFailed { forward, target, error } => {
             let said =
                 irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
-            eprint!("irosh: {said}\r\n");
+            irosh::log::say(&format!("irosh: {said}\r\n"));
         }
     }
 }

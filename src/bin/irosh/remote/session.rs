@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Link, RemoteArguments, connect,
+    Lend, Link, RemoteArguments, connect,
     forwards::{Forwards, NotPlaced, configured},
 };
 use crate::{
@@ -124,21 +124,23 @@ async fn session(
     options: &SessionOptions,
     command: Option<String>,
 ) -> anyhow::Result<ExitCode> {
-    let link = connect(paths, remote, options.agent).await?;
+    let link = connect(paths, remote, if options.agent { Lend::Always } else { Lend::AsConfigured }).await?;
     let mut forwards = Forwards::new(link.connection.clone(), &link.config);
     for forward in configured(&link.config) {
         forwards.add_configured(forward, &link.config).await?;
     }
     let session = link.connection.open_session().await?;
     let command = command.or_else(|| link.config.remote_command.clone());
-    let terminal = match wants_terminal(options, command.is_none(), link.config.request_tty) {
+    let mut terminal = match wants_terminal(options, command.is_none(), link.config.request_tty) {
         true => Some(Terminal::of(stdin())?),
         false => None,
     };
-    if let Some(terminal) = &terminal {
-        // One that is refused is missed by a shell, and by nothing else.
-        if let Err(error) = session.request_pty(&pty_options(terminal.as_ref())).await {
+    if let Some(here) = &terminal {
+        // One that is refused is missed by a shell, and by nothing else. Without one there, the one here
+        // goes on to echo and to edit lines.
+        if let Err(error) = session.request_pty(&pty_options(here.as_ref())).await {
             complain("irosh", &format!("no terminal there: {error}"));
+            terminal = None;
         }
     }
     match &command {
@@ -251,13 +253,14 @@ impl Ended {
 /// # Errors
 ///
 /// Output could not be written, so whatever the process exits with, this did not go well. A reader that has
-/// gone is no error.
+/// gone is no error. Where the connection was lost before the output's end, it is not known how it ended.
 async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Result<Option<Exit>> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    let mut exit = None;
+    let (mut exit, mut whole, mut stderr_is_read) = (None, false, true);
     while let Some(Some(event)) = enough.run_until_cancelled(events.next()).await {
         let (name, written) = match event {
             SessionEvent::Stdout(data) => ("stdout", write(&mut stdout, &data).await),
+            SessionEvent::Stderr(_) if !stderr_is_read => continue,
             SessionEvent::Stderr(data) => ("stderr", write(&mut stderr, &data).await),
             SessionEvent::ExitStatus(status) => {
                 exit = Some(Exit::Status(status));
@@ -267,10 +270,18 @@ async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Resu
                 exit = Some(Exit::Signal(signal));
                 continue;
             }
-            SessionEvent::Eof | SessionEvent::Closed => continue,
+            SessionEvent::Eof => {
+                whole = true;
+                continue;
+            }
+            SessionEvent::Closed => continue,
         };
         match written {
             Ok(()) => {}
+            // What goes to stdout is still wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && name == "stderr" => {
+                stderr_is_read = false;
+            }
             // Nobody reads any more (`irosh exec … | head`): the command learns that, too.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             Err(error) => {
@@ -278,7 +289,8 @@ async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Resu
             }
         }
     }
-    Ok(exit)
+    let cut_off = !whole && events.disconnected().is_some();
+    Ok(exit.filter(|_| !cut_off))
 }
 
 /// Writes all, and waits until it is out: what a thread still holds is lost when the program ends.
@@ -391,13 +403,9 @@ async fn on_terminal(
     drop(typing);
     terminal::restore();
     // As ssh, which leaves the line that the session stood on.
-    let name: String = link.name.chars().take(LONGEST_NAME).collect();
-    show(&format!("Connection to {name} closed.\r\n"));
+    show(&format!("Connection to {} closed.\r\n", link.name));
     Ok(ended)
 }
-
-/// Characters of the host's name in it: a ticket is long.
-const LONGEST_NAME: usize = 64;
 
 /// How long the terminal may take for its last output.
 const LAST_OUTPUT: Duration = Duration::from_millis(300);
@@ -515,7 +523,7 @@ fn lines(error: &dyn std::fmt::Display) -> String {
 
 /// Says something on the raw terminal.
 fn show(text: &str) {
-    eprint!("{text}");
+    irosh::log::say(text);
 }
 
 /// The number of a signal by its name without `SIG` (RFC 4254 section 6.10).

@@ -6,9 +6,9 @@ use super::quickest::Quickest;
 
 /// How much faster than BBR's estimate the sender may be while nothing queues.
 ///
-/// After each round trip in which some packet met no queue, none was lost and the sender always had more
-/// to send, it goes faster by a [`STEP`]. The first queue ends that. Only packets that were sent after the
-/// last step tell what came of it, so there is a step every two round trips at most.
+/// After each half of a round trip in which some packet met no queue, none was lost and the sender always had more
+/// to send, it goes faster by a [`STEP`]. The first queue ends that. Only packets that were sent half a round
+/// trip after the last step tell what came of it, since a queue takes time to grow.
 ///
 /// Without it, one pause while a transfer gathers speed is taken for the capacity: the link, the sender
 /// or the receiver stood still for 0.3 s, and a link of 100 Mbit/s was used at 4 to 20 for twenty
@@ -18,7 +18,7 @@ pub(super) struct Room {
     gain: f64,
     /// When the gain was last decided on.
     decided: Option<Instant>,
-    /// Of the packets sent since: when the first was acknowledged, whether any met no queue, and whether
+    /// Of the packets sent well after that: when the first was acknowledged, whether any met no queue, and whether
     /// there was nothing to send meanwhile.
     since: Option<Instant>,
     empty: bool,
@@ -47,12 +47,12 @@ impl Room {
 
     /// One acknowledgement of what was sent at `sent`; the shortest round trip so far, and the usual one.
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, quickest: Quickest, usual: Duration) {
-        if self.decided.is_some_and(|decided| sent < decided) {
+        if self.decided.is_some_and(|decided| sent < decided + usual / 2) {
             return;
         }
         self.empty |= !quickest.is_behind_a_queue(now.saturating_duration_since(sent));
         let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) < usual {
+        if now.saturating_duration_since(since) < usual / 2 {
             return;
         }
         let calm = self.lost.is_none_or(|at| now.saturating_duration_since(at) > CALM);
@@ -130,7 +130,11 @@ mod tests {
     fn on_a_link_that_is_full_a_step_costs_a_short_queue() {
         let rate = 12_500_000.0;
         let held = rate * ROUND_TRIP.as_secs_f64();
-        assert!(longest_queue(rate) < 0.6 * held, "{} of what the link holds", longest_queue(rate) / held);
+        assert!(
+            longest_queue(rate) < 2.0 / 3.0 * held,
+            "{} of what the link holds",
+            longest_queue(rate) / held
+        );
     }
 
     #[test]

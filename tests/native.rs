@@ -524,10 +524,11 @@ fn copies_lend_no_agent() {
         let said = line.client.home().join("lent");
         let old = fs::read_to_string(line.server.config()).expect("sshd_config");
         let old: Vec<_> = old.lines().filter(|line| !line.starts_with("Subsystem")).collect();
-        let subsystem = format!(
-            "Subsystem sftp sh -c 'echo \"lent:$SSH_AUTH_SOCK\" >>{}; exec /usr/lib/openssh/sftp-server'",
-            said.display()
-        );
+        let script = line.client.home().join("file-server");
+        let text =
+            format!("echo \"lent:$SSH_AUTH_SOCK\" >>{}\nexec /usr/lib/openssh/sftp-server\n", said.display());
+        fs::write(&script, text).expect("written");
+        let subsystem = format!("Subsystem sftp /bin/sh {}", script.display());
         fs::write(line.server.config(), format!("{subsystem}\n{}\n", old.join("\n"))).expect("written");
         let config = fs::read_to_string(line.client.config()).expect("ssh_config");
         let agent = format!("ForwardAgent {}\n{config}", agent.display());

@@ -404,7 +404,7 @@ impl Start {
         if self.subsystem || !self.login.may_run_rc() || !script.is_file() {
             return;
         }
-        let shell = self.login.account.shell.file_name().unwrap_or(OsStr::new("sh"));
+        let shell = self.login.account.shell.file_name().unwrap_or_else(|| OsStr::new("sh"));
         let arguments = vec!["-c".into(), "/bin/sh .ssh/rc".into()];
         let rc = Program { name: shell.into(), arguments, ..program.clone() };
         let ran = async {

@@ -16,10 +16,10 @@ impl Crowd {
     /// What QUIC keeps of closed connections goes some round trips later: so many looks after.
     const AGAIN: [u32; 2] = [3, 12];
 
-    /// Takes notice of how many connections there are, a look each second or so; whether memory is worth
-    /// giving back now, since most of a crowd has left.
-    pub(super) fn has_left(&mut self, now: usize) -> bool {
-        self.most = self.most.max(now);
+    /// Takes notice of how many connections there are, a look each second or so, and of the most that there
+    /// were since the last look; whether memory is worth giving back now, since most of a crowd has left.
+    pub(super) fn has_left(&mut self, now: usize, most: usize) -> bool {
+        self.most = self.most.max(most).max(now);
         if self.most - now >= Self::WORTH.max(self.most / 2) {
             self.most = now;
             self.since = Some(0);
@@ -37,22 +37,28 @@ mod tests {
     #[test]
     fn a_crowd_has_left_when_half_of_it_has() {
         let mut crowd = Crowd::default();
-        assert!(!crowd.has_left(1000) && !crowd.has_left(501));
-        assert!(crowd.has_left(500));
-        assert!(!crowd.has_left(500) && !crowd.has_left(251) && crowd.has_left(10));
+        assert!(!crowd.has_left(1000, 0) && !crowd.has_left(501, 0));
+        assert!(crowd.has_left(500, 0));
+        assert!(!crowd.has_left(500, 0) && !crowd.has_left(251, 0) && crowd.has_left(10, 0));
     }
 
     #[test]
     fn what_goes_later_is_given_back_later() {
         let mut crowd = Crowd::default();
-        assert!(!crowd.has_left(100) && crowd.has_left(0));
-        let later: Vec<u32> = (1..100).filter(|_| crowd.has_left(0)).collect();
+        assert!(!crowd.has_left(100, 0) && crowd.has_left(0, 0));
+        let later: Vec<u32> = (1..100).filter(|_| crowd.has_left(0, 0)).collect();
         assert_eq!(later, Crowd::AGAIN);
+    }
+
+    #[test]
+    fn a_crowd_that_comes_and_goes_between_two_looks_is_seen() {
+        let mut crowd = Crowd::default();
+        assert!(!crowd.has_left(1, 1) && crowd.has_left(1, 200) && !crowd.has_left(1, 1));
     }
 
     #[test]
     fn a_few_are_no_crowd() {
         let mut crowd = Crowd::default();
-        assert!(!crowd.has_left(31) && !crowd.has_left(0));
+        assert!(!crowd.has_left(31, 0) && !crowd.has_left(0, 0));
     }
 }

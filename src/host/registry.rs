@@ -22,6 +22,8 @@ pub(super) struct Registry(Arc<Mutex<State>>);
 struct State {
     serial: u64,
     connections: HashMap<u64, Entry>,
+    /// The most connections since somebody asked.
+    most: usize,
     sessions: HashMap<Identity, u32>,
     /// Set while the host waits for its last session to end.
     empty: Option<CancellationToken>,
@@ -133,13 +135,17 @@ impl Registry {
             let connection = connection.clone();
             let entry = Entry { identity, connection, standing: Standing::Undecided, sessions: 0 };
             state.connections.insert(serial, entry);
+            state.most = state.most.max(state.connections.len());
             Ok(ConnectionPlace { registry: self.clone(), serial })
         })
     }
 
-    /// How many connections there are.
-    pub(super) fn connections(&self) -> usize {
-        self.with(|state| state.connections.len())
+    /// How many connections there are, and the most that there were since this was asked last.
+    pub(super) fn connections(&self) -> (usize, usize) {
+        self.with(|state| {
+            let now = state.connections.len();
+            (now, std::mem::replace(&mut state.most, now))
+        })
     }
 
     /// How many sessions run.

@@ -261,7 +261,8 @@ impl Shared {
         loop {
             check.tick().await;
             self.clone().check_peers().await;
-            if crowd.has_left(self.registry.connections()) {
+            let (now, most) = self.registry.connections();
+            if crowd.has_left(now, most) {
                 let _ = tokio::task::spawn_blocking(give_back).await;
             }
         }

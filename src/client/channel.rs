@@ -8,10 +8,14 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use russh::{Channel, ChannelId, ChannelWriteHalf, client::Msg};
-use tokio::sync::{Mutex, oneshot};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::timeout,
+};
 
 use crate::client::{
     connection::Connection,
@@ -20,6 +24,9 @@ use crate::client::{
 
 /// Bytes used after which the server may send as many again.
 const CREDIT: u32 = WINDOW / 4;
+
+/// How long a program may take to read what it was sent before its channel was closed.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// A channel, which is closed when this is dropped.
 pub(crate) struct RawChannel {
@@ -119,16 +126,20 @@ impl RawChannel {
 
 impl Drop for RawChannel {
     fn drop(&mut self) {
-        self.connection.shared().inboxes.forget(self.id);
-        if self.inbox.closed().is_cancelled() {
-            return;
+        let (id, connection, inbox) = (self.id, self.connection.clone(), Arc::clone(&self.inbox));
+        if inbox.closed().is_cancelled() {
+            return connection.shared().inboxes.forget(id);
         }
-        self.inbox.close();
-        let (id, connection) = (self.id, self.connection.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+        inbox.close();
+        match tokio::runtime::Handle::try_current() {
+            // A server whose connection ends throws away what its programs have not read yet; so the
+            // connection is held until it has closed the channel as well.
+            Ok(runtime) => drop(runtime.spawn(async move {
                 connection.close_channel(id).await;
-            });
+                let _ = timeout(LINGER, inbox.gone().cancelled()).await;
+                connection.shared().inboxes.forget(id);
+            })),
+            Err(_) => connection.shared().inboxes.forget(id),
         }
     }
 }

@@ -129,7 +129,7 @@ impl Handler for ClientHandler {
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
         if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.close();
+            inbox.close_there();
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ pub(crate) struct Inbox {
     session: watch::Sender<SessionState>,
     closed: CancellationToken,
     unread: CancellationToken,
+    gone: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +92,7 @@ impl Default for Inbox {
             session: watch::Sender::new(SessionState::Authenticated),
             closed: CancellationToken::new(),
             unread: CancellationToken::new(),
+            gone: CancellationToken::new(),
         }
     }
 }
@@ -102,7 +104,7 @@ impl Inbox {
 
     pub(crate) fn push(&self, data: &[u8], stderr: bool) {
         let mut state = self.state();
-        if data.is_empty() || state.eof {
+        if data.is_empty() || state.eof || state.closed {
             return;
         }
         state.data[usize::from(stderr)].extend_from_slice(data);
@@ -150,9 +152,16 @@ impl Inbox {
         self.close_with(None);
     }
 
+    /// As [`Self::close`], by the server: all that it was sent has gone where it was to go.
+    pub(crate) fn close_there(&self) {
+        self.close_with(None);
+        self.gone.cancel();
+    }
+
     /// As [`Self::close`]: the connection is gone.
     pub(crate) fn disconnect(&self, why: Disconnected) {
         self.close_with(Some(why));
+        self.gone.cancel();
     }
 
     fn close_with(&self, why: Option<Disconnected>) {
@@ -204,6 +213,11 @@ impl Inbox {
     /// Told when the channel is closed, or the connection is gone.
     pub(crate) fn closed(&self) -> &CancellationToken {
         &self.closed
+    }
+
+    /// Told when the server has closed the channel as well, or the connection is gone.
+    pub(crate) fn gone(&self) -> &CancellationToken {
+        &self.gone
     }
 
     /// Told when the server will use nothing more that it is sent.

@@ -51,5 +51,6 @@ async fn what_was_sent_arrives_although_everything_is_dropped() {
     drop(session);
     let watch = connect(&server, server.options()).await;
     let wait = format!("while test $(wc -c < {}) -lt 20000000; do sleep 0.05; done", arrived.display());
-    assert!(watch.capture_exec(wait, 100).await.expect("run").success());
+    let arrived = tokio::time::timeout(crate::servers::DEADLINE, watch.capture_exec(wait, 100)).await;
+    assert!(arrived.expect("all of it, in time").expect("run").success());
 }

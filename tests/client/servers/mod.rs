@@ -67,24 +67,25 @@ impl Server {
         let user_key = new_key(&folder.path().join("user_key"), "ed25519", "");
         std::fs::write(folder.path().join("authorized_keys"), &user_key).expect("written");
         let host_key = PublicKey::from_openssh(&host_key).expect("a key");
-        let host = (kind == Kind::OpenSsh).then(|| {
-            let backend =
-                format!("exec:/usr/sbin/sshd -i -e -f {}", folder.path().join("sshd_config").display());
-            let identity = crate::harness::new_key(&folder.path().join("identity"));
-            std::fs::create_dir(folder.path().join("irosh")).expect("a folder");
-            for name in ["identity", "identity.pub"] {
-                std::fs::rename(folder.path().join(name), folder.path().join("irosh").join(name))
-                    .expect("moved");
-            }
-            let host = HostSetup::new(&folder.path().join("host"), &backend).start();
-            host.allow(&identity);
-            let ticket = host.ticket();
-            (Mutex::new(host), ticket)
-        });
         let (children, cut) = (Mutex::default(), Mutex::default());
-        let server = Self { kind, folder, host_key, children, host, cut };
+        let mut server = Self { kind, folder, host_key, children, host: None, cut };
         server.configure("");
+        // The host asks the server for its keys as soon as it starts.
+        server.host = (kind == Kind::OpenSsh).then(|| server.start_host());
         server
+    }
+
+    fn start_host(&self) -> (Mutex<Host>, String) {
+        let backend = format!("exec:/usr/sbin/sshd -i -e -f {}", self.path("sshd_config").display());
+        let identity = crate::harness::new_key(&self.path("identity"));
+        std::fs::create_dir(self.path("irosh")).expect("a folder");
+        for name in ["identity", "identity.pub"] {
+            std::fs::rename(self.path(name), self.path("irosh").join(name)).expect("moved");
+        }
+        let host = HostSetup::new(&self.path("host"), &backend).start();
+        host.allow(&identity);
+        let ticket = host.ticket();
+        (Mutex::new(host), ticket)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -491,7 +491,8 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(&mut r))?;
                 map_err!(ensure_end(&r))?;
                 if !self.common.is_established_channel(channel_num) {
-                    return Ok(());
+                    // The answer to a close of our own: the server has done with the channel.
+                    return client.channel_close(channel_num, self).await;
                 }
                 if let Some(ref mut enc) = self.common.encrypted {
                     // The CHANNEL_CLOSE message must be sent to the server at this point or the session

@@ -29,7 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The sending end of a channel. When it is dropped, what is queued is sent, as long as the server takes
 /// it, and the input ends.
 #[derive(Debug)]
-pub(crate) struct Outbox(Arc<Queue>);
+pub(crate) struct Outbox {
+    queue: Arc<Queue>,
+    /// That of the channel: what is queued from then on goes nowhere.
+    closed: CancellationToken,
+}
 
 /// The channel takes nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +142,7 @@ impl Outbox {
     pub(crate) fn new(channel: Arc<RawChannel>) -> Self {
         let queue = Arc::new(Queue::default());
         let ours = Arc::clone(&queue);
+        let closed = channel.inbox.closed().clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = queue.send_all(&channel) => {}
@@ -147,7 +152,7 @@ impl Outbox {
             // The channel closes when nobody holds it any more; a server that only reads no more may
             // still have something to say.
         });
-        Self(ours)
+        Self { queue: ours, closed }
     }
 
     /// Queues bytes, all or none. Cancel safe.
@@ -162,8 +167,8 @@ impl Outbox {
 
     /// Whether there is room.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
-        let mut state = self.0.state();
-        if state.failed || state.eof {
+        let mut state = self.queue.state();
+        if state.failed || state.eof || self.closed.is_cancelled() {
             return Poll::Ready(Err(NotSent));
         }
         if state.bytes < LIMIT {
@@ -177,7 +182,7 @@ impl Outbox {
 
     /// Whether all has been given to the connection.
     pub(crate) fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
-        let mut state = self.0.state();
+        let mut state = self.queue.state();
         if state.failed {
             return Poll::Ready(Err(NotSent));
         }
@@ -192,8 +197,8 @@ impl Outbox {
 
     /// Queues bytes where there is room, unless the end is queued by now.
     pub(crate) fn push(&self, bytes: Bytes) -> Result<(), NotSent> {
-        let mut state = self.0.state();
-        if state.failed || state.eof {
+        let mut state = self.queue.state();
+        if state.failed || state.eof || self.closed.is_cancelled() {
             return Err(NotSent);
         }
         if bytes.is_empty() {
@@ -202,20 +207,20 @@ impl Outbox {
         state.bytes += bytes.len();
         state.chunks.push_back(bytes);
         drop(state);
-        self.0.more.notify_one();
+        self.queue.more.notify_one();
         Ok(())
     }
 
     /// Queues the end.
     pub(crate) fn end(&self) {
-        self.0.state().eof = true;
-        self.0.more.notify_one();
+        self.queue.state().eof = true;
+        self.queue.more.notify_one();
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.0.dropped.cancel();
-        self.0.more.notify_one();
+        self.queue.dropped.cancel();
+        self.queue.more.notify_one();
     }
 }

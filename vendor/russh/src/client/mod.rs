@@ -95,6 +95,7 @@ pub struct Session {
     target_window_size: u32,
     pending_reads: Vec<Vec<u8>>,
     pending_len: u32,
+    pending_windows: u64,
     priority_sender: UnboundedSender<Msg>,
     priority_receiver: UnboundedReceiver<Msg>,
     inbound_channel_sender: Sender<Msg>,
@@ -1378,6 +1379,7 @@ impl Session {
             channels: HashMap::new(),
             pending_reads: Vec::new(),
             pending_len: 0,
+            pending_windows: 0,
             open_global_requests: VecDeque::new(),
             server_sig_algs: None,
             ext_info_count: 0,
@@ -1954,6 +1956,7 @@ impl Session {
     fn begin_rekey(&mut self) -> Result<(), crate::Error> {
         debug!("beginning re-key");
         self.pending_len = 0;
+        self.pending_windows = 0;
         let mut kex = ClientKex::new(
             self.common.config.clone(),
             &self.common.config.client_id,
@@ -2087,7 +2090,9 @@ async fn reply<H: Handler>(
                 // Twice, since a message is more than the data that windows count.
                 let windows = u64::from(session.common.config.window_size)
                     .saturating_mul(2 * channels.max(1) as u64);
-                if u64::from(session.pending_len) > windows {
+                // Channels that were closed meanwhile had theirs, too.
+                session.pending_windows = session.pending_windows.max(windows);
+                if u64::from(session.pending_len) > session.pending_windows {
                     return Err(crate::Error::Pending.into());
                 }
             }
@@ -2141,6 +2146,7 @@ async fn reply<H: Handler>(
                         }
                         session.pending_reads = pending;
                         session.pending_len = 0;
+                        session.pending_windows = 0;
                     } else {
                         // This is the initial kex
                         // A certificate replaces the key check rather than

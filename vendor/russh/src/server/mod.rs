@@ -1159,6 +1159,7 @@ where
         sender: handle.clone(),
         pending_reads: Vec::new(),
         pending_len: 0,
+        pending_windows: 0,
         channels: HashMap::new(),
         open_global_requests: VecDeque::new(),
         kex: SessionKexState::Idle,
@@ -1268,7 +1269,9 @@ async fn reply<H: Handler + Send>(
                 // Twice, since a message is more than the data that windows count.
                 let windows = u64::from(session.common.config.window_size)
                     .saturating_mul(2 * channels.max(1) as u64);
-                if u64::from(session.pending_len) > windows {
+                // Channels that were closed meanwhile had theirs, too.
+                session.pending_windows = session.pending_windows.max(windows);
+                if u64::from(session.pending_len) > session.pending_windows {
                     return Err(crate::Error::Pending.into());
                 }
             }
@@ -1316,6 +1319,7 @@ async fn reply<H: Handler + Send>(
                         }
                         session.pending_reads = pending;
                         session.pending_len = 0;
+                        session.pending_windows = 0;
                         session.flush()?;
                     } else {
                         // This is the initial kex

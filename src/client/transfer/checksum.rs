@@ -8,10 +8,11 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
 use super::{
     super::sftp::{Attributes, OpenFlags, Sftp, SftpError},
+    names::join,
     stream::{Next, ReadAhead},
 };
 
@@ -42,6 +43,8 @@ pub(super) struct Verifier {
     sftp: Sftp,
     remote: Option<Arc<dyn RemoteSha256>>,
     queue: Mutex<Vec<Question>>,
+    /// Where relative paths begin at the server: a program there may be started elsewhere.
+    home: OnceCell<Vec<u8>>,
     /// Held by the one who asks for all that are queued.
     turn: tokio::sync::Mutex<()>,
 }
@@ -53,23 +56,36 @@ struct Question {
 
 impl Verifier {
     pub(super) fn new(sftp: Sftp, remote: Option<Arc<dyn RemoteSha256>>) -> Self {
-        Self { sftp, remote, queue: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self {
+            sftp,
+            remote,
+            queue: Mutex::default(),
+            home: OnceCell::new(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The digest of a remote file.
     pub(super) async fn remote(&self, path: &[u8], size: u64) -> Result<Sha256Digest, SftpError> {
         if size > SHORT
             && let Some(remote) = &self.remote
-            && let Some(digest) = self.asked(remote.as_ref(), path).await
+            && let Some(digest) = self.asked(remote.as_ref(), self.absolute(path).await?).await
         {
             return Ok(digest);
         }
         self.read_back(path, size).await
     }
 
-    async fn asked(&self, remote: &dyn RemoteSha256, path: &[u8]) -> Option<Sha256Digest> {
+    async fn absolute(&self, path: &[u8]) -> Result<Vec<u8>, SftpError> {
+        if path.starts_with(b"/") {
+            return Ok(path.to_vec());
+        }
+        Ok(join(self.home.get_or_try_init(|| self.sftp.realpath(".")).await?, path))
+    }
+
+    async fn asked(&self, remote: &dyn RemoteSha256, path: Vec<u8>) -> Option<Sha256Digest> {
         let (answer, mut receiver) = oneshot::channel();
-        self.questions().push(Question { path: path.to_vec(), answer });
+        self.questions().push(Question { path, answer });
         loop {
             let _turn = self.turn.lock().await;
             match receiver.try_recv() {

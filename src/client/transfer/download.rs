@@ -201,6 +201,10 @@ impl Download {
         }
         let local = |target: &[u8]| (Side::Local, Arc::<[u8]>::from(target));
         let placement = match place(*there, *sources, *slash, is_folder) {
+            Placement::Missing if *sources > 1 => {
+                let (side, path) = local(target);
+                return Err(TransferError::NeedsFolder { side, path });
+            }
             Placement::Missing => {
                 let (side, path) = local(target);
                 return Err(TransferError::NoSuchFile { side, path });

@@ -39,6 +39,14 @@ pub enum TransferError {
         /// Which.
         path: Arc<[u8]>,
     },
+    /// Several sources go into a folder, which does not exist.
+    #[error("{}: several sources need a {side} folder\nmake it first", Shown(path))]
+    NeedsFolder {
+        /// Where.
+        side: Side,
+        /// The destination.
+        path: Arc<[u8]>,
+    },
     /// The folder that a destination would be in does not exist.
     #[error("{}: its {side} folder does not exist\nmake it first", Shown(path))]
     NoParent {

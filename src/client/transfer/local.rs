@@ -140,7 +140,8 @@ impl LocalFolder {
         };
         let granted = mode_of(&rustix::fs::fstat(&part.file)?) & mode;
         if granted != PRIVATE {
-            rustix::fs::fchmod(&part.file, Mode::from_raw_mode(PRIVATE as _))?;
+            // On a file system without modes there is nothing to be done about it.
+            let _ = rustix::fs::fchmod(&part.file, Mode::from_raw_mode(PRIVATE as _));
         }
         Ok((part, granted))
     }
@@ -268,10 +269,10 @@ impl LocalPart {
         }
         let mode = last.mode.unwrap_or(granted);
         if mode != PRIVATE {
-            rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode as _))?;
+            last.outcome(rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode as _)))?;
         }
         if let Some(times) = last.times {
-            rustix::fs::futimens(&self.file, &timestamps(times))?;
+            last.outcome(rustix::fs::futimens(&self.file, &timestamps(times)))?;
         }
         rustix::fs::renameat(&self.folder.fd, self.name.as_slice(), &self.folder.fd, name)?;
         self.remove = false;
@@ -288,6 +289,18 @@ pub(super) struct Last {
     pub(super) times: Option<(u32, u32)>,
     /// User and group of the file that is replaced.
     pub(super) owner: Option<(u32, u32)>,
+    /// Whether it is an error that mode or times cannot be set.
+    pub(super) strict: bool,
+}
+
+impl Last {
+    /// A file system without modes still takes files.
+    fn outcome(self, set: Result<(), Errno>) -> io::Result<()> {
+        match set {
+            Err(error) if self.strict => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for LocalPart {

@@ -135,6 +135,9 @@ impl Upload {
                 found => {
                     let is_folder = matches!(found, Found::Folder(_));
                     match place(there, sources.len(), slash, is_folder) {
+                        Placement::Missing if sources.len() > 1 => {
+                            Err(TransferError::NeedsFolder { side: Side::Remote, path: destination.into() })
+                        }
                         Placement::Missing => {
                             Err(TransferError::NoSuchFile { side: Side::Remote, path: destination.into() })
                         }

@@ -132,7 +132,9 @@ fn of_disconnected(why: &Disconnected) -> Failure {
 
 fn of_transfer(error: &TransferError) -> Failure {
     match error {
-        TransferError::NoSuchFile { .. } | TransferError::NoParent { .. } => Failure::NoSuchFile,
+        TransferError::NoSuchFile { .. }
+        | TransferError::NoParent { .. }
+        | TransferError::NeedsFolder { .. } => Failure::NoSuchFile,
         TransferError::PermissionDenied { .. } => Failure::Permission,
         TransferError::IsDirectory { .. }
         | TransferError::NotDirectory { .. }

@@ -13,7 +13,7 @@ use irosh::{
     client::{
         FilesError, remote_sha256,
         sftp::Shown,
-        transfer::{Links, TransferOptions, TransferProgress, TransferReport},
+        transfer::{Links, TransferOptions, TransferProgress, TransferReport, WhySkipped},
     },
     files::Paths,
 };
@@ -26,7 +26,10 @@ use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::OF_COPIES)]
+#[command(
+    after_long_help = super::exit::OF_COPIES,
+    override_usage = "irosh put [OPTIONS] <TARGET> <LOCAL>... <REMOTE>"
+)]
 pub(crate) struct PutArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -39,7 +42,10 @@ pub(crate) struct PutArguments {
 
 /// Copy files and folders from a host.
 #[derive(clap::Args)]
-#[command(after_long_help = super::exit::OF_COPIES)]
+#[command(
+    after_long_help = super::exit::OF_COPIES,
+    override_usage = "irosh get [OPTIONS] <TARGET> <REMOTE>... <LOCAL>"
+)]
 pub(crate) struct GetArguments {
     #[command(flatten)]
     remote: RemoteArguments,
@@ -52,6 +58,9 @@ pub(crate) struct GetArguments {
 
 #[derive(clap::Args)]
 struct CopyOptions {
+    /// Folders are copied with what is in them without being asked to: for those who are used to scp
+    #[arg(short, long, hide = true)]
+    recursive: bool,
     /// Keep modes and times
     #[arg(short, long)]
     preserve: bool,
@@ -163,12 +172,17 @@ impl Copy {
         };
         if let Some(report) = report {
             for skipped in &report.skipped {
-                irosh::log::say(&format!("irosh: {}: left out: {:?}\n", Shown(&skipped.path), skipped.why));
+                let why = match skipped.why {
+                    WhySkipped::Special => "is a FIFO, a socket or a device",
+                    WhySkipped::Link => "is a symbolic link",
+                };
+                irosh::log::say(&format!("irosh: {}: left out: {why}\n", Shown(&skipped.path)));
             }
             if self.options.json {
                 crate::print(
                     &json!({
                         "files": report.files,
+                        "files_unchanged": report.files_unchanged,
                         "bytes": report.bytes,
                         "bytes_resumed": report.bytes_resumed,
                         "skipped": report.skipped_total,

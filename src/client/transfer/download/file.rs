@@ -19,6 +19,7 @@ use super::{
 const MOST_UNSAID: u64 = 4 << 20;
 
 /// A file to copy.
+#[derive(Clone)]
 pub(in super::super) struct FileJob {
     pub(super) remote: SharedPath,
     pub(super) attributes: Attributes,
@@ -88,16 +89,33 @@ impl Download {
         }
         let sftp = &self.context.sftp;
         let failed = |error| TransferError::remote(&job.remote, error);
-        let short = job.size() < sftp.limits().read as u64;
-        if short {
-            let file =
-                sftp.open(&job.remote, OpenFlags::READ, &Attributes::default()).await.map_err(failed)?;
-            return self.copy_short(job, file, there).await;
+        let any = Attributes::default();
+        let open = || sftp.open(&job.remote, OpenFlags::READ, &any);
+        let is_short = |size: u64| size < sftp.limits().read as u64;
+        let mut fresh = None;
+        if is_short(job.size()) {
+            let file = open().await.map_err(failed)?;
+            if let Some(content) = self.read_short(job, file).await? {
+                return self.copy_short(job, content, there).await;
+            }
+            // It has another size by now, or never had the one that it says, as some files of a kernel; or
+            // the server gives less at once.
+            let file = open().await.map_err(failed)?;
+            let attributes = sftp.fstat(&file).await.map_err(failed)?;
+            let now = fresh.insert(FileJob { attributes, ..job.clone() });
+            if is_short(now.size()) {
+                let content = self.read_to_end(now, &file).await?;
+                let after = sftp.fstat(&file).await.map_err(failed)?;
+                if version_of(&after) != version_of(&now.attributes) {
+                    return Err(job.changed());
+                }
+                return self.copy_short(now, content, there).await;
+            }
         }
         // It is never closed.
         let _turn = self.context.streams.acquire().await;
-        let file = sftp.open(&job.remote, OpenFlags::READ, &Attributes::default()).await.map_err(failed)?;
-        self.copy_long(job, &file, there).await
+        let file = open().await.map_err(failed)?;
+        self.copy_long(fresh.as_ref().unwrap_or(job), &file, there).await
     }
 
     /// Whether the file is there already, as far as the options let that be found out.
@@ -119,17 +137,21 @@ impl Download {
         Ok(options.resume && changed == Some(there.changed))
     }
 
-    /// A file that comes with one request: two round trips.
+    /// Reads a file with one request; nothing when it is not as long as it says.
+    async fn read_short(&self, job: &FileJob, file: Handle) -> Result<Option<Vec<Held>>, TransferError> {
+        match job.size() {
+            0 => self.read_to_end(job, &file).await.map(Some),
+            size => self.read_whole(job, file, size as usize).await,
+        }
+    }
+
+    /// Writes a file that came with one request: two round trips.
     async fn copy_short(
         &self,
         job: &FileJob,
-        file: Handle,
+        content: Vec<Held>,
         there: Option<LocalState>,
     ) -> Result<(), TransferError> {
-        let content = match job.size() {
-            0 => self.read_to_end(job, file).await?,
-            size => self.read_whole(job, file, size as usize).await?,
-        };
         let size = content.iter().map(|held| held.len() as u64).sum();
 
         let version = version_of(&job.attributes);
@@ -162,25 +184,29 @@ impl Download {
         Ok(())
     }
 
-    async fn read_whole(&self, job: &FileJob, file: Handle, size: usize) -> Result<Vec<Held>, TransferError> {
+    async fn read_whole(
+        &self,
+        job: &FileJob,
+        file: Handle,
+        size: usize,
+    ) -> Result<Option<Vec<Held>>, TransferError> {
         // A byte more, to see that the end is there.
         let permit = self.context.sftp.reserve_read(size + 1).await;
         let read = self.context.sftp.begin_read(&file, 0, size + 1, permit);
         // Closed behind the read, without waiting.
         drop(file);
         let content = read.data().await.map_err(|error| TransferError::remote(&job.remote, error))?;
-        let whole = content.filter(|content| content.len() == size);
-        whole.map(|content| vec![content]).ok_or_else(|| job.changed())
+        Ok(content.filter(|content| content.len() == size).map(|content| vec![content]))
     }
 
-    /// Reads a file that says it is empty: those of a kernel are not.
-    async fn read_to_end(&self, job: &FileJob, file: Handle) -> Result<Vec<Held>, TransferError> {
+    /// Reads a file that does not say how long it is, as some of a kernel.
+    async fn read_to_end(&self, job: &FileJob, file: &Handle) -> Result<Vec<Held>, TransferError> {
         let sftp = &self.context.sftp;
         let length = sftp.limits().read;
         let (mut content, mut offset) = (Vec::new(), 0);
         loop {
             // What is held is not counted, or this could wait for itself.
-            let read = sftp.begin_read(&file, offset, length, None);
+            let read = sftp.begin_read(file, offset, length, None);
             match read.data().await.map_err(|error| TransferError::remote(&job.remote, error))? {
                 None => return Ok(content),
                 Some(_) if offset > MOST_UNSAID => return Err(job.changed()),
@@ -225,7 +251,10 @@ impl Download {
         let replaced = there.filter(|there| there.kind == LocalKind::File);
         let mode = if options.preserve { Some(wanted) } else { replaced.map(|there| there.mode & 0o777) };
         let times = source.times.filter(|_| options.preserve || options.resume);
-        Finish { source: wanted, last: Last { mode, times, owner: replaced.map(|there| there.owner) } }
+        Finish {
+            source: wanted,
+            last: Last { mode, times, owner: replaced.map(|there| there.owner), strict: options.preserve },
+        }
     }
 
     /// The part to go on with, if there is one: the one that holds most.

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use super::{
     super::{Links, TransferError, TransferOptions, WhySkipped},
-    Place, names, recursive,
+    Place, Way, names, recursive,
 };
 
 fn fifo(place: &Place, name: &str) {
@@ -124,5 +124,16 @@ async fn files_that_do_not_say_their_size_are_copied() {
     for place in Place::each().await {
         place.copy(path, &place.at("new"), &TransferOptions::default()).await.expect("copied");
         assert!(fs::metadata(place.at("new")).expect("a file").len() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_says_more_than_it_holds_is_copied() {
+    // A file of sysfs says that it has a page.
+    let source = std::path::Path::new("/sys/kernel/mm/transparent_hugepage/enabled");
+    let Ok(content) = fs::read(source) else { return };
+    for place in Place::each().await.into_iter().filter(|place| place.way == Way::Down) {
+        place.copy(source, &place.at("new"), &TransferOptions::default()).await.expect("copied");
+        assert_eq!(fs::read(place.at("new")).expect("a file"), content);
     }
 }

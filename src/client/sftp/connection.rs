@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) writes: Arc<Semaphore>,
     /// Requests without content.
     requests: Arc<Semaphore>,
+    /// Tells of each answer.
+    pub(super) answered: Notify,
 }
 
 #[derive(Default)]
@@ -72,6 +74,7 @@ impl Shared {
             reads: Arc::new(Semaphore::new(WINDOW)),
             writes: Arc::new(Semaphore::new(WINDOW)),
             requests: Arc::new(Semaphore::new(REQUESTS)),
+            answered: Notify::new(),
         })
     }
 
@@ -105,7 +108,7 @@ impl Shared {
                 let waiting = Waiting { expect, path, sender, permit };
                 let id = state.register(waiting);
                 let idle = state.outbox.is_empty();
-                state.outbox.push(&request.finish(id, length), payload);
+                state.outbox.push(id, &request.finish(id, length), payload);
                 drop(state);
                 if idle {
                     self.wake.notify_one();
@@ -146,13 +149,32 @@ impl Shared {
         };
         // Nobody may be waiting any more. A handle closes itself then.
         let _ = sender.send(Ok(reply));
+        self.answered.notify_waiters();
         Ok(())
+    }
+
+    /// Takes back the writes that are not on their way yet and whose answers nobody waits for.
+    pub(super) fn take_back_writes(&self) {
+        let mut state = self.state();
+        let State { waiting, outbox, .. } = &mut *state;
+        outbox.take_back(|id| match waiting.entry(id) {
+            Place::Occupied(place) if place.get().sender.is_closed() => {
+                place.remove();
+                true
+            }
+            _ => false,
+        });
     }
 
     /// Closes a handle that nobody will use any more.
     pub(super) fn forget(self: &Arc<Self>, raw: &[u8], path: &Arc<[u8]>) {
         let about = About { operation: "close", path: Arc::clone(path) };
         drop(self.send(Request::new(kind::CLOSE).string(raw), None, Expect::Status, about, None));
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn is_queued(&self) -> bool {
+        !self.state().outbox.is_empty()
     }
 
     /// Waits for something to write. Nothing once all who could ask have left.
@@ -186,7 +208,7 @@ impl Shared {
         let (error, waiting) = {
             let mut state = self.state();
             let error = state.end.get_or_insert(error).clone();
-            drop(state.outbox.take());
+            state.outbox.clear();
             (error, std::mem::take(&mut state.waiting))
         };
         for waiting in waiting.into_values() {

@@ -64,7 +64,9 @@ async fn write_queued(shared: &Shared, writer: &mut (impl AsyncWrite + Unpin)) -
             }
             pieces.written(count);
         }
-        writer.flush().await?;
+        if !shared.is_queued() {
+            writer.flush().await?;
+        }
     }
     writer.shutdown().await
 }

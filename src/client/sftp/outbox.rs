@@ -7,37 +7,74 @@ use bytes::{Buf, Bytes, BytesMut};
 /// What is shorter is copied next to its neighbours, so that many small requests are one piece.
 const LONG: usize = 4 << 10;
 
+/// Bytes that are taken at once, at least: what is taken cannot be taken back.
+const TAKEN: usize = 256 << 10;
+
 /// Requests that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    pieces: VecDeque<Bytes>,
-    /// Short ones, behind the pieces.
+    queued: VecDeque<Queued>,
+    /// Short ones, behind what is queued.
     tail: BytesMut,
 }
 
+#[derive(Debug)]
+enum Queued {
+    /// Requests that are short, one behind the other.
+    Short(Bytes),
+    /// A write, by its number.
+    Write { id: u32, head: Bytes, content: Bytes },
+}
+
 impl Outbox {
-    pub(super) fn push(&mut self, head: &[u8], payload: Option<Bytes>) {
-        self.tail.extend_from_slice(head);
-        let Some(payload) = payload else { return };
-        if payload.len() < LONG {
-            self.tail.extend_from_slice(&payload);
-        } else {
-            self.pieces.push_back(self.tail.split().freeze());
-            self.pieces.push_back(payload);
+    pub(super) fn push(&mut self, id: u32, head: &[u8], content: Option<Bytes>) {
+        match content {
+            Some(content) if content.len() >= LONG => {
+                self.end_tail();
+                self.queued.push_back(Queued::Write { id, head: Bytes::copy_from_slice(head), content });
+            }
+            short => {
+                self.tail.extend_from_slice(head);
+                self.tail.extend_from_slice(short.as_deref().unwrap_or_default());
+            }
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.tail.is_empty()
+        self.queued.is_empty() && self.tail.is_empty()
     }
 
-    /// Takes all there is.
+    /// Takes the first of it.
     pub(super) fn take(&mut self) -> Pieces {
-        let mut pieces = std::mem::take(&mut self.pieces);
-        if !self.tail.is_empty() {
-            pieces.push_back(self.tail.split().freeze());
+        self.end_tail();
+        let (mut pieces, mut bytes) = (VecDeque::new(), 0);
+        while bytes < TAKEN
+            && let Some(queued) = self.queued.pop_front()
+        {
+            match queued {
+                Queued::Short(short) => pieces.push_back(short),
+                Queued::Write { head, content, .. } => {
+                    bytes += content.len();
+                    pieces.extend([head, content]);
+                }
+            }
         }
         Pieces(pieces)
+    }
+
+    /// Takes back long writes of which `unwanted` says so.
+    pub(super) fn take_back(&mut self, mut unwanted: impl FnMut(u32) -> bool) {
+        self.queued.retain(|queued| !matches!(queued, Queued::Write { id, .. } if unwanted(*id)));
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.queued.push_back(Queued::Short(self.tail.split().freeze()));
+        }
     }
 }
 
@@ -79,21 +116,11 @@ mod tests {
 
     use super::*;
 
-    proptest! {
-        #[test]
-        fn what_is_pushed_comes_out_in_order(
-            requests in prop::collection::vec((0usize..40, 0usize..9000), 0..20),
-            step in 1usize..5000,
-        ) {
-            let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
-            for (number, (head, payload)) in requests.into_iter().enumerate() {
-                let (head, payload) = (vec![number as u8; head], vec![number as u8 ^ 0xff; payload]);
-                expected.extend_from_slice(&head);
-                expected.extend_from_slice(&payload);
-                outbox.push(&head, Some(payload.into()));
-            }
+    /// Writes all of it, so many bytes at once.
+    fn written(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut seen = Vec::new();
+        while !outbox.is_empty() {
             let mut pieces = outbox.take();
-            let mut seen = Vec::new();
             while !pieces.is_empty() {
                 let mut places = [IoSlice::new(&[]); 3];
                 let count = pieces.slices(&mut places);
@@ -102,8 +129,40 @@ mod tests {
                 seen.extend_from_slice(&all[..now]);
                 pieces.written(now);
             }
-            prop_assert_eq!(seen, expected);
-            prop_assert!(outbox.is_empty());
         }
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_pushed_comes_out_in_order_but_for_what_is_taken_back(
+            requests in prop::collection::vec((0usize..40, 0usize..9000, any::<bool>()), 0..20),
+            step in 1usize..5000,
+        ) {
+            let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
+            let mut unwanted = Vec::new();
+            for (number, (head, payload, wanted)) in requests.into_iter().enumerate() {
+                let (head, payload) = (vec![number as u8; head], vec![number as u8 ^ 0xff; payload]);
+                unwanted.push(!wanted);
+                if wanted || payload.len() < LONG {
+                    expected.extend_from_slice(&head);
+                    expected.extend_from_slice(&payload);
+                }
+                outbox.push(number as u32, &head, Some(payload.into()));
+            }
+            outbox.take_back(|id| unwanted[id as usize]);
+            prop_assert_eq!(written(&mut outbox, step), expected);
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_much_can_still_be_taken_back() {
+        let mut outbox = Outbox::default();
+        for id in 0..20 {
+            outbox.push(id, &[0; 9], Some(vec![0; 100 << 10].into()));
+        }
+        let begun = outbox.take();
+        outbox.take_back(|_| true);
+        assert!(!begun.is_empty() && outbox.is_empty());
     }
 }

@@ -16,7 +16,7 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`], as of all requests here.
     pub async fn stat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
-        self.about_path(kind::STAT, path.as_ref(), Expect::Attributes, "look at").await.attributes().await
+        self.begin_stat(path.as_ref()).await.attributes().await
     }
 
     /// The attributes of a path itself, also when it is a symbolic link.
@@ -24,7 +24,7 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`].
     pub async fn lstat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
-        self.about_path(kind::LSTAT, path.as_ref(), Expect::Attributes, "look at").await.attributes().await
+        self.begin_lstat(path.as_ref()).await.attributes().await
     }
 
     /// Sets attributes of what a path leads to.
@@ -128,8 +128,7 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`].
     pub async fn readlink(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
-        let pending = self.about_path(kind::READLINK, path.as_ref(), Expect::Names, "read the link").await;
-        one(pending.names().await?)
+        self.begin_readlink(path.as_ref()).await.name().await
     }
 
     /// The absolute path without links, `.` and `..` that a path leads to. Its last part need not exist.
@@ -137,8 +136,7 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`].
     pub async fn realpath(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
-        let pending = self.about_path(kind::REALPATH, path.as_ref(), Expect::Names, "find").await;
-        one(pending.names().await?)
+        self.begin_realpath(path.as_ref()).await.name().await
     }
 
     /// Asks for a file to be removed, without waiting for the answer and also while the program is
@@ -146,6 +144,26 @@ impl Sftp {
     pub(crate) fn begin_remove(&self, path: &[u8]) -> Pending {
         let about = About { operation: "remove", path: path.into() };
         self.shared().send(Request::new(kind::REMOVE).string(path), None, Expect::Status, about, None)
+    }
+
+    /// As [`Sftp::stat`], asked for once this is done.
+    pub(crate) async fn begin_stat(&self, path: &[u8]) -> Pending {
+        self.about_path(kind::STAT, path, Expect::Attributes, "look at").await
+    }
+
+    /// As [`Sftp::lstat`], asked for once this is done.
+    pub(crate) async fn begin_lstat(&self, path: &[u8]) -> Pending {
+        self.about_path(kind::LSTAT, path, Expect::Attributes, "look at").await
+    }
+
+    /// As [`Sftp::realpath`], asked for once this is done.
+    pub(crate) async fn begin_realpath(&self, path: &[u8]) -> Pending {
+        self.about_path(kind::REALPATH, path, Expect::Names, "find").await
+    }
+
+    /// As [`Sftp::readlink`], asked for once this is done.
+    pub(crate) async fn begin_readlink(&self, path: &[u8]) -> Pending {
+        self.about_path(kind::READLINK, path, Expect::Names, "read the link").await
     }
 
     /// Asks for attributes to be set.

@@ -11,6 +11,7 @@ use super::{
     error::{Nonsense, SftpError, StatusCode},
     files::Held,
     handle::Handle,
+    paths::one,
 };
 
 /// A request that was sent. Dropping it drops the answer; what it opens is closed.
@@ -56,6 +57,11 @@ impl Pending {
             Reply::Names(names) => Ok(names),
             _ => Err(Nonsense::WrongType(0).into()),
         }
+    }
+
+    /// The only name of an answer.
+    pub(crate) async fn name(self) -> Result<Vec<u8>, SftpError> {
+        one(self.names().await?)
     }
 
     pub(crate) async fn attributes(self) -> Result<Attributes, SftpError> {

@@ -146,6 +146,16 @@ impl Sftp {
         self.shared().written.cancelled().await;
     }
 
+    /// Takes back the writes that are not on their way yet and whose answers nobody waits for.
+    pub(crate) fn take_back_writes(&self) {
+        self.shared().take_back_writes();
+    }
+
+    /// Waits for the next answer to whatever was asked.
+    pub(crate) async fn answered(&self) {
+        self.shared().answered.notified().await;
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.owner.shared
     }

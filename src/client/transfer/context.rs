@@ -17,6 +17,7 @@ use super::{
     names::parent,
     options::TransferOptions,
     progress::Progress,
+    removals::Removals,
     report::TransferReport,
     umask::Umask,
 };
@@ -37,14 +38,12 @@ const FILES_A_MILLISECOND: u128 = 30;
 /// Errors that are kept; more are only counted.
 const ERRORS: usize = 1000;
 
-/// How long a server is given to remove what is to be removed.
-const SETTLE: Duration = Duration::from_secs(5);
-
 /// What all files of a transfer share.
 pub(super) struct Context {
     pub(super) sftp: Sftp,
     pub(super) options: TransferOptions,
     pub(super) disk: Disk,
+    pub(super) removals: Arc<Removals>,
     pub(super) progress: Progress,
     pub(super) verifier: Verifier,
     /// Of the destination.
@@ -71,6 +70,7 @@ impl Context {
         Self {
             sftp: sftp.clone(),
             disk: Disk::new(),
+            removals: Removals::new(sftp),
             progress: Progress::new(options.progress.clone()),
             verifier: Verifier::new(sftp.clone(), options.remote_sha256.clone()),
             umask: Umask::default(),
@@ -145,9 +145,10 @@ impl Context {
             let outcome = self.outcome();
             outcome.errors_total == 0 && outcome.fatal.is_none()
         };
-        if !whole && !self.sftp.is_gone() {
-            // Parts are removed without waiting. A server answers in order, so this is answered after.
-            let _ = tokio::time::timeout(SETTLE, self.sftp.realpath(".")).await;
+        if !whole {
+            for path in self.removals.settle().await {
+                self.failed(TransferError::PartLeft { path });
+            }
         }
         let mut outcome = std::mem::take(&mut *self.outcome());
         if whole {

@@ -72,6 +72,17 @@ pub(super) struct Download {
     held: Arc<AtomicUsize>,
 }
 
+/// What a destination means.
+struct Destination {
+    there: There,
+    /// Whether it was written as a folder.
+    slash: bool,
+    /// The folder, or the one that it would be in.
+    folder: Arc<Held>,
+    target: Vec<u8>,
+    sources: usize,
+}
+
 /// A folder to finish: by its path, since too many would be open.
 struct Made {
     path: Vec<u8>,
@@ -149,43 +160,37 @@ impl Download {
         let missing = || TransferError::NoParent { side: Side::Local, path: given.into() };
         let folder = Held::new(folder.ok_or_else(missing)?, &self.held);
 
-        let mut paths = Vec::new();
+        let mut found = Vec::new();
         for source in sources {
             match glob::expand(&context.sftp, source).await {
-                Ok(found) => paths.extend(found),
+                Ok(some) => found.extend(some),
                 Err(error) => context.failed(error),
             }
         }
         let mut work = Work::default();
-        for path in &paths {
-            let attributes = match context.sftp.stat(path).await {
-                Ok(attributes) => attributes,
-                Err(error) => {
-                    context.failed(TransferError::remote(path, error));
-                    continue;
-                }
+        let into = Destination { there, slash, folder, target, sources: found.len() };
+        for found in found {
+            let path = found.path.clone();
+            let added = match found.looked_at().await {
+                Ok((attributes, real)) => self.add(&mut work, &path, attributes, real, &into),
+                Err(error) => Err(TransferError::remote(&path, error)),
             };
-            if let Err(error) =
-                self.add(&mut work, path, attributes, there, paths.len(), slash, &folder, &target).await
-            {
+            if let Err(error) = added {
                 context.failed(error);
             }
         }
         Ok(work)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what is known of one source and of the destination")]
-    async fn add(
+    fn add(
         &self,
         work: &mut Work<Self>,
         path: &[u8],
         attributes: Attributes,
-        there: There,
-        sources: usize,
-        slash: bool,
-        folder: &Arc<Held>,
-        target: &[u8],
+        real: Option<Vec<u8>>,
+        into: &Destination,
     ) -> Result<(), TransferError> {
+        let Destination { there, slash, folder, target, sources } = into;
         let is_folder = attributes.is_directory();
         if attributes.kind() == FileKind::Special {
             self.context.report(|report| report.skip(path, WhySkipped::Special));
@@ -195,7 +200,7 @@ impl Download {
             return Err(TransferError::NeedsRecursive { path: path.into() });
         }
         let local = |target: &[u8]| (Side::Local, Arc::<[u8]>::from(target));
-        let placement = match place(there, sources, slash, is_folder) {
+        let placement = match place(*there, *sources, *slash, is_folder) {
             Placement::Missing => {
                 let (side, path) = local(target);
                 return Err(TransferError::NoSuchFile { side, path });
@@ -214,9 +219,7 @@ impl Download {
         if let Some(name) = &name {
             self.context.take_name(&join(&folder.folder.path, name))?;
         }
-        if is_folder {
-            let real = self.context.sftp.realpath(path).await;
-            let real = real.map_err(|error| TransferError::remote(path, error))?;
+        if let Some(real) = real {
             let into = match name {
                 Some(name) => Into::Below(Arc::clone(folder), name),
                 None => Into::Itself(Arc::clone(folder)),

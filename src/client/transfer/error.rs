@@ -139,6 +139,22 @@ pub enum TransferError {
         /// The destination.
         path: Arc<[u8]>,
     },
+    /// The part of a file that was not copied in full could not be removed.
+    #[error("{}: what had arrived is left there\nremove it, or resume the copy", Shown(path))]
+    PartLeft {
+        /// The part at the server.
+        path: Arc<[u8]>,
+    },
+    /// A file was moved out of the way of the new one, which then could not get its name.
+    #[error("{}: could not be replaced: {error}\nwhat it held is in {}", Shown(path), Shown(aside))]
+    LeftAside {
+        /// The file that was to be replaced.
+        path: Arc<[u8]>,
+        /// Its name now.
+        aside: Arc<[u8]>,
+        /// Why.
+        error: SftpError,
+    },
     /// Any other error of this machine.
     #[error("{}: {error}", Shown(path))]
     Local {
@@ -161,7 +177,7 @@ impl TransferError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Cancelled => true,
-            Self::Remote(error) => error.is_fatal(),
+            Self::Remote(error) | Self::LeftAside { error, .. } => error.is_fatal(),
             _ => false,
         }
     }

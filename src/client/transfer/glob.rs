@@ -1,60 +1,145 @@
 //! Remote patterns.
 
+use tokio::task::JoinSet;
+
 use super::{
-    super::sftp::{FileKind, Sftp, SftpError},
+    super::sftp::{Attributes, FileKind, Pending, Sftp, SftpError},
     error::{Side, TransferError},
     names::{is_hostile, join},
     pattern::{is_pattern, literal, matches},
 };
+
+/// Folders that are listed at once.
+const LISTED: usize = 64;
+
+/// A path that a source stands for.
+pub(super) struct Match {
+    pub(super) path: Vec<u8>,
+    attributes: Looked,
+    /// The path without links, which is told of a folder.
+    real: Option<Pending>,
+}
+
+enum Looked {
+    Known(Attributes),
+    Asked(Pending),
+}
+
+impl Match {
+    /// Asks what is not known of a path, without waiting for the answers.
+    async fn ask(sftp: &Sftp, path: Vec<u8>, known: Option<Attributes>) -> Self {
+        // Of a link it matters where it leads.
+        let known = known.filter(|known| matches!(known.kind(), FileKind::File | FileKind::Directory));
+        let real = match known {
+            Some(known) if !known.is_directory() => None,
+            _ => Some(sftp.begin_realpath(&path).await),
+        };
+        let attributes = match known {
+            Some(known) => Looked::Known(known),
+            None => Looked::Asked(sftp.begin_stat(&path).await),
+        };
+        Self { path, attributes, real }
+    }
+
+    /// What it leads to and, of a folder, its path without links.
+    pub(super) async fn looked_at(self) -> Result<(Attributes, Option<Vec<u8>>), SftpError> {
+        let attributes = match self.attributes {
+            Looked::Known(known) => known,
+            Looked::Asked(pending) => pending.attributes().await?,
+        };
+        match self.real {
+            Some(real) if attributes.is_directory() => Ok((attributes, Some(real.name().await?))),
+            _ => Ok((attributes, None)),
+        }
+    }
+}
 
 /// The paths that a source to download stands for, sorted. A path that exists as it is written is that
 /// path, whatever is in its name.
 ///
 /// # Errors
 /// Nothing fits; or `~user` is not known.
-pub(super) async fn expand(sftp: &Sftp, source: &[u8]) -> Result<Vec<Vec<u8>>, TransferError> {
+pub(super) async fn expand(sftp: &Sftp, source: &[u8]) -> Result<Vec<Match>, TransferError> {
     let failed = |error| TransferError::remote(source, error);
     let path = sftp.expand_tilde(source).await.map_err(failed)?;
     let path = if path.is_empty() { b".".to_vec() } else { path };
-    match sftp.lstat(&path).await {
-        Ok(_) => return Ok(vec![path]),
+    let itself = sftp.begin_lstat(&path).await;
+    let asked = Match::ask(sftp, path.clone(), None).await;
+    match itself.attributes().await {
+        Ok(_) => return Ok(vec![asked]),
         Err(error) if error.is_no_such_file() && is_pattern(&path) => {}
         Err(error) => return Err(failed(error)),
     }
-    let mut found: Vec<Vec<u8>> = vec![if path.starts_with(b"/") { b"/".to_vec() } else { Vec::new() }];
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    let mut found = fitting(sftp, &path).await.map_err(failed)?;
+    if found.is_empty() {
+        return Err(TransferError::NoSuchFile { side: Side::Remote, path: source.into() });
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut matches = Vec::with_capacity(found.len());
+    for (path, attributes) in found {
+        matches.push(Match::ask(sftp, path, attributes).await);
+    }
+    Ok(matches)
+}
+
+/// What fits a pattern, with what folders told of it.
+async fn fitting(sftp: &Sftp, pattern: &[u8]) -> Result<Vec<(Vec<u8>, Option<Attributes>)>, SftpError> {
+    let root = if pattern.starts_with(b"/") { b"/".to_vec() } else { Vec::new() };
+    let mut found = vec![(root, None)];
+    let parts: Vec<&[u8]> = pattern.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     for (number, part) in parts.iter().enumerate() {
         let last = number + 1 == parts.len();
+        if !is_pattern(part) {
+            found = found.into_iter().map(|(folder, _)| (below(&folder, &literal(part)), None)).collect();
+            continue;
+        }
         let mut next = Vec::new();
-        for folder in found {
-            if is_pattern(part) {
-                next.extend(fitting(sftp, &folder, part, last).await.map_err(failed)?);
-            } else {
-                next.push(below(&folder, &literal(part)));
+        let mut listing = JoinSet::new();
+        let mut folders = found.into_iter();
+        loop {
+            while listing.len() < LISTED
+                && let Some((folder, _)) = folders.next()
+            {
+                let (sftp, part) = (sftp.clone(), part.to_vec());
+                listing.spawn(async move { fitting_in(&sftp, &folder, &part, last).await });
+            }
+            match listing.join_next().await {
+                None => break,
+                Some(Ok(fits)) => next.extend(fits?),
+                Some(Err(error)) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Only this function could have aborted it.
+                    Err(_) => break,
+                },
             }
         }
         found = next;
     }
-    if !parts.last().is_some_and(|part| is_pattern(part)) {
-        // Names behind a pattern need not be in each folder that fits.
-        let mut there = Vec::new();
-        for path in found {
-            match sftp.lstat(&path).await {
-                Ok(_) => there.push(path),
-                Err(SftpError::Status { .. }) => {}
-                Err(error) => return Err(failed(error)),
-            }
+    if parts.last().is_some_and(|part| is_pattern(part)) {
+        return Ok(found);
+    }
+    // Names behind a pattern need not be in each folder that fits.
+    let mut asked = Vec::with_capacity(found.len());
+    for (path, _) in found {
+        asked.push((sftp.begin_lstat(&path).await, path));
+    }
+    let mut there = Vec::new();
+    for (pending, path) in asked {
+        match pending.attributes().await {
+            Ok(attributes) => there.push((path, Some(attributes))),
+            Err(SftpError::Status { .. }) => {}
+            Err(error) => return Err(error),
         }
-        found = there;
     }
-    if found.is_empty() {
-        return Err(TransferError::NoSuchFile { side: Side::Remote, path: source.into() });
-    }
-    found.sort();
-    Ok(found)
+    Ok(there)
 }
 
-async fn fitting(sftp: &Sftp, folder: &[u8], pattern: &[u8], last: bool) -> Result<Vec<Vec<u8>>, SftpError> {
+async fn fitting_in(
+    sftp: &Sftp,
+    folder: &[u8],
+    pattern: &[u8],
+    last: bool,
+) -> Result<Vec<(Vec<u8>, Option<Attributes>)>, SftpError> {
     let at: &[u8] = if folder.is_empty() { b"." } else { folder };
     let entries = match sftp.list(at).await {
         // A folder that may not be read has nothing that fits, as for a shell.
@@ -66,7 +151,7 @@ async fn fitting(sftp: &Sftp, folder: &[u8], pattern: &[u8], last: bool) -> Resu
             matches!(entry.attributes.kind(), FileKind::Directory | FileKind::Link | FileKind::Unknown);
         matches(pattern, &entry.name) && !is_hostile(&entry.name) && (last || leads_on)
     });
-    Ok(fits.map(|entry| below(folder, &entry.name)).collect())
+    Ok(fits.map(|entry| (below(folder, &entry.name), Some(entry.attributes))).collect())
 }
 
 fn below(folder: &[u8], name: &[u8]) -> Vec<u8> {

@@ -145,20 +145,28 @@ impl LocalFolder {
         Ok((part, granted))
     }
 
-    /// Opens a part that an earlier run left, under a new name: of two runs, one gets it. Tells how long it
-    /// is.
-    pub(super) fn take_over(self: &Arc<Self>, left: &[u8], name: &[u8]) -> io::Result<(LocalPart, u64)> {
-        rustix::fs::renameat(&self.fd, left, &self.fd, name)?;
+    /// Puts a part that an earlier run left in the place of one that was just made: of two runs, one gets
+    /// it. Tells how long it is.
+    ///
+    /// # Errors
+    /// Its name may have been lost to something else then: the part that was made is of no use.
+    pub(super) fn take_over(&self, left: &[u8], part: &mut LocalPart) -> io::Result<u64> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
-        let stat = rustix::fs::fstat(&file)?;
-        let ours = stat.st_uid == rustix::process::geteuid().as_raw() && mode_of(&stat) & 0o022 == 0;
+        let file = File::from(rustix::fs::openat(&self.fd, left, flags, Mode::empty())?);
+        let (stat, made) = (rustix::fs::fstat(&file)?, rustix::fs::fstat(&part.file)?);
+        // What others own or can write to is not ours. A file system without owners or modes, as on a
+        // memory card or a share, has one for all files: that of a file which was just made.
+        let ours = stat.st_uid == made.st_uid && mode_of(&stat) & !mode_of(&made) & 0o022 == 0;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !ours {
             return Err(io::Error::other("is no part of ours"));
         }
-        let part =
-            LocalPart { file: Arc::new(file), folder: Arc::clone(self), name: name.to_vec(), remove: true };
-        Ok((part, u64::try_from(stat.st_size).unwrap_or_default()))
+        rustix::fs::renameat(&self.fd, left, &self.fd, part.name.as_slice())?;
+        let renamed = rustix::fs::statat(&self.fd, part.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?;
+        if (renamed.st_dev, renamed.st_ino) != (stat.st_dev, stat.st_ino) {
+            return Err(io::Error::other("was exchanged for something else"));
+        }
+        part.file = Arc::new(file);
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }
 
     pub(super) fn remove(&self, name: &[u8]) -> io::Result<()> {

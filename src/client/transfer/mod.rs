@@ -36,6 +36,7 @@ mod part;
 mod pattern;
 mod placement;
 mod progress;
+mod removals;
 mod report;
 mod resume;
 mod stream;

@@ -14,6 +14,9 @@ use sha2::{Digest, Sha256};
 /// How names of parts end.
 const SUFFIX: &[u8] = b".irosh-part";
 
+/// How names end that files have while they are being replaced.
+const ASIDE: &[u8] = b".irosh-old";
+
 /// Bytes of a name that file systems take.
 const LONGEST: usize = 255;
 
@@ -35,10 +38,12 @@ pub(super) struct Version {
 ///
 /// No two are the same, so that two runs which copy one file at once do not get into each other's part.
 pub(super) fn new_part_name(name: &[u8], version: Version) -> Vec<u8> {
-    static NEXT: LazyLock<AtomicU64> =
-        LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
-    let unique = format!("{:0UNIQUE$x}", NEXT.fetch_add(1, Ordering::Relaxed));
-    [&version_prefix(name, version)[..], unique.as_bytes(), SUFFIX].concat()
+    [&version_prefix(name, version)[..], unique().as_bytes(), SUFFIX].concat()
+}
+
+/// A name for a file that is being replaced. It is no part: nobody removes it unasked.
+pub(super) fn aside_name(name: &[u8]) -> Vec<u8> {
+    [&part_prefix(name)[..], unique().as_bytes(), ASIDE].concat()
 }
 
 /// Whether a name is that of a part of this version of a file.
@@ -108,6 +113,12 @@ fn part_prefix(name: &[u8]) -> Vec<u8> {
         Err(_) => name.len().min(room),
     };
     [b".", &name[..cut], b".", digits(name).as_bytes()].concat()
+}
+
+fn unique() -> String {
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
+    format!("{:0UNIQUE$x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn digits(bytes: &[u8]) -> String {

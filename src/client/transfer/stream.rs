@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::sftp::{Handle, Held, Pending, Sftp, SftpError};
+use super::super::sftp::{Attributes, Handle, Held, Pending, Sftp, SftpError};
 
 /// Requests of one file that are under way: the window in requests of 255 KiB.
 const AHEAD: usize = 66;
@@ -14,6 +14,9 @@ pub(super) struct ReadAhead<'a> {
     next: u64,
     end: u64,
     asked: VecDeque<Asked>,
+    /// Asked for behind the last read, if that is wanted.
+    attributes: Option<Pending>,
+    with_attributes: bool,
 }
 
 struct Asked {
@@ -34,7 +37,19 @@ pub(super) enum Next {
 
 impl<'a> ReadAhead<'a> {
     pub(super) fn new(sftp: &'a Sftp, file: &'a Handle, offset: u64, end: u64) -> Self {
-        Self { sftp, file, next: offset, end, asked: VecDeque::new() }
+        let asked = VecDeque::new();
+        Self { sftp, file, next: offset, end, asked, attributes: None, with_attributes: false }
+    }
+
+    /// Asks for the attributes, too, as they are after all has been read.
+    pub(super) fn with_attributes(self) -> Self {
+        Self { with_attributes: true, ..self }
+    }
+
+    /// The attributes after all has been read.
+    pub(super) async fn attributes(&mut self) -> Result<Attributes, SftpError> {
+        let asked = self.attributes.take().unwrap_or_else(|| self.sftp.begin_fstat(self.file));
+        asked.attributes().await
     }
 
     /// Whether [`Self::next`] takes no time.
@@ -54,11 +69,13 @@ impl<'a> ReadAhead<'a> {
             let permit = self.sftp.try_reserve_read(length);
             let pending = self.sftp.begin_read(self.file, offset, length, permit);
             self.asked.push_front(Asked { offset, length, pending });
+            self.attributes = self.with_attributes.then(|| self.sftp.begin_fstat(self.file));
         }
         Ok(Next::Data(offset, held))
     }
 
-    async fn ask(&mut self) {
+    /// Asks for as much as may be under way.
+    pub(super) async fn ask(&mut self) {
         while self.next < self.end && self.asked.len() < AHEAD {
             let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
             let length = left.min(self.sftp.limits().read);
@@ -70,6 +87,9 @@ impl<'a> ReadAhead<'a> {
             let pending = self.sftp.begin_read(self.file, self.next, length, permit);
             self.asked.push_back(Asked { offset: self.next, length, pending });
             self.next += length as u64;
+            if self.with_attributes && self.next >= self.end {
+                self.attributes = Some(self.sftp.begin_fstat(self.file));
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod resume;
 mod rules;
 mod special;
 mod trees;
+mod turns;
 
 use std::{
     fs,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    super::sftp::{Attributes, Sftp},
+    super::sftp::{Attributes, Sftp, SftpError},
     context::Context,
     error::{Side, TransferError, TransferFailure},
     names::{base_name, join, parent, without_slashes},
@@ -90,9 +90,18 @@ impl Upload {
         let expanded = context.sftp.expand_tilde(destination).await.map_err(failed)?;
         let slash = expanded.ends_with(b"/");
         let target = if expanded.is_empty() { b".".to_vec() } else { without_slashes(&expanded).to_vec() };
+        let mut found = Vec::with_capacity(sources.len());
+        for path in sources {
+            found.push(local::look(&context.disk, path).await);
+        }
         let above = parent(&target);
-        // The one of the folder is of use where there is nothing.
-        let (there, above) = tokio::join!(context.sftp.stat(&target), context.sftp.stat(&above));
+        // The one of the folder is of use where there is nothing; and of a single file what it replaces is
+        // looked at along with it.
+        let (there, above, taken) = tokio::join!(
+            context.sftp.stat(&target),
+            context.sftp.stat(&above),
+            self.look_ahead(sources, &found, &target)
+        );
         let there = match there {
             Ok(attributes) if attributes.is_directory() => There::Folder,
             Ok(_) => There::Other,
@@ -114,8 +123,7 @@ impl Upload {
         };
         let folder = Arc::new(self.known_folder(folder).await?);
         let mut work = Work::default();
-        for path in sources {
-            let source = local::look(&context.disk, path).await;
+        for (path, source) in sources.iter().zip(found) {
             let planned = source.and_then(|source| match source {
                 Found::Special => {
                     context.report(|report| report.skip(path.as_os_str().as_bytes(), WhySkipped::Special));
@@ -133,7 +141,7 @@ impl Upload {
                         Placement::NotFolder => {
                             Err(TransferError::NotDirectory { side: Side::Remote, path: destination.into() })
                         }
-                        placement => self.add(&mut work, path, found, placement, &folder, &target),
+                        placement => self.add(&mut work, path, found, placement, &folder, &target, &taken),
                     }
                 }
             });
@@ -144,6 +152,27 @@ impl Upload {
         Ok(work)
     }
 
+    /// What has the names that a single file could get.
+    async fn look_ahead(
+        &self,
+        sources: &[PathBuf],
+        found: &[Result<Found, TransferError>],
+        target: &[u8],
+    ) -> Vec<(Vec<u8>, Result<Attributes, SftpError>)> {
+        let ([source], [Ok(Found::File(_))]) = (sources, found) else { return Vec::new() };
+        let inside = base_name(source.as_os_str().as_bytes()).map(|name| join(target, name));
+        let mut asked = Vec::new();
+        for path in [Some(target.to_vec()), inside].into_iter().flatten() {
+            asked.push((self.context.sftp.begin_lstat(&path).await, path));
+        }
+        let mut taken = Vec::new();
+        for (pending, path) in asked {
+            taken.push((path, pending.attributes().await));
+        }
+        taken
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what is known of one source and of the destination")]
     fn add(
         &self,
         work: &mut Work<Self>,
@@ -152,6 +181,7 @@ impl Upload {
         placement: Placement,
         folder: &Arc<RemoteFolder>,
         target: &[u8],
+        taken: &[(Vec<u8>, Result<Attributes, SftpError>)],
     ) -> Result<(), TransferError> {
         let own = base_name(path.as_os_str().as_bytes());
         let remote = match (placement, own) {
@@ -167,7 +197,8 @@ impl Upload {
             Found::File(source) => {
                 let name = base_name(&remote).unwrap_or_default().to_vec();
                 self.context.progress.found(1, source.version.size);
-                work.files.push(FileJob { source, folder: Arc::clone(folder), name });
+                let taken = taken.iter().find(|(path, _)| *path == remote).map(|(_, taken)| taken.clone());
+                work.files.push(FileJob { source, folder: Arc::clone(folder), name, taken });
             }
             Found::Special | Found::Link(_) => {}
         }

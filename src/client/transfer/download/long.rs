@@ -25,15 +25,29 @@ impl Download {
         file: &Handle,
         there: Option<LocalState>,
     ) -> Result<(), TransferError> {
+        let sftp = &self.context.sftp;
         let failed = |error| TransferError::remote(&job.remote, error);
-        let before = self.context.sftp.fstat(file).await.map_err(failed)?;
+        let before = sftp.begin_fstat(file);
+        // The first reads go right behind, unless it may begin elsewhere.
+        let listed = version_of(&job.attributes);
+        let mut early = None;
+        if self.part_to_resume(job, listed).is_none() {
+            let mut ahead = ReadAhead::new(sftp, file, 0, listed.size).with_attributes();
+            ahead.ask().await;
+            early = Some(ahead);
+        }
+        let before = before.attributes().await.map_err(failed)?;
         let version = version_of(&before);
+        // What was asked for wrongly must not be held while something else is waited for.
+        let early = early.filter(|_| version == listed);
         let finish = self.finish(&before, there);
         let (mut part, granted, offset) = self.open_part(job, file, version, finish.source).await?;
         part.remove_on_drop(!self.context.options.resume);
+        let fresh = || ReadAhead::new(sftp, file, offset, version.size).with_attributes();
+        let mut ahead = early.unwrap_or_else(fresh);
         let outcome = async {
-            self.stream(job, file, &part, offset, version.size).await?;
-            let after = self.context.sftp.fstat(file).await.map_err(failed)?;
+            self.stream(job, &part, &mut ahead).await?;
+            let after = ahead.attributes().await.map_err(failed)?;
             if version_of(&after) == version { Ok(()) } else { Err(job.changed()) }
         };
         if let Err(error) = outcome.await {
@@ -53,45 +67,52 @@ impl Download {
         version: Version,
         mode: u32,
     ) -> Result<(LocalPart, u32, u64), TransferError> {
-        let (folder, name) = (Arc::clone(&job.folder.folder), new_part_name(&job.name, version));
         let stale = self.stale(job, version);
-        if !stale.is_empty() {
-            let folder = Arc::clone(&folder);
-            let removing = self.context.disk.run(move || {
-                remove_all(&folder, stale);
-                Ok(())
-            });
-            removing.await.map_err(|error| job.local_error(error))?;
+        let (part, granted) = self.new_part(job, version, mode, stale).await?;
+        let Some(left) = self.part_to_resume(job, version) else { return Ok((part, granted, 0)) };
+        match self.take_over(job, file, left, part, version.size).await? {
+            Some((part, offset)) => {
+                self.context.progress.skipped(&job.remote, offset);
+                self.context.report(|report| report.bytes_resumed += offset);
+                Ok((part, granted, offset))
+            }
+            None => {
+                let (part, granted) = self.new_part(job, version, mode, Vec::new()).await?;
+                Ok((part, granted, 0))
+            }
         }
-        if let Some(left) = self.part_to_resume(job, version)
-            && let Some((part, offset)) = self.take_over(job, file, (left, &name), version.size).await?
-        {
-            self.context.progress.skipped(&job.remote, offset);
-            self.context.report(|report| report.bytes_resumed += offset);
-            let known = match self.context.umask.of(mode) {
-                Some(known) => known,
-                None => self.learn_mode(job, mode).await?,
-            };
-            return Ok((part, known, offset));
-        }
-        let made = self.context.disk.run(move || folder.create_part(&name, mode)).await;
-        let (part, granted) = made.map_err(|error| job.local_error(error))?;
-        self.context.umask.learn(mode, granted);
-        Ok((part, granted, 0))
     }
 
-    /// Opens a part that an earlier run left, unless it does not hold what it should.
+    /// A new part and the mode of a new file. Those that are of no use go.
+    async fn new_part(
+        &self,
+        job: &FileJob,
+        version: Version,
+        mode: u32,
+        stale: Vec<Vec<u8>>,
+    ) -> Result<(LocalPart, u32), TransferError> {
+        let (folder, name) = (Arc::clone(&job.folder.folder), new_part_name(&job.name, version));
+        let made = self.context.disk.run(move || {
+            remove_all(&folder, stale);
+            folder.create_part(&name, mode)
+        });
+        made.await.map_err(|error| job.local_error(error))
+    }
+
+    /// Opens a part that an earlier run left in the place of a new one, unless it does not hold what it
+    /// should.
     async fn take_over(
         &self,
         job: &FileJob,
         file: &Handle,
-        (left, name): (&[u8], &[u8]),
+        left: &[u8],
+        mut part: LocalPart,
         size: u64,
     ) -> Result<Option<(LocalPart, u64)>, TransferError> {
         let folder = Arc::clone(&job.folder.folder);
-        let (left, name) = (left.to_vec(), name.to_vec());
+        let left = left.to_vec();
         let opened = self.context.disk.run(move || {
-            let (part, arrived) = folder.take_over(&left, &name)?;
+            let arrived = folder.take_over(&left, &mut part)?;
             let Some(offset) = resume_at(arrived, size) else {
                 return Ok(None);
             };
@@ -115,28 +136,14 @@ impl Download {
         }
     }
 
-    /// The mode of a new file, when the first that is written was begun by an earlier run: an empty one
-    /// tells.
-    async fn learn_mode(&self, job: &FileJob, mode: u32) -> Result<u32, TransferError> {
-        let name = new_part_name(&[&job.name[..], b".mode"].concat(), version_of(&job.attributes));
-        let folder = Arc::clone(&job.folder.folder);
-        let granted = self.context.disk.run(move || Ok(folder.create_part(&name, mode)?.1)).await;
-        let granted = granted.map_err(|error| job.local_error(error))?;
-        self.context.umask.learn(mode, granted);
-        Ok(granted)
-    }
-
     /// Fetches the content and writes it in order, so that a part never has a gap.
     async fn stream(
         &self,
         job: &FileJob,
-        file: &Handle,
         part: &LocalPart,
-        offset: u64,
-        size: u64,
+        ahead: &mut ReadAhead<'_>,
     ) -> Result<(), TransferError> {
         let failed = |error| TransferError::remote(&job.remote, error);
-        let mut ahead = ReadAhead::new(&self.context.sftp, file, offset, size);
         let mut writing = None;
         loop {
             let mut batch = Vec::new();

@@ -1,14 +1,25 @@
 //! A name is taken by a whole file or not at all.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{TransferError, TransferOptions, TransferProgress},
+    super::{
+        super::sftp::tests::fake::{Asked, Fake, answer},
+        TransferError, TransferOptions, TransferProgress,
+        part::{Mode, RemotePart},
+        removals::Removals,
+        umask::Umask,
+    },
     Place, Server, WAYS, folder, names, noise, recursive, same, servers, soon,
 };
+
+/// Packet types.
+const OPEN: u8 = 3;
+const REMOVE: u8 = 13;
+const RENAME: u8 = 18;
 
 #[tokio::test]
 async fn a_folder_of_that_name_is_an_error_before_anything_is_sent() {
@@ -108,4 +119,91 @@ async fn servers_without_extensions_do() {
         let home = Server::start(&server).await.sftp.expand_tilde("~/x").await.expect("a path");
         assert!(home.ends_with(b"/x"));
     }
+}
+
+#[tokio::test]
+async fn a_name_that_could_not_be_replaced_keeps_what_it_had() {
+    let (sftp, mut fake) = Fake::start().await;
+    let removals = Removals::new(&sftp);
+    let umask = Umask::default();
+    let path: Arc<[u8]> = b"/f/part"[..].into();
+    let making = tokio::spawn(async move {
+        let made = RemotePart::create(&sftp, &removals, path, Mode::Exactly(0o644), &umask).await;
+        let (part, file, _) = made.expect("a part");
+        drop(file);
+        part.rename(b"/f/name", true, None).await.map_err(|error| error.about(b"/f/name"))
+    });
+    // What is asked, and whether it is done: the new name is refused, and the old one is given back.
+    let script = [("/f/part", false), ("/f/name", true), ("/f/part", false), ("/f/.name", true)];
+    let mut script = script.iter();
+    while let Some(Asked { kind, id, body }) = fake.asked_or_end().await {
+        let reply = match kind {
+            OPEN => answer(102, id, &[0, 0, 0, 1, b'h']),
+            RENAME => {
+                let (from, done) = script.next().expect("no more is renamed");
+                assert!(body[4..].starts_with(from.as_bytes()), "{:?}", String::from_utf8_lossy(&body));
+                answer(101, id, &[0, 0, 0, if *done { 0 } else { 4 }])
+            }
+            _ => answer(101, id, &[0; 4]),
+        };
+        if kind == REMOVE {
+            assert!(body[4..].starts_with(b"/f/part"), "only the part goes");
+            break;
+        }
+        fake.send(&reply).await;
+    }
+    assert_eq!(script.len(), 0);
+    soon(making).await.expect("no panic").expect_err("it was refused");
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_replaced_in_steps_is_replaced_though_nobody_waits() {
+    let (sftp, mut fake) = Fake::start().await;
+    let removals = Removals::new(&sftp);
+    let umask = Umask::default();
+    let path: Arc<[u8]> = b"/f/part"[..].into();
+    let other = Arc::clone(&removals);
+    let making = tokio::spawn(async move {
+        let made = RemotePart::create(&sftp, &other, path, Mode::Exactly(0o644), &umask).await;
+        let (part, file, _) = made.expect("a part");
+        drop(file);
+        let _ = part.rename(b"/f/name", true, None).await;
+    });
+    let mut renames = 0;
+    loop {
+        let Asked { kind, id, body } = fake.asked().await;
+        let mut reply = answer(101, id, &[0; 4]);
+        match kind {
+            OPEN => reply = answer(102, id, &[0, 0, 0, 1, b'h']),
+            RENAME => {
+                renames += 1;
+                if renames == 1 {
+                    reply = answer(101, id, &[0, 0, 0, 4]);
+                } else if renames == 2 {
+                    making.abort();
+                }
+            }
+            REMOVE => {
+                assert!(body[4..].starts_with(b"/f/.name"), "{:?}", String::from_utf8_lossy(&body));
+                break;
+            }
+            _ => {}
+        }
+        fake.send(&reply).await;
+    }
+    assert_eq!(renames, 3, "aside, and the new one in its place");
+}
+
+#[tokio::test]
+async fn a_part_goes_that_was_asked_for_when_the_transfer_was_dropped() {
+    let (sftp, mut fake) = Fake::start().await;
+    let removals = Removals::new(&sftp);
+    let umask = Umask::default();
+    let making = tokio::spawn(async move {
+        let path = b"/f/part"[..].into();
+        RemotePart::create(&sftp, &removals, path, Mode::Exactly(0o644), &umask).await.map(|_| ())
+    });
+    assert_eq!(fake.asked().await.kind, OPEN);
+    making.abort();
+    assert_eq!(fake.asked().await.kind, REMOVE);
 }

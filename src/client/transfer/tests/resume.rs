@@ -118,6 +118,23 @@ async fn a_part_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_part_that_others_could_write_to_is_not_gone_on_with_and_in_nobodys_way() {
+    use std::os::unix::fs::PermissionsExt;
+    for place in Place::each().await {
+        let content = noise(5 << 20, 9);
+        let file = place.write("file", &content);
+        let part = place.write(part_of(&place, "file", "new"), &content[..3 << 20]);
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o666)).expect("a mode");
+        for _ in 0..2 {
+            let report = place.copy(&file, &place.at("new"), &resume()).await.expect("copied");
+            assert_eq!((report.bytes, report.bytes_resumed), (5 << 20, 0));
+            assert!(same(&file, &place.at("new")));
+            fs::remove_file(place.at("new")).expect("removed");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_part_that_a_crash_has_emptied_is_begun_anew() {
     for place in Place::each().await {
         let file = place.write("file", noise(5 << 20, 9));

@@ -7,11 +7,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     super::{
-        super::sftp::{Attributes, FileKind, Handle},
+        super::sftp::{Attributes, FileKind, Handle, SftpError},
         checksum,
+        context::Context,
         error::{Side, TransferError},
         names::{Version, is_part_of, is_part_of_version, join, new_part_name},
-        part::{Mode, RemotePart},
+        part::{Granted, Mode, RemotePart},
         resume::resume_at,
     },
     Upload,
@@ -25,6 +26,8 @@ pub(in super::super) struct FileJob {
     pub(super) folder: Arc<RemoteFolder>,
     /// The name to take.
     pub(super) name: Vec<u8>,
+    /// What has the name, where that was asked for already.
+    pub(super) taken: Option<Result<Attributes, SftpError>>,
 }
 
 /// What has the name that a file is to get.
@@ -73,7 +76,7 @@ impl Upload {
     async fn taken(&self, job: &FileJob, target: &[u8]) -> Result<Taken, TransferError> {
         let attributes = match &job.folder.known {
             Some(known) => known.get(&job.name).copied(),
-            None => match self.context.sftp.lstat(target).await {
+            None => match self.look_at(job, target).await {
                 Ok(attributes) => Some(attributes),
                 Err(error) if error.is_no_such_file() => None,
                 Err(error) => return Err(TransferError::remote(target, error)),
@@ -87,6 +90,13 @@ impl Upload {
                 Err(TransferError::Special { side, path: path() })
             }
             _ => Ok(Taken { attributes }),
+        }
+    }
+
+    async fn look_at(&self, job: &FileJob, target: &[u8]) -> Result<Attributes, SftpError> {
+        match &job.taken {
+            Some(taken) => taken.clone(),
+            None => self.context.sftp.lstat(target).await,
         }
     }
 
@@ -153,23 +163,23 @@ impl Upload {
         taken: &Taken,
     ) -> Result<(), TransferError> {
         let sftp = &self.context.sftp;
-        let (part, file, mode) = self.create_part(job, source, target, taken).await?;
+        let (part, file, granted) = self.create_part(job, source, target, taken).await?;
         let size = content.len() as u64;
         let write = match size {
             0 => None,
             _ => Some(sftp.begin_write(&file, 0, content, permit)),
         };
         // All of it is on its way at once, but not the new name: what is not whole must not take it.
-        let (set, close) = self.complete(source, file, mode, taken);
+        let completing = self.complete(source, file, granted.known(), taken);
         if let Some(write) = write
             && let Err(error) = write.done().await
         {
             return Err(self.context.write_error(target, error).await);
         }
-        self.completed(set, close, target).await?;
+        self.completed(completing, target).await?;
         self.context.progress.moved(&source.shown, size);
         self.context.report(|report| report.bytes += size);
-        self.settle(source, part, target, taken).await
+        self.settle(source, part, granted, target, taken).await
     }
 
     pub(super) async fn create_part(
@@ -178,11 +188,12 @@ impl Upload {
         source: &Source,
         target: &[u8],
         taken: &Taken,
-    ) -> Result<(RemotePart, Handle, u32), TransferError> {
+    ) -> Result<(RemotePart, Handle, Granted), TransferError> {
         let name = new_part_name(&job.name, source.version);
         let path = join(&job.folder.path, &name).into();
         let mode = self.mode(source, taken);
-        match RemotePart::create(&self.context.sftp, path, mode, &self.context.umask).await {
+        let Context { sftp, removals, umask, .. } = &self.context;
+        match RemotePart::create(sftp, removals, path, mode, umask).await {
             Ok(made) => Ok(made),
             Err(error) => Err(self.context.write_error(target, error).await),
         }

@@ -5,7 +5,7 @@ use super::{
         super::sftp::{Attributes, FileKind, Handle, Pending},
         checksum,
         error::{Side, TransferError},
-        part::RemotePart,
+        part::{Granted, RemotePart},
     },
     Upload,
     file::Taken,
@@ -13,14 +13,15 @@ use super::{
 };
 
 impl Upload {
-    /// Asks for owner, mode and times to be set and for the file to be closed.
+    /// Asks for owner, mode and times to be set and for the file to be closed. A mode that is not known
+    /// yet is set along with the name.
     pub(super) fn complete(
         &self,
         source: &Source,
         file: Handle,
-        mode: u32,
+        mode: Option<u32>,
         taken: &Taken,
-    ) -> (Pending, Pending) {
+    ) -> (Option<Pending>, Pending) {
         // The file that is replaced stays its owner's. Whoever may not give files away owns it.
         let replaced = taken.attributes.filter(|there| there.kind() == FileKind::File);
         if let Some(owner) = replaced.and_then(|there| there.owner) {
@@ -28,22 +29,22 @@ impl Upload {
             drop(self.context.sftp.begin_fsetstat(&file, &owner));
         }
         let times = self.context.options.preserve || self.context.options.resume;
-        let set = self.context.sftp.begin_fsetstat(&file, &source.attributes(Some(mode), times));
+        let wanted = source.attributes(mode, times);
+        let set = (mode.is_some() || times).then(|| self.context.sftp.begin_fsetstat(&file, &wanted));
         (set, file.begin_close())
     }
 
     pub(super) async fn completed(
         &self,
-        set: Pending,
-        close: Pending,
+        (set, close): (Option<Pending>, Pending),
         target: &[u8],
     ) -> Result<(), TransferError> {
-        match set.done().await {
-            // A file system without modes still takes files.
-            Err(error) if self.context.options.preserve || error.is_fatal() => {
-                return Err(TransferError::remote(target, error));
-            }
-            _ => {}
+        // A file system without modes still takes files.
+        if let Some(set) = set
+            && let Err(error) = set.done().await
+            && (self.context.options.preserve || error.is_fatal())
+        {
+            return Err(TransferError::remote(target, error));
         }
         match close.done().await {
             Ok(()) => Ok(()),
@@ -56,9 +57,12 @@ impl Upload {
         &self,
         source: &Source,
         mut part: RemotePart,
+        granted: Granted,
         target: &[u8],
         taken: &Taken,
     ) -> Result<(), TransferError> {
+        let mode = granted.learn(&self.context.umask).await;
+        let mode = mode.map_err(|error| TransferError::remote(target, error))?;
         if self.context.options.checksum {
             let wanted = source.clone();
             let hash = self.context.disk.run(move || {
@@ -79,14 +83,13 @@ impl Upload {
                 });
             }
         }
-        if let Err(error) = part.rename(target, taken.attributes.is_some()).await {
-            if error.is_no_such_file() {
-                return Err(TransferError::TakenOver { path: target.into() });
-            }
-            let folder = self.context.sftp.lstat(target).await.is_ok_and(|there| there.is_directory());
+        if let Err(error) = part.rename(target, taken.attributes.is_some(), mode).await {
+            let error = error.about(target);
+            let folder = !error.is_fatal()
+                && self.context.sftp.lstat(target).await.is_ok_and(|there| there.is_directory());
             return Err(match folder {
                 true => TransferError::IsDirectory { side: Side::Remote, path: target.into() },
-                false => TransferError::remote(target, error),
+                false => error,
             });
         }
         self.context.report(|report| report.files += 1);

@@ -81,7 +81,8 @@ impl Upload {
             match entry.found {
                 Ok(Found::File(source)) => {
                     bytes += source.version.size;
-                    work.files.push(FileJob { source, folder: Arc::clone(&folder), name: entry.name });
+                    let folder = Arc::clone(&folder);
+                    work.files.push(FileJob { source, folder, name: entry.name, taken: None });
                 }
                 Ok(Found::Folder(source)) if above.contains(source.identity) => {
                     self.context.failed(TransferError::Loop { path: source.shown });

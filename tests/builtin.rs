@@ -29,6 +29,12 @@ fn configure(line: &Line, lines: &str) {
     fs::write(line.server.config(), format!("{lines}\n{old}")).expect("sshd_config");
 }
 
+/// Adds to the server's configuration, for whom these lines match: they end it.
+fn configure_some(line: &Line, matched: &str, lines: &str) {
+    let old = fs::read_to_string(line.server.config()).expect("sshd_config");
+    fs::write(line.server.config(), format!("{old}\nMatch {matched}\n{lines}\n")).expect("sshd_config");
+}
+
 /// ssh with only these keys.
 fn with_keys(line: &Line, keys: &[&Path]) -> Command {
     let mut ssh = line.client.ssh();
@@ -147,6 +153,23 @@ fn one_wrong_key_too_many_ends_the_connection() {
         assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
         let keys = [wrong[0].as_path(), &wrong[1], &line.server.user_key()];
         let output = run(with_keys(line, &keys).args(["box", "echo in"]));
+        let said = output.stderr.said();
+        assert!(output.stdout.is_empty() && said.contains("Too many authentication failures"), "{said}");
+    });
+}
+
+#[test]
+fn a_match_block_has_its_own_number_of_tries_and_its_own_banner() {
+    over(&SERVERS, |line| {
+        let banner = line.folder.path().join("banner");
+        fs::write(&banner, "for some of you\n").expect("a banner");
+        configure_some(line, "user *", &format!("MaxAuthTries 1\nBanner {}", banner.display()));
+        let wrong = line.folder.path().join("wrong");
+        new_key(&wrong);
+        let output = run(with_keys(line, &[&line.server.user_key()]).args(["box", "echo in"]));
+        assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+        assert!(output.stderr.said().contains("for some of you"), "{}", output.stderr.said());
+        let output = run(with_keys(line, &[&wrong, &line.server.user_key()]).args(["box", "echo in"]));
         let said = output.stderr.said();
         assert!(output.stdout.is_empty() && said.contains("Too many authentication failures"), "{said}");
     });

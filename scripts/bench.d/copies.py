@@ -103,7 +103,7 @@ def inside(binaries):
     place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
     try:
         row(f"100 Mbit/s, 100 ms (TCP: {'/'.join(control)})", "irosh", "scp", "rsync", "best/irosh")
-        mib = 512
+        mib = 1024
         rate = lambda seconds: f"{mib * 8.388608 / seconds:.1f}"
         # What the link itself gives a plain ssh, without a disk.
         for way, transfer in (("up", upload), ("down", download)):

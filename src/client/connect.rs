@@ -221,6 +221,11 @@ where
     Ok(Connection::new(handle, shared, options.environment, Under { cut, rest, dialer }))
 }
 
+/// What russh says first on every connection of [`russh_config`], with the end of its line.
+pub(crate) fn identification() -> Vec<u8> {
+    format!("{NAME}\r\n").into_bytes()
+}
+
 fn russh_config(options: &ClientOptions, host_keys: Vec<russh::keys::Algorithm>) -> Config {
     Config {
         client_id: SshId::Standard(NAME.into()),

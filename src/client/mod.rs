@@ -28,7 +28,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | `reach` | from a target to a connection |
+//! | `reach`, `introduced` | from a target to a connection |
 //! | `connect` | key exchange, host key, login |
 //! | `connection` | the handle to a connection: channels, goodbye |
 //! | `session`, `capture`, `stream`, `pty` | what a session channel does |
@@ -57,6 +57,7 @@ mod handler;
 mod host_key;
 mod inbox;
 mod inboxes;
+mod introduced;
 mod metadata;
 mod options;
 mod outbox;

@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use crate::{
     client::{
         ClientOptions, ConnectError, Connection, HostKeyPolicy, Phase, Session,
-        connect::{connect_over, first_session},
+        connect::{connect_over, first_session, identification},
         connection::OpenError,
+        introduced::Introduced,
     },
     names::Aliases,
     proxy::{DialError, Dialer, PendingSession, SessionError},
@@ -121,14 +122,15 @@ impl Client {
         })
     }
 
-    /// Opens a session at a host, which may say its server's keys.
+    /// Opens a session at a host, which may say its server's keys. The server is greeted meanwhile.
     async fn reach(
         &self,
         target: &ResolvedTarget,
         options: &mut ClientOptions,
-    ) -> Result<(PendingSession, LegSink), ClientError> {
+    ) -> Result<(PendingSession, Introduced<LegSink>), ClientError> {
         let host = self.dialer.dial(&target.target).await?;
         let (mut source, sink) = host.open().await?;
+        let sink = Introduced::new(sink, &identification()).await;
         let welcome = host.welcome().await?;
         source.opened().await?;
         if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {

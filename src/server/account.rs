@@ -27,6 +27,9 @@ pub(super) enum NoLogin {
     /// There is none of that name, or this server serves another user alone.
     #[error("no such user here")]
     Unknown,
+    /// Nobody knows which groups it is in.
+    #[error("its groups cannot be found out: {0}")]
+    Groups(String),
     /// The configuration names it among those who may not, or not among those who may.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -60,15 +63,17 @@ impl Account {
         Ok(Self { name: user.name, uid: user.uid, gid: user.gid, home: user.dir, shell })
     }
 
-    /// The names of its groups.
-    pub(super) fn groups(&self) -> Vec<String> {
-        let Ok(name) = CString::new(self.name.as_str()) else { return Vec::new() };
-        let groups = nix::unistd::getgrouplist(&name, self.gid).unwrap_or_default();
-        groups
-            .into_iter()
-            .filter_map(|gid| Group::from_gid(gid).ok().flatten())
-            .map(|group| group.name)
-            .collect()
+    /// The names of its groups, of those that have one.
+    ///
+    /// # Errors
+    ///
+    /// [`NoLogin::Groups`] where the system cannot say: one that is denied may be among them.
+    pub(super) fn groups(&self) -> Result<Vec<String>, NoLogin> {
+        let unknown = |error: nix::Error| NoLogin::Groups(error.to_string());
+        let name = CString::new(self.name.as_str()).map_err(|_| NoLogin::Unknown)?;
+        let groups = nix::unistd::getgrouplist(&name, self.gid).map_err(unknown)?;
+        let named = groups.into_iter().map(Group::from_gid).filter_map(Result::transpose);
+        named.map(|group| group.map(|group| group.name).map_err(unknown)).collect()
     }
 
     /// Whether it may log in at all, as sshd's `allowed_user` sees it.

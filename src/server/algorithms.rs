@@ -92,6 +92,13 @@ pub(super) fn accepted(list: &AlgorithmList) -> Vec<String> {
     list.apply(OFFERS.user_keys.default, OFFERS.user_keys.besides)
 }
 
+/// What clients are told that they may sign with (RFC 8308 section 3.1): of a certificate, its key does.
+pub(super) fn signatures(list: &AlgorithmList) -> Vec<String> {
+    let mut names = accepted(list);
+    names.retain(|name| !name.contains("-cert-v01@"));
+    names
+}
+
 /// How authorities may have signed.
 pub(super) fn of_authorities(list: &AlgorithmList) -> Vec<String> {
     list.apply(OFFERS.ca_signatures.default, OFFERS.ca_signatures.besides)
@@ -102,14 +109,7 @@ pub(super) fn preferred(config: &Config) -> Preferred {
     let mut kexes: Vec<kex::Name> = names(&config.kex_algorithms, &OFFERS.kex);
     kexes.extend([kex::EXTENSION_SUPPORT_AS_SERVER, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER]);
     let offered = config.host_key_algorithms.apply(OFFERS.host_keys.default, OFFERS.host_keys.besides);
-    let mut keys: Vec<Algorithm> = offered.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
-    // russh tells clients by this list what they may sign with (RFC 8308 section 3.1).
-    let sha1 = Algorithm::Rsa { hash: None };
-    if accepted(&config.pubkey_accepted_algorithms).iter().any(|name| name == "ssh-rsa")
-        && !keys.contains(&sha1)
-    {
-        keys.push(sha1);
-    }
+    let keys: Vec<Algorithm> = offered.iter().filter_map(|name| Algorithm::new(name).ok()).collect();
     Preferred {
         kex: kexes.into(),
         key: keys.into(),

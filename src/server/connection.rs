@@ -30,7 +30,6 @@ const MOST_CHANNELS: usize = 4096;
 /// The state of a connection.
 pub(super) struct Connection {
     authentication: Authentication,
-    banner: Option<String>,
     login: Option<Arc<Login>>,
     /// The signature algorithm of the last offer, which russh does not repeat with a certificate.
     offered: Option<Algorithm>,
@@ -48,13 +47,11 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         authentication: Authentication,
-        banner: Option<String>,
         entered: CancellationToken,
         farewell: oneshot::Sender<Box<dyn Authenticator>>,
     ) -> Self {
         Self {
             authentication,
-            banner,
             login: None,
             offered: None,
             security_key_flags: None,
@@ -96,8 +93,8 @@ impl Drop for Connection {
 impl Handler for Connection {
     type Error = russh::Error;
 
-    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
-        Ok(self.banner.take())
+    fn max_auth_attempts(&self) -> Option<usize> {
+        self.authentication.most_rejections()
     }
 
     async fn authentication_notice(&mut self) -> Result<Option<String>, Self::Error> {

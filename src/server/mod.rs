@@ -143,7 +143,7 @@ where
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = options.logged_in;
     let (farewell, mut left) = oneshot::channel();
-    let connection = Connection::new(authentication, banner(&config), entered.clone(), farewell);
+    let connection = Connection::new(authentication, entered.clone(), farewell);
     let (stream, drain) = elastic(reader, writer, CancellationToken::new());
 
     // Whoever started this process may have told the kernel to forget children that end. A handler
@@ -252,7 +252,8 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
             rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
         },
         preferred: algorithms::preferred(config),
-        max_auth_attempts: usize::try_from(config.max_auth_tries.max(1)).unwrap_or(usize::MAX),
+        server_sig_algs: algorithms::signatures(&config.pubkey_accepted_algorithms),
+        max_auth_attempts: most_rejections(config),
         inactivity_timeout: None,
         keepalive_interval: keepalive,
         keepalive_max: usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX),
@@ -260,6 +261,11 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
         manual_window: true,
         manual_close: true,
     }
+}
+
+/// After so many rejections a connection ends. sshd's 0 ends it at the first.
+fn most_rejections(config: &Config) -> usize {
+    usize::try_from(config.max_auth_tries.max(1)).unwrap_or(usize::MAX)
 }
 
 /// The text of Banner; a file that is not there is none.

@@ -159,16 +159,27 @@ fn read_lines(file: &[u8]) -> Result<Vec<KeyData>, KrlError> {
     keys.map(|line| parse_line(line).ok_or(KrlError::Damaged)).collect()
 }
 
+/// Whether a file of keys, one a line, has this one as sshd's `sshkey_in_file` reads it: what follows a key is
+/// a comment, and a line that begins with options, or with anything else that is no key, has none.
+pub(super) fn lists(file: &[u8], key: &KeyData) -> bool {
+    let plain = |line| PublicKey::from_openssh(&first_words(line)?).ok();
+    file.split(|&byte| byte == b'\n').any(|line| plain(line).is_some_and(|listed| listed.key_data() == key))
+}
+
 fn parse_line(line: &[u8]) -> Option<KeyData> {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let mut word = || std::str::from_utf8(words.next()?).ok();
-    let (key_type, blob) = (word()?, word()?);
-    let text = format!("{key_type} {blob}");
+    let text = first_words(line)?;
     // A certificate stands for its key.
     match Certificate::from_openssh(&text) {
         Ok(certificate) => Some(certificate.public_key().clone()),
         Err(_) => PublicKey::from_openssh(&text).ok().map(|key| key.key_data().clone()),
     }
+}
+
+/// What would be the type of a key and its blob.
+fn first_words(line: &[u8]) -> Option<String> {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut word = || std::str::from_utf8(words.next()?).ok();
+    Some(format!("{} {}", word()?, word()?))
 }
 
 /// What is left to read (RFC 4251, section 5).

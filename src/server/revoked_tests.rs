@@ -53,6 +53,19 @@ fn text_is_a_list_of_keys() {
 }
 
 #[test]
+fn a_line_with_options_or_with_a_certificate_lists_no_key() {
+    let [key, other] = KEYS.map(|text| PublicKey::from_openssh(text).expect("a key"));
+    let listed = |file: String| lists(file.as_bytes(), key.key_data());
+    let text = KEYS[0].trim();
+    assert!(listed(format!("# trusted\n\n  {text} and a comment\n")));
+    assert!(listed(format!("nonsense\n{text}")), "what follows a line that is no key counts");
+    for none in [format!("cert-authority {text}"), format!("#{text}"), CERTIFICATES[1].to_owned()] {
+        assert!(!listed(none.clone()), "{none}");
+    }
+    assert!(!lists(text.as_bytes(), other.key_data()));
+}
+
+#[test]
 fn a_list_that_is_not_understood_is_an_error() {
     let text = format!("{}\nnot a key\n", KEYS[0]);
     assert_eq!(RevokedKeys::parse(text.as_bytes()), Err(KrlError::Damaged));

@@ -13,12 +13,13 @@ use super::{
 use crate::server::{
     account::Account,
     algorithms,
-    authorized_keys::{AuthorizedKeys, Principal},
+    authorized_keys::Principal,
     config::{
         Config,
         tokens::{CertificateTokens, Tokens},
     },
     key_options::{CertificateError, CommandsDiffer, KeyOptions, Refusal, Whence},
+    revoked,
 };
 
 /// A certificate does not admit.
@@ -48,10 +49,7 @@ pub(super) async fn by_trusted_authority(
 ) -> Option<KeyOptions> {
     let path = config.trusted_user_ca_keys.as_ref()?;
     let trusted = std::fs::read(path).inspect_err(|error| tracing::warn!("{path}: {error}")).ok()?;
-    let authority = PublicKey::from(signed.signature_key().clone());
-    let zone = TimeZone::system();
-    let known = AuthorizedKeys::find(&trusted, &authority, false, &zone).any(|found| found.is_ok());
-    if !known {
+    if !revoked::lists(&trusted, signed.signature_key()) {
         return None;
     }
     let admitted = async {

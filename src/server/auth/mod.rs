@@ -44,6 +44,10 @@ pub(super) struct Authentication {
     authenticator: Box<dyn Authenticator>,
     /// What the authenticator had left to say when it was let go.
     notice: Option<String>,
+    /// What is shown before the first answer.
+    banner: Option<String>,
+    /// Whether somebody has asked to come in.
+    greeted: bool,
     origin: Option<Origin>,
     candidate: Option<Candidate>,
     /// How many questions are open.
@@ -93,7 +97,17 @@ impl Authentication {
         authenticator: Box<dyn Authenticator>,
         origin: Option<Origin>,
     ) -> Self {
-        Self { config, vouched, authenticator, notice: None, origin, candidate: None, asked: 0 }
+        Self {
+            config,
+            vouched,
+            authenticator,
+            notice: None,
+            banner: None,
+            greeted: false,
+            origin,
+            candidate: None,
+            asked: 0,
+        }
     }
 
     /// The candidate of this name, and what else decides; another name begins anew.
@@ -104,6 +118,9 @@ impl Authentication {
             self.candidate = None;
         }
         let candidate = self.candidate.get_or_insert_with(new);
+        if !std::mem::replace(&mut self.greeted, true) {
+            self.banner = super::banner(&candidate.config);
+        }
         (candidate, self.authenticator.as_mut(), Origin::whence(self.origin.as_ref()))
     }
 
@@ -199,10 +216,20 @@ impl Authentication {
         methods(&self.config.server(), &[])
     }
 
-    /// A banner for the client, before its request is answered.
+    /// After how many rejections the connection ends, once it is known who asks.
+    pub(super) fn most_rejections(&self) -> Option<usize> {
+        self.candidate.as_ref().map(|candidate| super::most_rejections(&candidate.config))
+    }
+
+    /// A banner for the client, before its request is answered: Banner of whoever asks first, and what the
+    /// authenticator says.
     pub(super) fn take_notice(&mut self) -> Option<String> {
         let notice = self.notice.take().or_else(|| self.authenticator.take_notice());
-        notice.filter(|notice| !notice.trim().is_empty())
+        let notice = notice.filter(|notice| !notice.trim().is_empty());
+        match (self.banner.take(), notice) {
+            (Some(banner), Some(notice)) => Some(banner + &notice),
+            (banner, notice) => banner.or(notice),
+        }
     }
 
     /// What the candidate may do, once in, where there is no notice that keeps them out; and whoever has to be
@@ -241,8 +268,11 @@ impl Candidate {
     fn new(user: &str, config: &SshdConfig, origin: Option<&Origin>, reads_shadow: bool) -> Self {
         // What follows a colon asked for a style of authentication once.
         let name = user.split(':').next().unwrap_or_default();
-        let account = Account::find(name);
-        let groups = account.as_ref().map(Account::groups).unwrap_or_default();
+        let found = Account::find(name).and_then(|account| Ok((account.groups()?, account)));
+        let (groups, account) = match found {
+            Ok((groups, account)) => (groups, Ok(account)),
+            Err(reason) => (Vec::new(), Err(reason)),
+        };
         let whence = Origin::whence(origin);
         let connection = Connection {
             user: Some(name.to_owned()),

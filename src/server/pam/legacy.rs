@@ -44,12 +44,19 @@ impl Legacy {
     }
 }
 
-/// Takes on the user's groups, as far as there is such a user and this process may.
-pub(super) fn enter_groups(user: &CStr) {
-    let Ok(Some(found)) = nix::unistd::User::from_name(&user.to_string_lossy()) else { return };
-    if let Err(error) = nix::unistd::initgroups(user, found.gid) {
-        tracing::debug!("groups of {}: {error}", found.name);
+/// Takes on the user's groups; where this process is not root's, it keeps its own, which it cannot change.
+///
+/// # Errors
+///
+/// What the system says, or that there is no such user: the groups are still those of root then, and
+/// must not become the user's.
+pub(super) fn enter_groups(user: &CStr) -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
     }
+    let found = nix::unistd::User::from_name(&user.to_string_lossy())?;
+    let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such user"))?;
+    Ok(nix::unistd::initgroups(user, found.gid)?)
 }
 
 /// What this process is like now.

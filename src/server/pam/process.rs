@@ -199,7 +199,7 @@ impl Login {
         self.transaction.set_tty(&CString::new(tty)?).map_err(&failed)?;
         self.expose(authentication)?;
         // pam_group adds to what the process has.
-        legacy::enter_groups(&self.user);
+        legacy::enter_groups(&self.user).map_err(io_failed)?;
         match self.transaction.establish_credentials() {
             Ok(()) => self.has_credentials = true,
             // As sshd: where PAM had no part in the proof, it may have no credentials either.

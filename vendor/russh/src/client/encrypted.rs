@@ -90,42 +90,26 @@ impl Session {
         let mut is_authenticated = false;
         if let Some(ref mut enc) = self.common.encrypted {
             match enc.state {
-                EncryptedState::WaitingAuthServiceRequest {
-                    ref mut accepted, ..
-                } => {
-                    debug!(
-                        "waiting service request, {:?} {:?}",
-                        buf.first(),
-                        msg::SERVICE_ACCEPT
-                    );
-                    match buf.split_first() {
-                        Some((&msg::SERVICE_ACCEPT, mut r)) => {
-                            if map_err!(Bytes::decode(&mut r))?.as_ref() == b"ssh-userauth" {
-                                map_err!(ensure_end(&r))?;
-                                *accepted = true;
-                                if let Some(ref meth) = self.common.auth_method {
-                                    let auth_request = AuthRequest::new(meth);
-                                    if enc.write_auth_request(&self.common.auth_user, meth)? {
-                                        debug!("enc: auth request written");
-                                        enc.state = EncryptedState::WaitingAuthRequest(auth_request)
-                                    }
-                                } else {
-                                    debug!("no auth method")
-                                }
-                            }
-                        }
-                        Some((&msg::EXT_INFO, mut r)) => {
-                            return self.handle_ext_info(&mut r).map_err(Into::into);
-                        }
-                        other => {
-                            debug!("unknown message: {other:?}");
-                            return Err(crate::Error::Inconsistent.into());
-                        }
+                EncryptedState::WaitingAuthServiceRequest { .. } => match buf.split_first() {
+                    Some((&msg::EXT_INFO, mut r)) => {
+                        return self.handle_ext_info(&mut r).map_err(Into::into);
                     }
-                }
+                    other => {
+                        debug!("unknown message: {other:?}");
+                        return Err(crate::Error::Inconsistent.into());
+                    }
+                },
                 EncryptedState::WaitingAuthRequest(ref mut auth_request) => {
                     trace!("waiting auth request, {:?}", buf.first(),);
                     match buf.split_first() {
+                        // The service was asked for together with the first method.
+                        Some((&msg::SERVICE_ACCEPT, mut r)) if !self.service_accepted => {
+                            if map_err!(Bytes::decode(&mut r))?.as_ref() != b"ssh-userauth" {
+                                return Err(crate::Error::Inconsistent.into());
+                            }
+                            map_err!(ensure_end(&r))?;
+                            self.service_accepted = true;
+                        }
                         Some((&msg::USERAUTH_SUCCESS, r)) => {
                             map_err!(ensure_end(&r))?;
                             debug!("userauth_success");
@@ -1065,20 +1049,16 @@ impl Session {
         if let Some(ref mut enc) = self.common.encrypted {
             is_waiting = match enc.state {
                 EncryptedState::WaitingAuthRequest(_) => true,
-                EncryptedState::WaitingAuthServiceRequest {
-                    accepted,
-                    ref mut sent,
-                } => {
-                    debug!("sending ssh-userauth service requset");
-                    if !*sent {
-                        self.common.packet_writer.write_packet(|w| {
-                            msg::SERVICE_REQUEST.encode(w)?;
-                            "ssh-userauth".encode(w)?;
-                            Ok(())
-                        })?;
-                        *sent = true
-                    }
-                    accepted
+                // The method goes along with it: a server that refuses the service hangs up
+                // (RFC 4253 section 10), so there is nothing to wait for.
+                EncryptedState::WaitingAuthServiceRequest { .. } => {
+                    debug!("sending ssh-userauth service request");
+                    self.common.packet_writer.write_packet(|w| {
+                        msg::SERVICE_REQUEST.encode(w)?;
+                        "ssh-userauth".encode(w)?;
+                        Ok(())
+                    })?;
+                    true
                 }
                 EncryptedState::InitCompression | EncryptedState::Authenticated => false,
             };

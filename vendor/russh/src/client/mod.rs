@@ -106,6 +106,8 @@ pub struct Session {
     ext_info_count: u8,
     /// Where the request for a signature begins in what is signed, and the length of that.
     signing: Option<(usize, usize)>,
+    /// Whether the server has accepted `ssh-userauth`.
+    service_accepted: bool,
 }
 
 impl Drop for Session {
@@ -1375,6 +1377,7 @@ impl Session {
             priority_receiver,
             inbound_channel_sender,
             signing: None,
+            service_accepted: false,
             inbound_channel_receiver,
             channels: HashMap::new(),
             pending_reads: Vec::new(),

@@ -67,10 +67,11 @@ impl Session {
             enc.write.extend_from_slice(&reply);
         }
         // Like sshd, the rejection that is one too many is not told: the connection ends instead.
-        if self.common.config.max_auth_attempts > 0
+        let most = handler.max_auth_attempts().unwrap_or(self.common.config.max_auth_attempts);
+        if most > 0
             && let Some(enc) = self.common.encrypted.as_mut()
             && let EncryptedState::WaitingAuthRequest(a) = &enc.state
-            && a.rejection_count >= self.common.config.max_auth_attempts
+            && a.rejection_count >= most
         {
             enc.write.truncate(written);
             self.common.disconnect(

@@ -89,6 +89,9 @@ pub struct Config {
     pub event_buffer_size: usize,
     /// Lists of preferred algorithms.
     pub preferred: Preferred,
+    /// What clients are told that they may sign with (RFC 8308 section 3.1); [`Preferred::key`] where it is
+    /// empty.
+    pub server_sig_algs: Vec<String>,
     /// Maximal number of allowed authentication attempts.
     pub max_auth_attempts: usize,
     /// Time after which the connection is garbage-collected.
@@ -127,6 +130,7 @@ impl Default for Config {
             event_buffer_size: 10,
             limits: Limits::default(),
             preferred: Default::default(),
+            server_sig_algs: Vec::new(),
             max_auth_attempts: 10,
             inactivity_timeout: Some(std::time::Duration::from_secs(600)),
             keepalive_interval: None,
@@ -389,6 +393,12 @@ pub trait Handler: Sized {
         &mut self,
     ) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send {
         async { Ok(None) }
+    }
+
+    /// How many rejections end the connection, where that depends on who asks: in place of
+    /// [`Config::max_auth_attempts`].
+    fn max_auth_attempts(&self) -> Option<usize> {
+        None
     }
 
     /// Called after each request of authentication has been answered. Return value is a banner that goes

@@ -1554,16 +1554,13 @@ impl Session {
                 1u32.encode(&mut enc.write)?;
                 "server-sig-algs".encode(&mut enc.write)?;
 
-                NameList(
-                    self.common
-                        .config
-                        .preferred
-                        .key
-                        .iter()
-                        .map(|x| x.to_string())
-                        .collect(),
-                )
-                .encode(&mut enc.write)?;
+                let config = Arc::clone(&self.common.config);
+                let names = if config.server_sig_algs.is_empty() {
+                    config.preferred.key.iter().map(|x| x.to_string()).collect()
+                } else {
+                    config.server_sig_algs.clone()
+                };
+                NameList(names).encode(&mut enc.write)?;
             });
         }
         Ok(())

@@ -60,6 +60,23 @@ fn a_reader_that_leaves_ends_the_command() {
 }
 
 #[test]
+fn a_reader_of_stdout_that_leaves_takes_neither_stderr_nor_the_status_along() {
+    over(&SERVERS, |line| {
+        // It goes on once writing has failed. sshd forgets its stderr where stdin has ended, too.
+        let script = "trap '' PIPE; while echo y 2>/dev/null; do :; done; echo last words >&2; exit 3";
+        let mut running = Running::start(
+            exec(line, &[script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        );
+        let mut stdout = running.stdout();
+        stdout.read_exact(&mut [0; 4]).expect("some lines");
+        drop(stdout);
+        let mut said = String::new();
+        running.stderr().read_to_string(&mut said).expect("the last words");
+        assert_eq!((running.wait(DEADLINE).code(), said.as_str()), (Some(3), "last words\n"));
+    });
+}
+
+#[test]
 fn a_shell_on_a_terminal() {
     if !have(&["python3"]) {
         return;

@@ -342,6 +342,22 @@ impl SessionSender {
         self.ask("break", Payload::default().u32(milliseconds).done()).await
     }
 
+    /// Tells the server that what the process writes to its stdout is used no more, so that the process learns
+    /// it when it writes (`eow@openssh.com` of OpenSSH's PROTOCOL, section 2.1). What is on its way still comes.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`]; [`SessionError::Refused`] where the server is not known to listen to that.
+    pub async fn stop_reading(&self) -> Result<(), SessionError> {
+        const NAME: &str = "eow@openssh.com";
+        // Others may take it amiss, as OpenSSH's own client believes.
+        let server = self.channel.connection.remote_metadata().identification;
+        if !server.contains("OpenSSH") {
+            return Err(SessionError::Refused(NAME));
+        }
+        self.tell(NAME, Vec::new()).await
+    }
+
     /// As [`Session::close`]. Not cancel safe: the session may not have been closed.
     pub async fn close(&self) {
         self.channel.connection.close_channel(self.channel.id).await;

@@ -211,6 +211,7 @@ fn size_of(size: WindowSize) -> PtySize {
 /// Without a terminal: every byte as it is.
 async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
     let (sender, events) = session.split();
+    let printing = print(events, sender.clone(), CancellationToken::new());
     let feeding = tokio::spawn(async move {
         if null {
             return sender.eof();
@@ -229,7 +230,7 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
         }
     });
     let ended = tokio::select! {
-        printed = print(events, CancellationToken::new()) => Ended::printed(printed),
+        printed = printing => Ended::printed(printed),
         () = irosh::signals::interrupted()? => Ended::Here(None),
     };
     feeding.abort();
@@ -254,11 +255,17 @@ impl Ended {
 ///
 /// Output could not be written, so whatever the process exits with, this did not go well. A reader that has
 /// gone is no error. Where the connection was lost before the output's end, it is not known how it ended.
-async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Result<Option<Exit>> {
+async fn print(
+    mut events: SessionEvents,
+    sender: SessionSender,
+    enough: CancellationToken,
+) -> io::Result<Option<Exit>> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    let (mut exit, mut whole, mut stderr_is_read) = (None, false, true);
+    let (mut exit, mut whole) = (None, false);
+    let (mut stdout_is_read, mut stderr_is_read) = (true, true);
     while let Some(Some(event)) = enough.run_until_cancelled(events.next()).await {
         let (name, written) = match event {
+            SessionEvent::Stdout(_) if !stdout_is_read => continue,
             SessionEvent::Stdout(data) => ("stdout", write(&mut stdout, &data).await),
             SessionEvent::Stderr(_) if !stderr_is_read => continue,
             SessionEvent::Stderr(data) => ("stderr", write(&mut stderr, &data).await),
@@ -278,12 +285,18 @@ async fn print(mut events: SessionEvents, enough: CancellationToken) -> io::Resu
         };
         match written {
             Ok(()) => {}
-            // What goes to stdout is still wanted.
+            // What goes to the other one is still wanted, and how the command ends.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && name == "stderr" => {
                 stderr_is_read = false;
             }
-            // Nobody reads any more (`irosh exec … | head`): the command learns that, too.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            // Nobody reads any more (`irosh exec … | head`): the command learns that, too. Where it cannot be
+            // told, all that can be done is to leave it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                stdout_is_read = false;
+                if sender.stop_reading().await.is_err() {
+                    break;
+                }
+            }
             Err(error) => {
                 return Err(io::Error::new(error.kind(), format!("cannot write to {name}: {error}")));
             }
@@ -360,7 +373,7 @@ async fn on_terminal(
         errands: JoinSet::new(),
     };
     let enough = CancellationToken::new();
-    let printing = print(events, enough.clone());
+    let printing = print(events, typing.sender.clone(), enough.clone());
     tokio::pin!(printing);
     let mut ended = None;
     let ended = loop {

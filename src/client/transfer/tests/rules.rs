@@ -47,7 +47,7 @@ async fn what_a_destination_cannot_be() {
         let both = [one.clone(), two.clone()];
         let failed =
             place.way.copy(&place.server.sftp, &both, &place.at("new"), &plain).await.expect_err("two");
-        assert!(matches!(failed.errors[..], [TransferError::NoSuchFile { .. }, ..]), "{failed}");
+        assert!(matches!(failed.errors[..], [TransferError::NeedsFolder { .. }, ..]), "{failed}");
         let failed = place.way.copy(&place.server.sftp, &both, &one, &plain).await.expect_err("two");
         assert!(matches!(failed.errors[..], [TransferError::NotDirectory { .. }, ..]), "{failed}");
         let again = place.write("other/one", "1");

@@ -92,10 +92,21 @@ pub(super) fn accepted(list: &AlgorithmList) -> Vec<String> {
     list.apply(OFFERS.user_keys.default, OFFERS.user_keys.besides)
 }
 
-/// What clients are told that they may sign with (RFC 8308 section 3.1): of a certificate, its key does.
+/// What clients are told that they may sign with (RFC 8308 section 3.1): of a certificate, its key does. Who
+/// they are is not known yet, and a Match block may take what this list does not: what is taken by default is
+/// told in any case, as sshd does.
 pub(super) fn signatures(list: &AlgorithmList) -> Vec<String> {
-    let mut names = accepted(list);
-    names.retain(|name| !name.contains("-cert-v01@"));
+    let mut names = Vec::new();
+    for name in OFFERS.user_keys.default.iter().map(|name| (*name).to_owned()).chain(accepted(list)) {
+        let name = match name.strip_suffix("-cert-v01@openssh.com") {
+            Some(key) if key.starts_with("sk-") => format!("{key}@openssh.com"),
+            Some(key) => key.to_owned(),
+            None => name,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
 }
 

@@ -23,6 +23,7 @@
 //! | [`files`] | where files are and how they are written |
 
 pub mod client;
+pub mod descriptors;
 mod elastic;
 pub mod files;
 pub mod host;

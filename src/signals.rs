@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, task::Poll};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// Resolves at SIGHUP, SIGTERM or SIGINT. See [`Interrupts`].
@@ -47,6 +47,18 @@ impl Interrupts {
             if caught { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// Lets every signal do what it does by default: what is started by a program that was started with `nohup`, or
+/// in the background of a script, would ignore the same ones. To be called between fork and exec: it allocates
+/// nothing.
+#[allow(unsafe_code, reason = "no handler is installed, only taken away")]
+pub(crate) fn all_default() {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator() {
+        // SAFETY: a default action runs no code of this process. SIGKILL and SIGSTOP are refused, and have it.
+        let _ = unsafe { sigaction(signal, &default) };
     }
 }
 

@@ -394,3 +394,75 @@ fn first_line(running: &mut Running) -> String {
     running.keep_stdout(stdout);
     line.said()
 }
+
+#[test]
+fn a_host_serves_as_if_the_system_had_started_it() {
+    let folder = harness::folder();
+    let server = harness::Server::new(folder.path());
+    let script = "trap '' HUP INT QUIT; ulimit -S -n 500; exec \"$@\"";
+    let host = harness::HostSetup::new(&folder.path().join("host"), "builtin");
+    let host = host.under(&["sh", "-c", script, "sh"]).start();
+    let client = harness::Client::new(folder.path(), "client", &server);
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("users").expect("this one");
+    let peer = format!("login=\"{}\" {}\n", user.name, client.identity);
+    fs::write(host.home().join("authorized_peers"), peer).expect("authorized_peers");
+    client.add_host("box", &host.ticket());
+    // The last digits: glibc ignores one of its own, SIGCANCEL, in what it starts.
+    let state = "ulimit -S -n; grep SigIgn /proc/self/status | tail -c 8";
+    let said = run(client.ssh().args(["-l", &user.name, "box", state])).stdout.said();
+    assert_eq!(said, "500\n0000000\n");
+}
+
+#[test]
+fn a_channel_that_nothing_goes_through_for_its_time_is_closed() {
+    over(&SERVERS, |line| {
+        configure(line, "ChannelTimeout session:command=2 direct-tcpip=2");
+        let output = line.client.exec("exec sleep 100");
+        assert_eq!((output.status.code(), output.stdout.said()), (Some(255), String::new()));
+        let busy = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exit 7";
+        assert_eq!(line.client.exec(busy).status.code(), Some(7));
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let target = silent.local_addr().expect("an address").to_string();
+        let mut ssh = line.client.ssh();
+        ssh.args(["-W", &target, "box"]).stdin(Stdio::piped());
+        let mut running = Running::start(&mut ssh);
+        let _open = running.stdin();
+        let (mut far, _) = silent.accept().expect("forwarded");
+        assert_eq!(far.read(&mut [0]).expect("its end"), 0);
+        running.wait(DEADLINE);
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_uses_for_its_time_is_ended() {
+    over(&SERVERS, |line| {
+        configure(line, "UnusedConnectionTimeout 1");
+        let mut master = Master::start(line, &[]);
+        let used = master.ssh().args(["box", "sleep 2; echo done"]).output().expect("ssh");
+        assert_eq!(used.stdout.said(), "done\n", "{}", used.stderr.said());
+        assert_eq!(master.running().wait(DEADLINE).code(), Some(255));
+    });
+}
+
+#[test]
+fn each_of_many_commands_at_once_has_its_own_status() {
+    over(&[Route::Builtin], |line| {
+        let master = Master::start(line, &[]);
+        let lanes = (0..8).map(|lane| {
+            let commands = (lane * 20..lane * 20 + 20).map(|status| {
+                let mut command = master.ssh();
+                command.args(["box", &format!("echo; exit {status}")]);
+                (status, command)
+            });
+            let mut commands: Vec<_> = commands.collect();
+            thread::spawn(move || {
+                for (status, command) in &mut commands {
+                    let said = run(command);
+                    assert_eq!(said.status.code(), Some(*status), "{}", said.stderr.said());
+                }
+            })
+        });
+        let lanes: Vec<_> = lanes.collect();
+        lanes.into_iter().for_each(|lane| lane.join().expect("each its own"));
+    });
+}

@@ -255,12 +255,25 @@ fn spawn(mut command: Command, identity: Option<&Identity>, tells: bool) -> io::
     if let Some(identity) = identity {
         command.env("IROSH_PEER", identity.fingerprint());
     }
+    start_anew(&mut command);
     let mut child = command.spawn()?;
     // The command holds the other copies of its end of the socketpair.
     drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
     let logged_in = child.stdout.take();
     Ok(BackendStream { child: Some(BackendChild(Some(child))), logged_in, ..stream })
+}
+
+/// A command starts as if the system had started it: what it runs for its user must not inherit what this process
+/// ignores, or has raised for itself.
+#[allow(unsafe_code, reason = "what runs between fork and exec is a few system calls and no allocation")]
+fn start_anew(command: &mut Command) {
+    let prepare = || {
+        crate::signals::all_default();
+        crate::descriptors::restore_limit()
+    };
+    // SAFETY: sigaction and setrlimit are async-signal-safe.
+    unsafe { command.pre_exec(prepare) };
 }
 
 /// The built-in server's command, with the login that the caller needs no proof for.

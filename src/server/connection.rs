@@ -3,21 +3,24 @@
 //! russh calls these in its own loop, so nothing here waits for anything but a key that is looked up
 //! before the login. What takes time runs in tasks of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
     keys::ssh_key::{Algorithm, Certificate},
-    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
+    server::{
+        Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+    },
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     auth::{Authentication, Authenticator, NotEntered, Offer},
-    channel::{Request, SessionChannel},
-    forward::{Asked, Listeners, agent::AgentSocket, connect_socket, connect_tcp, x11},
+    channel::{Request, SessionChannel, relay::Sending},
+    config::value::ChannelTimeout,
+    forward::{Asked, Listeners, ToClient, agent::AgentSocket, connect_socket, connect_tcp, x11},
     inboxes::Inboxes,
     login::Login,
     sessions::Sessions,
@@ -67,8 +70,10 @@ impl Connection {
         self.login.clone().ok_or(russh::Error::NotAuthenticated)
     }
 
-    fn ask(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, session: &Session) -> Asked {
-        Asked { channel, reply, inboxes: self.inboxes.clone(), session: session.handle() }
+    /// Where connections go that are forwarded by channels of a type.
+    fn to_client(&self, channel_type: &str, session: &Session) -> Result<ToClient, russh::Error> {
+        let idle = ChannelTimeout::find(&self.login()?.config.channel_timeout, channel_type);
+        Ok(ToClient { session: session.handle(), inboxes: self.inboxes.clone(), idle })
     }
 
     /// Replies to a request of a session channel.
@@ -81,6 +86,15 @@ impl Connection {
         let handle = session.handle();
         let started = self.sessions.get(id).is_some_and(|channel| channel.start(&login, request, handle));
         Self::answer(started, id, session)
+    }
+}
+
+/// Ends a connection that has had no channel open for so long (sshd_config(5), UnusedConnectionTimeout).
+async fn end_unused(session: Handle, inboxes: Inboxes, limit: Duration) {
+    if inboxes.unused_for(limit).await {
+        tracing::info!("terminating inactive connection");
+        let text = "nothing has used this connection for as long as the server lets it stand unused";
+        let _ = session.disconnect(Disconnect::ByApplication, text.to_owned(), String::new()).await;
     }
 }
 
@@ -168,6 +182,9 @@ impl Handler for Connection {
         // What reading the configuration and logging in took; many connections stand idle for long.
         crate::memory::give_back();
         tracing::info!(user = login.account.name, "logged in");
+        if let Some(limit) = login.config.unused_connection_timeout.filter(|limit| !limit.is_zero()) {
+            tokio::spawn(end_unused(session.handle(), self.inboxes.clone(), limit));
+        }
         self.login = Some(Arc::new(login));
         Ok(())
     }
@@ -184,9 +201,8 @@ impl Handler for Connection {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
         }
-        let (_, sending) = channel.split();
-        let id = sending.id();
-        self.sessions.add(id, SessionChannel::new(id, sending, self.inboxes.clone()));
+        let sending = Sending::new(channel, &self.inboxes);
+        self.sessions.add(sending.id(), SessionChannel::new(sending, self.inboxes.clone()));
         reply.accept().await;
         Ok(())
     }
@@ -207,7 +223,8 @@ impl Handler for Connection {
         match port {
             Some(port) if self.inboxes.len() < MOST_CHANNELS => {
                 let what = format!("{host}:{port}");
-                self.ask(channel, reply, session).connect(what, connect_tcp(host.to_owned(), port));
+                let to = self.to_client("direct-tcpip", session)?;
+                Asked { channel, reply, to }.connect(what, connect_tcp(host.to_owned(), port));
             }
             Some(_) => reply.reject(ChannelOpenFailure::ResourceShortage).await,
             None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
@@ -227,7 +244,8 @@ impl Handler for Connection {
         } else if self.inboxes.len() >= MOST_CHANNELS {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
         } else {
-            self.ask(channel, reply, session).connect(path.to_owned(), connect_socket(path.into()));
+            let to = self.to_client("direct-streamlocal@openssh.com", session)?;
+            Asked { channel, reply, to }.connect(path.to_owned(), connect_socket(path.into()));
         }
         Ok(())
     }
@@ -271,8 +289,13 @@ impl Handler for Connection {
         if idle {
             self.inboxes.forget(id);
         }
-        if idle || !self.inboxes.close(id) {
+        if idle {
             session.close(id)?;
+        } else if !self.inboxes.close(id) {
+            // Whoever had it may be done: what they sent last, such as an exit status, is on its way to the
+            // loop, and goes first.
+            let session = session.handle();
+            tokio::spawn(async move { session.close(id).await });
         }
         Ok(())
     }
@@ -358,8 +381,9 @@ impl Handler for Connection {
         if !self.login()?.may_forward_agent() {
             return Ok(false);
         }
+        let to = self.to_client("agent-connection", session)?;
         let Some(channel) = self.sessions.get(id) else { return Ok(false) };
-        match AgentSocket::open(session.handle(), self.inboxes.clone()) {
+        match AgentSocket::open(to) {
             Ok(socket) => channel.offer_agent(socket),
             Err(error) => {
                 tracing::warn!("no agent socket: {error}");
@@ -380,12 +404,13 @@ impl Handler for Connection {
     ) -> Result<(), Self::Error> {
         let login = self.login()?;
         let asked = x11::Asked { protocol, cookie, screen, single };
+        let to = self.to_client("x11-connection", session)?;
         let mut shown = false;
         if let Some(channel) = self.sessions.get(id)
             && login.may_forward_x11()
             && !channel.has_display()
         {
-            match x11::Display::open(&login.config, &asked, session.handle(), self.inboxes.clone()) {
+            match x11::Display::open(&login.config, &asked, to) {
                 Ok(display) => {
                     channel.offer_display(display);
                     shown = true;
@@ -403,11 +428,12 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<bool, Self::Error> {
         let login = self.login()?;
+        let to = self.to_client("forwarded-tcpip", session)?;
         let Ok(wanted) = u16::try_from(*port) else { return Ok(false) };
         if !login.may_listen(address, wanted) {
             return Ok(false);
         }
-        match self.listeners.add_port(&login.config, address, wanted, &session.handle(), &self.inboxes) {
+        match self.listeners.add_port(&login.config, address, wanted, &to) {
             Ok(listening) => *port = listening.into(),
             Err(error) => {
                 tracing::info!("cannot listen on {address}:{wanted}: {error}");
@@ -431,7 +457,8 @@ impl Handler for Connection {
         if !login.may_listen_on_socket() {
             return Ok(false);
         }
-        let listening = self.listeners.add_socket(&login.config, path, &session.handle(), &self.inboxes);
+        let to = self.to_client("forwarded-streamlocal@openssh.com", session)?;
+        let listening = self.listeners.add_socket(&login.config, path, &to);
         if let Err(error) = &listening {
             tracing::info!("cannot listen on {path}: {error}");
         }

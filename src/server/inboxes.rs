@@ -3,28 +3,62 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use russh::ChannelId;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::channel::Inbox;
 
 /// The inboxes of all open channels; shared by those who carry them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Inboxes(Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>);
+pub(super) struct Inboxes(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Since when there has been none; `None` while there are some.
+    unused: watch::Sender<Option<Instant>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    map: HashMap<ChannelId, Arc<Inbox>>,
+    /// Whether the client is gone.
+    gone: bool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { state: Mutex::default(), unused: watch::Sender::new(Some(Instant::now())) }
+    }
+}
 
 impl Inboxes {
-    fn map(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Inbox>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The inbox of a channel, new if need be: whoever comes first, the client's data or who takes it.
+    /// The inbox of a channel, new if need be: whoever comes first, the client's data or who takes it. One that
+    /// is taken once the client is gone is closed.
     pub(super) fn get_or_add(&self, id: ChannelId) -> Arc<Inbox> {
-        Arc::clone(self.map().entry(id).or_default())
+        let mut state = self.state();
+        if state.gone {
+            let inbox = Arc::<Inbox>::default();
+            inbox.close();
+            return inbox;
+        }
+        let inbox = Arc::clone(state.map.entry(id).or_default());
+        self.0.unused.send_if_modified(|since| since.take().is_some());
+        inbox
     }
 
     pub(super) fn get(&self, id: ChannelId) -> Option<Arc<Inbox>> {
-        self.map().get(&id).cloned()
+        self.state().map.get(&id).cloned()
     }
 
     /// The client has closed a channel; whether anybody is there to answer.
@@ -38,17 +72,45 @@ impl Inboxes {
 
     /// This side has closed a channel.
     pub(super) fn forget(&self, id: ChannelId) {
-        self.map().remove(&id);
+        let mut state = self.state();
+        if state.map.remove(&id).is_some() && state.map.is_empty() {
+            self.0.unused.send_replace(Some(Instant::now()));
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.map().len()
+        self.state().map.len()
     }
 
     /// The client is gone.
     pub(super) fn close_all(&self) {
-        for (_, inbox) in self.map().drain() {
+        let mut state = self.state();
+        state.gone = true;
+        for (_, inbox) in state.map.drain() {
             inbox.close();
+        }
+        self.0.unused.send_replace(None);
+    }
+
+    /// Waits until no channel has been open for so long; whether the client is still there then.
+    pub(super) async fn unused_for(&self, limit: Duration) -> bool {
+        let mut unused = self.0.unused.subscribe();
+        loop {
+            let since = *unused.borrow_and_update();
+            let end = async {
+                match since {
+                    Some(since) => sleep_until(since + limit).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = unused.changed() => {}
+                () = end => return true,
+            }
+            if self.state().gone {
+                return false;
+            }
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> 
 }
 
 async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
-    crate::descriptors::raise_limit();
+    irosh::descriptors::raise_limit();
     let HostArguments { backend, access, name, network, json } = arguments;
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };

@@ -1,7 +1,6 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
 mod completion;
-mod descriptors;
 mod escapes;
 mod forward_spec;
 mod host;

@@ -1,12 +1,16 @@
 //! What a client has sent on a channel and nobody has used yet.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use russh::{ChannelId, server::Handle};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::idle::LastUse;
 use crate::server::inboxes::Inboxes;
 
 /// The window of each channel, in bytes: the most that an [`Inbox`] holds.
@@ -26,6 +30,7 @@ pub(in crate::server) struct Inbox {
     changed: Notify,
     closed: CancellationToken,
     unread: CancellationToken,
+    last_use: LastUse,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +46,7 @@ impl Inbox {
 
     pub(in crate::server) fn push(&self, data: &[u8]) {
         self.state().data.extend_from_slice(data);
+        self.last_use.is_now();
         self.changed.notify_one();
     }
 
@@ -61,6 +67,11 @@ impl Inbox {
         self.unread.cancel();
         self.closed.cancel();
         self.end();
+    }
+
+    /// Something was sent on the channel that this is the inbox of.
+    pub(super) fn has_sent(&self) {
+        self.last_use.is_now();
     }
 
     /// All that has come; `None` at the end.
@@ -108,6 +119,12 @@ impl Outlet {
     /// Told when the client will use nothing more that it is sent.
     pub(in crate::server) fn unread(&self) -> CancellationToken {
         self.inbox.unread.clone()
+    }
+
+    /// Waits until nothing has gone through the channel for so long.
+    pub(super) fn idle_for(&self, limit: Option<Duration>) -> impl Future<Output = ()> + use<> {
+        let inbox = Arc::clone(&self.inbox);
+        async move { inbox.last_use.idle_for(limit).await }
     }
 
     /// So many bytes have been used.

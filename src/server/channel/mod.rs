@@ -1,6 +1,7 @@
 //! Channels: what a client sends and is sent, and what stands behind it.
 
 pub(super) mod environment;
+mod idle;
 pub(super) mod inbox;
 mod process;
 mod pty;

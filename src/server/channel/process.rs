@@ -83,16 +83,17 @@ impl Program {
 
 /// The child becomes the leader of a session, with its stdin as the controlling terminal where that
 /// is one, and with every signal at its default.
-#[allow(unsafe_code, reason = "what runs between fork and exec is two system calls and no allocation")]
+#[allow(unsafe_code, reason = "what runs between fork and exec is a few system calls and no allocation")]
 fn lead_a_session(command: &mut Command, on_terminal: bool) {
     let prepare = move || {
+        crate::signals::all_default();
         rustix::process::setsid()?;
         if on_terminal {
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
         Ok(())
     };
-    // SAFETY: setsid and ioctl are async-signal-safe.
+    // SAFETY: sigaction, setsid and ioctl are async-signal-safe.
     unsafe { command.pre_exec(prepare) };
 }
 

@@ -1,16 +1,45 @@
 //! Bytes between a channel and what stands behind it.
 
-use std::io;
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use russh::{ChannelWriteHalf, server::Msg};
+use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::Outlet;
+use super::inbox::{Inbox, Outlet};
+use crate::server::inboxes::Inboxes;
 
 /// The sending side of a channel.
-pub(in crate::server) type Sending = ChannelWriteHalf<Msg>;
+pub(in crate::server) struct Sending {
+    half: ChannelWriteHalf<Msg>,
+    inbox: Arc<Inbox>,
+}
+
+impl Sending {
+    /// That of a channel, whose inbox is there from now on.
+    pub(in crate::server) fn new(channel: Channel<Msg>, inboxes: &Inboxes) -> Self {
+        let (_, half) = channel.split();
+        let inbox = inboxes.get_or_add(half.id());
+        Self { half, inbox }
+    }
+
+    pub(in crate::server) fn id(&self) -> ChannelId {
+        self.half.id()
+    }
+
+    pub(super) async fn eof(&self) {
+        let _ = self.half.eof().await;
+    }
+
+    pub(super) async fn exit_status(&self, status: u32) {
+        let _ = self.half.exit_status(status).await;
+    }
+
+    pub(super) async fn close(&self) {
+        let _ = self.half.close().await;
+    }
+}
 
 /// The extended data type of stderr (RFC 4254 section 5.2).
 pub(super) const STDERR: u32 = 1;
@@ -73,9 +102,11 @@ pub(super) async fn send_all(mut reader: impl AsyncRead + Unpin, to: &Sending, e
 /// Sends bytes, as the client's window allows.
 pub(super) async fn send(to: &Sending, extended: Option<u32>, bytes: Bytes) -> Result<(), russh::Error> {
     match extended {
-        None => to.data_bytes(bytes).await,
-        Some(code) => to.extended_data_bytes(code, bytes).await,
+        None => to.half.data_bytes(bytes).await?,
+        Some(code) => to.half.extended_data_bytes(code, bytes).await?,
     }
+    to.inbox.has_sent();
+    Ok(())
 }
 
 /// Writes all that the client sends, and closes the writer at its end. A writer that fails stops
@@ -110,19 +141,21 @@ pub(super) async fn discard(outlet: &mut Outlet) {
 
 /// Joins a channel to a stream: each direction ends by itself, and the channel closes when both have. So it
 /// does once the stream takes and gives nothing more, whatever the client still sends: it must hear of that.
-pub(in crate::server) async fn join<S>(mut outlet: Outlet, to: Sending, stream: S)
+/// It closes as well when nothing has gone through it for as long as it may be `idle`.
+pub(in crate::server) async fn join<S>(mut outlet: Outlet, to: Sending, stream: S, idle: Option<Duration>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, writer) = tokio::io::split(stream);
     let unread = outlet.unread();
+    let expired = outlet.idle_for(idle);
     let ended = CancellationToken::new();
     let inward = async {
         tokio::select! {
             () = send_all(reader, &to, None) => {}
             () = unread.cancelled() => {}
         }
-        let _ = to.eof().await;
+        to.eof().await;
         ended.cancel();
     };
     // What the client sent before it closed the channel is written all the same.
@@ -134,6 +167,9 @@ where
             }
         }
     };
-    tokio::join!(inward, outward);
-    let _ = to.close().await;
+    tokio::select! {
+        _ = async { tokio::join!(inward, outward) } => {}
+        () = expired => to.eof().await,
+    }
+    to.close().await;
 }

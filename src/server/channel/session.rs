@@ -20,7 +20,10 @@ use super::{
     relay::{self, STDERR, Sending},
 };
 use crate::server::{
-    config::{Config, value::UserEnvironment},
+    config::{
+        Config,
+        value::{ChannelTimeout, UserEnvironment},
+    },
     forward::{agent::AgentSocket, x11::Display},
     inboxes::Inboxes,
     login::Login,
@@ -60,6 +63,17 @@ pub(in crate::server) enum Request {
     Subsystem(String),
 }
 
+impl Request {
+    /// The type of a channel that runs it, for ChannelTimeout.
+    fn channel_type(&self) -> String {
+        match self {
+            Self::Shell => "session:shell".into(),
+            Self::Command(_) => "session:command".into(),
+            Self::Subsystem(name) => format!("session:subsystem:{name}"),
+        }
+    }
+}
+
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Plan {
@@ -71,9 +85,9 @@ enum Plan {
 }
 
 impl SessionChannel {
-    pub(in crate::server) fn new(id: ChannelId, sending: Sending, inboxes: Inboxes) -> Self {
+    pub(in crate::server) fn new(sending: Sending, inboxes: Inboxes) -> Self {
         Self {
-            id,
+            id: sending.id(),
             sending: Some(sending),
             inboxes,
             asked: Vec::new(),
@@ -186,6 +200,7 @@ impl SessionChannel {
             environment,
             subsystem,
             display: self.display.take(),
+            idle: ChannelTimeout::find(&login.config.channel_timeout, &request.channel_type()),
             _agent: self.agent.take(),
             alive,
         };
@@ -296,7 +311,7 @@ impl Plan {
     }
 }
 
-/// How long a program may take to read what was typed before its channel was closed.
+/// How long a program may take over what was sent before its channel was closed.
 const LAST_KEYS: Duration = Duration::from_secs(1);
 
 /// How long what a script has said may take to be read once it has ended.
@@ -314,6 +329,8 @@ struct Start {
     environment: Environment,
     subsystem: bool,
     display: Option<Display>,
+    /// How long nothing may go through the channel.
+    idle: Option<Duration>,
     /// Its socket is removed with it.
     _agent: Option<AgentSocket>,
     alive: Arc<()>,
@@ -321,6 +338,16 @@ struct Start {
 
 impl Start {
     async fn run(mut self, plan: Plan) {
+        let expired = self.outlet.idle_for(self.idle);
+        tokio::select! {
+            () = self.carry_out(plan) => {}
+            // As with sshd, what runs loses its channel and is told nothing else.
+            () = expired => self.sending.eof().await,
+        }
+        self.sending.close().await;
+    }
+
+    async fn carry_out(&mut self, plan: Plan) {
         let ended = match plan {
             Plan::Sftp(arguments) => self.serve_sftp(&arguments).await,
             Plan::SftpAlone => self.refuse_all_but_sftp().await,
@@ -328,10 +355,9 @@ impl Start {
         };
         if let Err(error) = ended {
             self.say(Some(STDERR), format!("{error}\r\n").into_bytes()).await;
-            let _ = self.sending.eof().await;
-            let _ = self.sending.exit_status(255).await;
+            self.sending.eof().await;
+            self.sending.exit_status(255).await;
         }
-        let _ = self.sending.close().await;
     }
 
     /// Sends words of the server's own, unless the client has closed the channel.
@@ -346,8 +372,8 @@ impl Start {
     /// In sshd's words, and with its status.
     async fn refuse_all_but_sftp(&self) -> std::io::Result<()> {
         self.say(None, b"This service allows sftp connections only.\r\n".to_vec()).await;
-        let _ = self.sending.eof().await;
-        let _ = self.sending.exit_status(1).await;
+        self.sending.eof().await;
+        self.sending.exit_status(1).await;
         Ok(())
     }
 
@@ -452,7 +478,7 @@ impl Start {
                 _ = async { tokio::join!(out, relay::send_all(stderr, sending, Some(STDERR))) } => {}
                 () = closed.cancelled() => {}
             }
-            let _ = sending.eof().await;
+            sending.eof().await;
         };
         let ending = async {
             let end = process.wait().await;
@@ -488,7 +514,7 @@ impl Start {
                 () = carrying => {}
                 () = unread.cancelled() => {}
             }
-            let _ = sending.eof().await;
+            sending.eof().await;
         };
         let ending = async {
             let end = process.wait().await;
@@ -534,27 +560,35 @@ impl Start {
         let closed = self.outlet.closed();
         let sending = &self.sending;
         let output = async {
-            relay::send_all(reader, sending, None).await;
-            let _ = sending.eof().await;
+            tokio::select! {
+                () = relay::send_all(reader, sending, None) => {}
+                () = closed.cancelled() => {}
+            }
+            sending.eof().await;
         };
-        let input = async {
-            relay::receive_all(&mut self.outlet, writer).await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            (served, ()) = async { tokio::join!(serving, output) } => {
-                let status = match served {
+        // Told even to a client that has closed the channel, as with a process.
+        let ending = async {
+            let status = tokio::select! {
+                served = serving => match served {
                     Ok(Ok(())) => 0,
                     Ok(Err(error)) => {
                         tracing::warn!("sftp: {error}");
                         255
                     }
                     Err(_) => 255,
-                };
-                let _ = sending.exit_status(status).await;
-            }
+                },
+                // A file that does not answer must not keep the channel from being closed.
+                () = async { closed.cancelled().await; tokio::time::sleep(LAST_KEYS).await } => 255,
+            };
+            sending.exit_status(status).await;
+        };
+        let input = async {
+            relay::receive_all(&mut self.outlet, writer).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = async { tokio::join!(ending, output) } => {}
             () = input => {}
-            () = closed.cancelled() => {}
         }
         Ok(())
     }
@@ -576,7 +610,7 @@ fn for_a_terminal(text: &[u8]) -> Vec<u8> {
 async fn report(sending: &Sending, session: &Handle, id: ChannelId, end: std::io::Result<End>) {
     match end {
         Ok(End::Status(status)) => {
-            let _ = sending.exit_status(status).await;
+            sending.exit_status(status).await;
         }
         Ok(End::Signal { name, core_dumped }) => {
             let name = Sig::Custom(name.to_owned());
@@ -584,7 +618,7 @@ async fn report(sending: &Sending, session: &Handle, id: ChannelId, end: std::io
             let _ = session.exit_signal_request(id, name, core_dumped, none(), none()).await;
         }
         Err(_) => {
-            let _ = sending.exit_status(255).await;
+            sending.exit_status(255).await;
         }
     }
 }

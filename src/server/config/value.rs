@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::server::host_port::HostPort;
+use crate::server::{host_port::HostPort, pattern::matches_pattern};
 
 /// Defines an enum of words, each with its spellings; the first is the one that is printed.
 macro_rules! words {
@@ -294,6 +294,13 @@ pub struct ChannelTimeout {
 }
 
 impl ChannelTimeout {
+    /// How long a channel of a type may be idle, if not for ever: what the first that fits says.
+    #[must_use]
+    pub fn find(timeouts: &[Self], channel_type: &str) -> Option<Duration> {
+        let first = timeouts.iter().find(|timeout| matches_pattern(channel_type, &timeout.types));
+        first.map(|timeout| timeout.time).filter(|time| !time.is_zero())
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (types, time) = text.split_once('=')?;
         let time = super::units::parse_time(time)?;

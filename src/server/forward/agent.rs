@@ -5,14 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use russh::server::Handle;
 use tokio::task::AbortHandle;
 
-use super::{
-    listen::{carry, pause},
-    socket::SocketFile,
-};
-use crate::server::inboxes::Inboxes;
+use super::{ToClient, listen::pause, socket::SocketFile};
 
 /// A socket that leads to the client's agent; it goes with its session.
 pub(in crate::server) struct AgentSocket {
@@ -27,7 +22,7 @@ impl AgentSocket {
     /// # Errors
     ///
     /// What the system says.
-    pub(in crate::server) fn open(session: Handle, inboxes: Inboxes) -> io::Result<Self> {
+    pub(in crate::server) fn open(to: ToClient) -> io::Result<Self> {
         let folder = nix::unistd::mkdtemp("/tmp/ssh-XXXXXXXXXX")?;
         let path = folder.join(format!("agent.{}", std::process::id()));
         let file =
@@ -36,11 +31,11 @@ impl AgentSocket {
             loop {
                 match file.listener.accept().await {
                     Ok((stream, _)) => {
-                        let (session, inboxes) = (session.clone(), inboxes.clone());
+                        let to = to.clone();
                         // On its own: what is asked of the agent outlives the session that offered it.
                         tokio::spawn(async move {
-                            let opened = session.channel_open_agent().await;
-                            carry(opened, stream, session, &inboxes).await;
+                            let opened = to.session.channel_open_agent().await;
+                            to.carry(opened, stream).await;
                         });
                     }
                     Err(error) => pause(&error).await,

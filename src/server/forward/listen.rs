@@ -7,24 +7,11 @@ use std::{
     path::Path,
 };
 
-use russh::{
-    Channel,
-    server::{Handle, Msg},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket},
-};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    super::channel::{Outlet, relay},
-    socket::SocketFile,
-};
-use crate::server::{
-    config::{Config, value::GatewayPorts},
-    inboxes::Inboxes,
-};
+use super::{ToClient, socket::SocketFile};
+use crate::server::config::{Config, value::GatewayPorts};
 
 /// What a connection listens on.
 #[derive(Default)]
@@ -49,14 +36,12 @@ impl Listeners {
         config: &Config,
         address: &str,
         port: u16,
-        session: &Handle,
-        inboxes: &Inboxes,
+        to: &ToClient,
     ) -> io::Result<u16> {
         let (listeners, port) = listen(&addresses(address, config.gateway_ports), port)?;
-        let tasks = listeners.into_iter().map(|listener| {
-            let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.to_owned());
-            spawn(accept_tcp(listener, address, port, session, inboxes))
-        });
+        let tasks = listeners
+            .into_iter()
+            .map(|listener| spawn(accept_tcp(listener, address.to_owned(), port, to.clone())));
         self.open.insert(Place::Port(address.to_owned(), port.into()), tasks.collect());
         Ok(port)
     }
@@ -75,12 +60,11 @@ impl Listeners {
         &mut self,
         config: &Config,
         path: &str,
-        session: &Handle,
-        inboxes: &Inboxes,
+        to: &ToClient,
     ) -> io::Result<()> {
         let mask = config.stream_local_bind_mask;
         let file = SocketFile::listen(Path::new(path), mask, config.stream_local_bind_unlink)?;
-        let accepting = accept_socket(file, path.to_owned(), session.clone(), inboxes.clone());
+        let accepting = accept_socket(file, path.to_owned(), to.clone());
         self.open.insert(Place::Socket(path.to_owned()), vec![spawn(accepting)]);
         Ok(())
     }
@@ -147,18 +131,19 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(128)
 }
 
-async fn accept_tcp(listener: TcpListener, address: String, port: u16, session: Handle, inboxes: Inboxes) {
+async fn accept_tcp(listener: TcpListener, address: String, port: u16, to: ToClient) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                let (session, inboxes, address) = (session.clone(), inboxes.clone(), address.clone());
+                let (to, address) = (to.clone(), address.clone());
                 // On its own: a listener that goes takes no connection with it.
                 tokio::spawn(async move {
                     let origin = (peer.ip().to_string(), peer.port().into());
-                    let opened =
-                        session.channel_open_forwarded_tcpip(address, port.into(), origin.0, origin.1).await;
-                    carry(opened, stream, session, &inboxes).await;
+                    let opening =
+                        (to.session).channel_open_forwarded_tcpip(address, port.into(), origin.0, origin.1);
+                    let opened = opening.await;
+                    to.carry(opened, stream).await;
                 });
             }
             Err(error) => pause(&error).await,
@@ -166,14 +151,14 @@ async fn accept_tcp(listener: TcpListener, address: String, port: u16, session: 
     }
 }
 
-async fn accept_socket(file: SocketFile, path: String, session: Handle, inboxes: Inboxes) {
+async fn accept_socket(file: SocketFile, path: String, to: ToClient) {
     loop {
         match file.listener.accept().await {
             Ok((stream, _)) => {
-                let (session, inboxes, path) = (session.clone(), inboxes.clone(), path.clone());
+                let (to, path) = (to.clone(), path.clone());
                 tokio::spawn(async move {
-                    let opened = session.channel_open_forwarded_streamlocal(path).await;
-                    carry(opened, stream, session, &inboxes).await;
+                    let opened = to.session.channel_open_forwarded_streamlocal(path).await;
+                    to.carry(opened, stream).await;
                 });
             }
             Err(error) => pause(&error).await,
@@ -185,23 +170,4 @@ async fn accept_socket(file: SocketFile, path: String, session: Handle, inboxes:
 pub(super) async fn pause(error: &io::Error) {
     tracing::warn!("cannot accept a forwarded connection: {error}");
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-}
-
-/// Joins a channel that the client has agreed to with its stream.
-pub(super) async fn carry<S>(
-    opened: Result<Channel<Msg>, russh::Error>,
-    stream: S,
-    session: Handle,
-    inboxes: &Inboxes,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match opened {
-        Ok(channel) => {
-            let (_, sending) = channel.split();
-            let outlet = Outlet::new(inboxes.clone(), sending.id(), session);
-            relay::join(outlet, sending, stream).await;
-        }
-        Err(error) => tracing::info!("the client takes no forwarded connection: {error}"),
-    }
 }

@@ -6,6 +6,8 @@ mod socket;
 mod tcp;
 pub(super) mod x11;
 
+use std::time::Duration;
+
 use russh::{
     Channel, ChannelOpenFailure,
     server::{ChannelOpenHandle, Handle, Msg},
@@ -15,7 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use listen::Listeners;
 
 use super::{
-    channel::{Outlet, relay},
+    channel::{
+        Outlet,
+        relay::{self, Sending},
+    },
     inboxes::Inboxes,
 };
 
@@ -23,8 +28,33 @@ use super::{
 pub(super) struct Asked {
     pub(super) channel: Channel<Msg>,
     pub(super) reply: ChannelOpenHandle,
-    pub(super) inboxes: Inboxes,
+    pub(super) to: ToClient,
+}
+
+/// Where forwarded connections of one kind go.
+#[derive(Clone)]
+pub(super) struct ToClient {
     pub(super) session: Handle,
+    pub(super) inboxes: Inboxes,
+    /// How long nothing may go through a connection.
+    pub(super) idle: Option<Duration>,
+}
+
+impl ToClient {
+    /// Joins a channel that the client has agreed to with its stream.
+    async fn carry<S>(self, opened: Result<Channel<Msg>, russh::Error>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match opened {
+            Ok(channel) => {
+                let sending = Sending::new(channel, &self.inboxes);
+                let outlet = Outlet::new(self.inboxes, sending.id(), self.session);
+                relay::join(outlet, sending, stream, self.idle).await;
+            }
+            Err(error) => tracing::info!("the client takes no forwarded connection: {error}"),
+        }
+    }
 }
 
 impl Asked {
@@ -34,8 +64,10 @@ impl Asked {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = std::io::Result<S>> + Send + 'static,
     {
+        let Self { channel, reply, to: ToClient { session, inboxes, idle } } = self;
+        let sending = Sending::new(channel, &inboxes);
+        let outlet = Outlet::new(inboxes, sending.id(), session);
         tokio::spawn(async move {
-            let outlet = Outlet::new(self.inboxes, self.channel.id(), self.session);
             let closed = outlet.closed();
             let connected = tokio::select! {
                 connected = connecting => connected,
@@ -43,13 +75,12 @@ impl Asked {
             };
             match connected {
                 Ok(stream) => {
-                    let (_, sending) = self.channel.split();
-                    self.reply.accept().await;
-                    relay::join(outlet, sending, stream).await;
+                    reply.accept().await;
+                    relay::join(outlet, sending, stream, idle).await;
                 }
                 Err(error) => {
                     tracing::info!("forward to {what}: {error}");
-                    self.reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                    reply.reject(ChannelOpenFailure::ConnectFailed).await;
                 }
             }
         });

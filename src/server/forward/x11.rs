@@ -7,7 +7,6 @@ use std::{
     process::Stdio,
 };
 
-use russh::server::Handle;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpSocket},
@@ -15,8 +14,8 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::listen::{carry, pause};
-use crate::server::{config::Config, inboxes::Inboxes};
+use super::{ToClient, listen::pause};
+use crate::server::config::Config;
 
 /// The first port of X11, that of display 0.
 const FIRST_PORT: u32 = 6000;
@@ -49,12 +48,7 @@ impl Display {
     /// # Errors
     ///
     /// What the system says, and a protocol or cookie that xauth could misread.
-    pub(in crate::server) fn open(
-        config: &Config,
-        asked: &Asked<'_>,
-        session: Handle,
-        inboxes: Inboxes,
-    ) -> io::Result<Self> {
+    pub(in crate::server) fn open(config: &Config, asked: &Asked<'_>, to: ToClient) -> io::Result<Self> {
         let is_plain =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !is_plain(asked.protocol) || !is_plain(asked.cookie) {
@@ -62,7 +56,7 @@ impl Display {
         }
         let address = if config.x11_use_localhost { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         let (listener, number) = listen(address, config.x11_display_offset)?;
-        let task = tokio::spawn(accept(listener, asked.single, session, inboxes)).abort_handle();
+        let task = tokio::spawn(accept(listener, asked.single, to)).abort_handle();
         Ok(Self {
             number,
             screen: asked.screen,
@@ -122,17 +116,17 @@ fn listen(address: Ipv4Addr, first: u32) -> io::Result<(TcpListener, u32)> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-async fn accept(listener: TcpListener, single: bool, session: Handle, inboxes: Inboxes) {
+async fn accept(listener: TcpListener, single: bool, to: ToClient) {
     let mut more = true;
     while more {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 more = !single;
-                let (session, inboxes) = (session.clone(), inboxes.clone());
+                let to = to.clone();
                 // On its own: a window outlives the session that offered the display.
                 tokio::spawn(async move {
-                    let opened = session.channel_open_x11(peer.ip().to_string(), peer.port().into()).await;
-                    carry(opened, stream, session, &inboxes).await;
+                    let opened = to.session.channel_open_x11(peer.ip().to_string(), peer.port().into()).await;
+                    to.carry(opened, stream).await;
                 });
             }
             Err(error) => pause(&error).await,

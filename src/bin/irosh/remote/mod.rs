@@ -93,7 +93,7 @@ pub(crate) fn run<F>(command: impl FnOnce() -> F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
-    crate::descriptors::raise_limit();
+    irosh::descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(command());
     // Whatever still holds it does not live to give it back.

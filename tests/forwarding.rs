@@ -6,7 +6,10 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -15,7 +18,7 @@ use std::{
 
 use harness::{
     DEADLINE, Daemon, HostSetup, IROSH_PROXY, Line, Random, Route, Running, Said, Server, feed, free_port,
-    have, over, poll, run, subfolder, succeed,
+    give, have, over, poll, run, subfolder, succeed,
 };
 
 /// Answers each connection with what it sends, to its end of file.
@@ -123,6 +126,7 @@ fn unix_sockets_both_ways() {
             let from = line.folder.path().join(format!("from{option}"));
             let to = line.folder.path().join(format!("to{option}"));
             let listener = UnixListener::bind(&to).expect("a socket");
+            give(&to);
             let forward = format!("{}:{}", from.display(), to.display());
             let mut ssh = line.client.ssh();
             let _ssh = Running::start(ssh.args(["-N", option, &forward, "box"]).stdin(Stdio::null()));
@@ -228,13 +232,16 @@ fn a_host_by_way_of_another_hosts_proxy() {
     let line = Line::new(Route::Exec);
     let far =
         HostSetup::new(&line.folder.path().join("far"), &format!("exec:{}", line.server.command())).start();
-    far.allow(&line.client.identity);
+    // Who logs in may be somebody else, who makes an identity of their own.
+    let home = subfolder(line.folder.path(), "proxy");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("a mode");
+    give(&home);
     let proxy = line.client.config();
     let inner = format!(
         "ssh -F {} box env IROSH_HOME={} IROSH_RELAY=none IROSH_DNS=none {IROSH_PROXY} {}",
         proxy.display(),
-        line.client.home().display(),
-        far.ticket()
+        home.display(),
+        far.invite(&[])
     );
     let mut ssh = line.client.ssh();
     ssh.args(["-o", &format!("ProxyCommand={inner}"), "-o", "HostKeyAlias=box", "box", "echo there"]);

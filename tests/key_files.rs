@@ -4,7 +4,7 @@ mod harness;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
-use harness::{HostSetup, Line, Route, Said, folder, new_key, run, subfolder};
+use harness::{HostSetup, Line, Route, Said, folder, new_key, run};
 
 /// Spoils a key file in every way; each time the run has to fail with these words and the next step.
 fn spoil(path: &Path, run: impl Fn() -> Output) {
@@ -78,7 +78,8 @@ fn a_host_that_was_killed_leaves_its_place_free() {
 #[test]
 fn a_host_uses_a_key_that_ssh_keygen_made() {
     let folder = folder();
-    let home = subfolder(folder.path(), "host");
+    let home = folder.path().join("host");
+    fs::create_dir(&home).expect("a folder");
     let public = new_key(&home.join("host_key"));
     let host = HostSetup::new(&home, "exec:true").start();
     let id = irosh::host::Identity::from_openssh(&public).expect("a key");

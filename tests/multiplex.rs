@@ -4,7 +4,7 @@ mod harness;
 
 use std::{fs, process::Stdio};
 
-use harness::{DEADLINE, Master, Random, Route, Running, Said, feed, over, poll, run, succeed};
+use harness::{DEADLINE, Master, Random, Route, Running, Said, feed, give, over, poll, run, succeed};
 
 #[test]
 fn ten_channels_over_one_master() {
@@ -36,6 +36,7 @@ fn a_forward_is_added_to_a_running_master() {
         let here = line.folder.path().join("here.sock");
         let there = line.folder.path().join("there.sock");
         let listener = std::os::unix::net::UnixListener::bind(&there).expect("a socket");
+        give(&there);
         let forward = format!("{}:{}", here.display(), there.display());
         succeed(master.ssh().args(["-O", "forward", "-L", &forward, "box"]));
         let connection = std::os::unix::net::UnixStream::connect(&here).expect("connected");

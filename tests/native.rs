@@ -14,7 +14,7 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, HostSetup, Line, Random, Route, Running, Said, feed, folder, free_port, have, new_key,
+    DEADLINE, HostSetup, Line, Random, Route, Running, Said, feed, folder, free_port, give, have, new_key,
     odd_tree, on_a_terminal, over, poll, run, same_tree, subfolder,
 };
 use nix::sys::signal::Signal;
@@ -166,6 +166,7 @@ fn forwards_of_every_kind_until_interrupted() {
     over(&SERVERS, |line| {
         let folder = line.folder.path();
         let target = UnixListener::bind(folder.join("target")).expect("a socket");
+        give(&folder.join("target"));
         thread::spawn(move || {
             for stream in target.incoming().flatten() {
                 thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
@@ -264,12 +265,10 @@ fn a_server_that_sends_nonsense_is_told_as_one() {
     let folder = folder();
     let server = harness::Server::new(folder.path());
     let client = harness::Client::new(folder.path(), "client", &server);
-    for (backend, wanted) in [
-        ("exec:cat /dev/urandom", "no ssh server"),
-        ("exec:true", "connection was lost"),
-        ("exec:echo hello", ""),
-    ] {
-        let host = HostSetup::new(&subfolder(folder.path(), &wanted.replace(' ', "_")), backend).start();
+    for (name, backend) in
+        [("noise", "exec:cat /dev/urandom"), ("nothing", "exec:true"), ("text", "exec:echo hello")]
+    {
+        let host = HostSetup::new(&folder.path().join(name), backend).start();
         host.allow(&client.identity);
         client.add_host("box", &host.ticket());
         let (code, said) = failure(client.native("exec").args(["box", "true"]));
@@ -538,7 +537,7 @@ fn copies_lend_no_agent() {
     over(&CONFIGURED, |line| {
         let agent = line.client.home().join("agent");
         let _agent = UnixListener::bind(&agent).expect("a socket");
-        let said = line.client.home().join("lent");
+        let said = line.server.home().join("lent");
         let old = fs::read_to_string(line.server.config()).expect("sshd_config");
         let old: Vec<_> = old.lines().filter(|line| !line.starts_with("Subsystem")).collect();
         let script = line.client.home().join("file-server");
@@ -553,7 +552,7 @@ fn copies_lend_no_agent() {
         let file = line.client.home().join("file");
         fs::write(&file, "content").expect("written");
         let mut put = line.client.native("put");
-        put.arg("box").arg(&file).arg(line.client.home().join("copy"));
+        put.arg("box").arg(&file).arg(line.server.home().join("copy"));
         let output = run(&mut put);
         assert!(output.status.success(), "{}", output.stderr.said());
         assert_eq!(fs::read_to_string(&said).expect("the subsystem ran"), "lent:\n");

@@ -10,8 +10,8 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, Line, Random, Route, Running, Said, feed, have, odd_tree, over, poll, run, same_tree, skip,
-    subfolder, succeed,
+    DEADLINE, Line, Random, Route, Running, Said, feed, give, have, odd_tree, over, poll, run, same_tree,
+    skip, subfolder, succeed,
 };
 
 fn write(path: &Path, seed: u64, length: usize) -> Vec<u8> {
@@ -153,6 +153,7 @@ fn rsync_a_tree_of_odd_names_and_delete() {
         let to = subfolder(line.folder.path(), "to");
         odd_tree(&from, 2000);
         fs::write(to.join("not there any more"), "x").expect("a file");
+        give(&to);
         let sync = || {
             let mut rsync = line.client.rsync();
             rsync.args(["-a", "--delete"]).arg(format!("{}/", from.display()));
@@ -191,6 +192,7 @@ fn git_clone_and_push() {
         let bare = line.folder.path().join("bare.git");
         let work = line.folder.path().join("work");
         succeed(line.client.git().args(["init", "-q", "--bare", "-b", "main"]).arg(&bare));
+        give(&bare);
         let git = |arguments: &[&str]| succeed(line.client.git().arg("-C").arg(&work).args(arguments));
         succeed(line.client.git().args(["clone", "-q"]).arg(format!("box:{}", bare.display())).arg(&work));
         write(&work.join("large"), 6, 4_000_000);

@@ -68,6 +68,13 @@ fn share(folder: &Path) {
     }
 }
 
+/// Makes what a test has prepared on the server's side the own of who logs in there.
+pub(crate) fn give(path: &Path) {
+    if std::env::var_os("IROSH_TEST_LOGIN").is_some() {
+        succeed(Command::new("chown").arg("-R").arg(login()).arg(path));
+    }
+}
+
 /// One of our programs with its files under `home`, without relays or name service, on loopback.
 pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
     let mut command = Command::new(program);

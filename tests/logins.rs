@@ -72,7 +72,8 @@ impl Machine {
         for (name, lines) in [("passwd", passwd), ("shadow", shadow), ("group", group)] {
             let (place, own) = (Path::new("/etc").join(name), machine.path(name));
             let old = fs::read_to_string(&place).unwrap_or_default();
-            fs::write(&own, old + &lines).expect("a list");
+            // The first of a name counts: the machine may have an alice of its own.
+            fs::write(&own, lines + &old).expect("a list");
             let mode = if name == "shadow" { 0o600 } else { 0o644 };
             fs::set_permissions(&own, fs::Permissions::from_mode(mode)).expect("a mode");
             succeed(Command::new("mount").arg("--bind").arg(&own).arg(&place));

@@ -21,6 +21,7 @@
 //! | [`server`] | the built-in SSH server |
 //! | [`names`] | aliases and ssh_config |
 //! | [`files`] | where files are and how they are written |
+//! | [`outlet`] | lines that nobody waits for |
 
 pub mod client;
 pub mod descriptors;
@@ -30,6 +31,7 @@ pub mod host;
 pub mod log;
 mod memory;
 pub mod names;
+pub mod outlet;
 mod private_key;
 pub mod protocol;
 pub mod proxy;

@@ -1,8 +1,24 @@
 //! What programs say on stderr. stdout is for results, and for ssh's bytes.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, PipeWriter},
+    process::Stdio,
+    sync::LazyLock,
+    thread,
+    time::Duration,
+};
 
 use tracing_subscriber::EnvFilter;
+
+use crate::outlet::Outlet;
+
+/// How long the last lines may take, where nobody seems to read them.
+const LAST_LINES: Duration = Duration::from_millis(250);
+
+/// stderr, for all that is said there besides a terminal's own conversation.
+static STDERR: LazyLock<Outlet> = LazyLock::new(|| {
+    Outlet::new(rustix::stdio::stderr(), |lines| format!("({lines} lines dropped: stderr took no more)\n"))
+});
 
 /// Sends log lines to stderr, at `level` and above unless `IROSH_LOG` says otherwise
 /// (`IROSH_LOG=debug`, or any filter of the tracing crate).
@@ -10,7 +26,7 @@ pub fn start(level: &str) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(level))
-        .with_writer(std::io::stderr)
+        .with_writer(|| &*STDERR)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     // The journal has the time already.
@@ -22,6 +38,19 @@ pub fn start_in(level: &str, file: std::fs::File) {
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::sync::Mutex::new(file));
     lines.with_target(false).with_ansi(false).init();
+}
+
+/// A stderr for what this program runs: a program that waits for the reader of ours would keep its session
+/// waiting. What it says comes out between our lines.
+pub(crate) fn stderr_of_children() -> Stdio {
+    static OURS: LazyLock<io::Result<PipeWriter>> = LazyLock::new(|| {
+        let (mut said, ours) = io::pipe()?;
+        let repeat = move || io::copy(&mut said, &mut &*STDERR);
+        thread::Builder::new().name("stderr".to_owned()).spawn(repeat)?;
+        Ok(ours)
+    });
+    let ours = OURS.as_ref().ok().and_then(|ours| ours.try_clone().ok());
+    ours.map_or_else(Stdio::inherit, Stdio::from)
 }
 
 fn filter(level: &str) -> EnvFilter {
@@ -36,13 +65,19 @@ fn filter(level: &str) -> EnvFilter {
 pub fn complain(program: &str, error: &dyn std::fmt::Display) {
     // With the causes of an error that has some.
     let message = printable(format!("{error:#}").trim_end()).replace('\n', &format!("\n{program}: "));
-    // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(std::io::stderr(), "{program}: {message}");
+    say(&format!("{program}: {message}\n"));
 }
 
-/// Prints text on stderr as it is; nobody is left to tell when stderr is gone.
+/// Prints text on stderr as it is. Never blocks, and nobody is left to tell when stderr is gone; see
+/// [`Outlet`].
 pub fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    STDERR.put(text);
+}
+
+/// Waits for what was said to be written, but not for a reader that stands still. Has to be called before
+/// the program ends, or asks something.
+pub fn flush() {
+    STDERR.flush(LAST_LINES);
 }
 
 /// Text that may be a stranger's, for a terminal: control characters, which could steer it, are escaped, but

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{DEADLINE, HostSetup, IROSH_PROXY, Line, Random, Route, Running, Said, feed, have, run};
+use harness::{
+    DEADLINE, HostSetup, IROSH_PROXY, Line, Random, Route, Running, Said, feed, have, run, small_pipe,
+};
 
 /// A line whose host sends back what it gets, as `echo`.
 fn echo() -> (Line, harness::Host) {
@@ -114,6 +116,23 @@ fn a_full_disk_is_an_error() {
     stdin.write_all(&[0; 100_000]).expect("sent");
     drop(stdin);
     assert_eq!(daemonless.wait(Duration::from_secs(20)).code(), Some(1));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_session() {
+    let (line, _host) = echo();
+    let bytes = Random::bytes(4, 1_000_000);
+    let (_reader, stderr) = small_pipe();
+    let mut proxy = line.client.proxy("echo");
+    proxy.env("IROSH_LOG", "trace").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+    let mut running = Running::start(&mut proxy);
+    let (mut stdin, sent) = (running.stdin(), bytes.clone());
+    let sending = thread::spawn(move || stdin.write_all(&sent).expect("sent"));
+    let mut back = Vec::new();
+    running.stdout().read_to_end(&mut back).expect("received");
+    sending.join().expect("sent");
+    assert!(back == bytes, "{} bytes", back.len());
+    assert!(running.wait(DEADLINE).success());
 }
 
 #[test]

@@ -48,13 +48,11 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            irosh::log::complain("irosh-proxy", &error);
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &result {
+        irosh::log::complain("irosh-proxy", error);
     }
+    irosh::log::flush();
+    result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -29,14 +29,13 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     arguments.sshd.start_log();
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            irosh::log::complain("irosh-sshd", &error);
-            // As sshd does.
-            ExitCode::from(255)
-        }
+    let result = run(arguments);
+    if let Err(error) = &result {
+        irosh::log::complain("irosh-sshd", error);
     }
+    irosh::log::flush();
+    // As sshd does.
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(255) }
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use super::{limits::MaxStartups, loopback, peers::Identity};
-use crate::protocol::{BackendKind, Refusal, RefusalCode};
+use crate::{
+    log,
+    protocol::{BackendKind, Refusal, RefusalCode},
+};
 
 /// How long a backend may take to be connected.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -251,7 +254,7 @@ fn spawn(mut command: Command, identity: Option<&Identity>, tells: bool) -> io::
     ours.set_nonblocking(true)?;
     let theirs: OwnedFd = theirs.into();
     let stdout = if tells { Stdio::piped() } else { Stdio::from(theirs.try_clone()?) };
-    command.stdin(Stdio::from(theirs)).stdout(stdout).process_group(0);
+    command.stdin(Stdio::from(theirs)).stdout(stdout).stderr(log::stderr_of_children()).process_group(0);
     if let Some(identity) = identity {
         command.env("IROSH_PEER", identity.fingerprint());
     }

@@ -63,6 +63,11 @@ pub enum Event {
         /// Why it ended.
         reason: String,
     },
+    /// Nobody read the events that were to follow the last one.
+    Dropped {
+        /// How many there were.
+        events: u64,
+    },
     /// No new sessions are taken; the host ends when the last one has, or after its drain time.
     Draining {
         /// Sessions that still run.

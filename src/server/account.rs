@@ -171,6 +171,7 @@ impl Account {
             .and_then(|()| nix::unistd::setgroups(&before));
         if let Err(error) = left {
             tracing::error!("cannot be root again: {error}");
+            crate::log::flush();
             std::process::abort();
         }
         Ok(result?)

@@ -1,7 +1,7 @@
 //! Processes that are waited for under a deadline and killed when dropped.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc},
@@ -160,6 +160,13 @@ pub(crate) fn feed(command: &mut Command, input: Vec<u8>) -> Output {
         rest.unwrap_or_else(|_| panic!("somebody holds the output of {command:?} open"))
     };
     Output { status, stdout: rest(stdout), stderr: rest(stderr) }
+}
+
+/// A pipe of 4 KiB, for output that nobody reads. The reader is held on to for as long as it stands still.
+pub(crate) fn small_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("a smaller pipe");
+    (reader, writer)
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {

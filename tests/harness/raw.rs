@@ -39,8 +39,11 @@ impl Raw {
     }
 
     pub(crate) async fn connect(host: &Host) -> Self {
+        Self::connect_to(EndpointTicket::from_str(&host.ticket()).expect("a ticket").into()).await
+    }
+
+    pub(crate) async fn connect_to(addr: EndpointAddr) -> Self {
         let endpoint = bind_client(&Self::network()).await.expect("an endpoint");
-        let addr: EndpointAddr = EndpointTicket::from_str(&host.ticket()).expect("a ticket").into();
         let connection = timeout(PATIENCE, endpoint.connect(addr, ALPN)).await.expect("in time");
         Self { _endpoint: endpoint, connection: connection.expect("a connection") }
     }

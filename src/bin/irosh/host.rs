@@ -14,12 +14,16 @@ use irosh::{
         Access, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
         load_settings,
     },
+    outlet::Outlet,
     settings::NetworkChoice,
 };
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::NetworkArguments;
+
+/// How long the last events may take, where nobody seems to read them.
+const LAST_EVENTS: Duration = Duration::from_millis(250);
 
 #[derive(clap::Args)]
 pub(super) struct HostArguments {
@@ -52,6 +56,8 @@ pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> 
 async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     irosh::descriptors::raise_limit();
     let HostArguments { backend, access, name, network, json } = arguments;
+    let events = Outlet::new(rustix::stdio::stdout(), if json { dropped } else { |_| String::new() });
+    let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
     let backend = backend.or(settings.backend).unwrap_or_default().settle().await;
@@ -66,7 +72,7 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
         access: access.or(settings.access).unwrap_or_default(),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
-        events: Box::new(move |event| tell(json, &event)),
+        events: Box::new(move |event| tell(&output, json, &event)),
     };
     let host = Host::start(options).await?;
     let stop = host.stop();
@@ -76,6 +82,7 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     host.run().await;
     signals.abort();
     watchdog.abort();
+    events.flush(LAST_EVENTS);
     Ok(())
 }
 
@@ -107,7 +114,7 @@ fn is_of_this_version(program: &Path) -> bool {
     }
 }
 
-fn tell(json: bool, event: &Event) {
+fn tell(output: &Outlet, json: bool, event: &Event) {
     if let Event::Ready { .. } = event {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
     }
@@ -115,16 +122,24 @@ fn tell(json: bool, event: &Event) {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     }
     if json {
-        super::print(&serde_json::to_string(event).unwrap_or_default());
+        output.put(line(event));
     } else if let Event::Ready { ticket, backend, .. } = event {
-        super::print(&format!(
+        output.put(format!(
             "ticket: {ticket}\nbackend: {backend}\n\n\
              admit somebody:   irosh invite\n\
              and there, type:  irosh ssh-config install\n\
-             and then:         ssh {}@INVITE",
+             and then:         ssh {}@INVITE\n",
             std::env::var("USER").unwrap_or_else(|_| "USER".to_owned()),
         ));
     }
+}
+
+fn line(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default() + "\n"
+}
+
+fn dropped(events: u64) -> String {
+    line(&Event::Dropped { events })
 }
 
 /// SIGTERM and SIGINT drain, and end at once the second time; SIGHUP reads the settings again.

@@ -120,13 +120,12 @@ fn main() -> ExitCode {
         _ => irosh::log::start("warn"),
     }
     let status = arguments.command.status_of_failure();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            irosh::log::complain("irosh", &error);
-            ExitCode::from(status(&error))
-        }
-    }
+    let code = run(arguments).unwrap_or_else(|error| {
+        irosh::log::complain("irosh", &error);
+        ExitCode::from(status(&error))
+    });
+    irosh::log::flush();
+    code
 }
 
 impl Command {
@@ -180,6 +179,7 @@ fn paths(system: bool) -> Result<Paths, NoHome> {
 fn print(text: &str) {
     if let Err(error) = irosh::stdio::print(text) {
         irosh::log::complain("irosh", &error);
+        irosh::log::flush();
         std::process::exit(1);
     }
 }

@@ -118,13 +118,12 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
 pub(super) fn serve_pam(program: &str) -> Option<ExitCode> {
     std::env::args_os().nth(1).filter(|word| word == "pam")?;
     irosh::log::start("warn");
-    Some(match irosh::server::pam::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            irosh::log::complain(program, &error);
-            ExitCode::FAILURE
-        }
-    })
+    let result = irosh::server::pam::run();
+    if let Err(error) = &result {
+        irosh::log::complain(program, error);
+    }
+    irosh::log::flush();
+    Some(result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
 /// Who decides, besides the keys: PAM for all users, or this user's own password.

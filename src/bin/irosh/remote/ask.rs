@@ -62,6 +62,8 @@ fn tty() -> io::Result<File> {
 /// Asks, with the terminal's own line editing. Ctrl-C cancels, and Ctrl-Z stops the program with the
 /// terminal as it was. However this ends, also by being dropped, the terminal is as it was.
 async fn ask(text: &str, echo: bool) -> io::Result<Answer> {
+    // What was said before, a banner, is read before the question.
+    tokio::task::spawn_blocking(irosh::log::flush).await?;
     let mut tty = tty()?;
     let mut signals = Caught::begin()?;
     let mut continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;

@@ -472,6 +472,7 @@ impl Typing<'_> {
             Action::Disconnect => {}
             Action::Suspend => {
                 show(&text::suspend(self.escape));
+                tokio::task::spawn_blocking(irosh::log::flush).await?;
                 self.raw.suspend().await?;
             }
             Action::ListForwards => {

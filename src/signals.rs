@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 /// # Errors
 ///
 /// What the system says.
-pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
+pub fn interrupted() -> io::Result<impl Future<Output = Signal>> {
     let mut interrupts = Interrupts::listen()?;
     Ok(async move { interrupts.next().await })
 }
@@ -21,7 +21,7 @@ pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
 /// runs ssh, and with it us, with SIGINT ignored, so that Ctrl-C ends a transfer and not the
 /// connection; `nohup` does so with SIGHUP.
 #[derive(Debug)]
-pub struct Interrupts(Vec<Stream>);
+pub struct Interrupts(Vec<(Signal, Stream)>);
 
 impl Interrupts {
     /// Takes them over, for the rest of the process's life.
@@ -34,19 +34,22 @@ impl Interrupts {
         let mut signals = Vec::new();
         for wanted in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
             if ignored & (1 << (wanted as u64 - 1)) == 0 {
-                signals.push(signal(SignalKind::from_raw(wanted as i32))?);
+                signals.push((wanted, signal(SignalKind::from_raw(wanted as i32))?));
             }
         }
         Ok(Self(signals))
     }
 
     /// Waits for the next one. Cancel safe.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Signal {
         std::future::poll_fn(|cx| {
-            let caught = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-            if caught { Poll::Ready(()) } else { Poll::Pending }
+            let mut caught = self
+                .0
+                .iter_mut()
+                .filter_map(|(signal, stream)| stream.poll_recv(cx).is_ready().then_some(*signal));
+            caught.next().map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
+        .await
     }
 }
 

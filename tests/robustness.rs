@@ -20,7 +20,7 @@ use irosh::{
     protocol::CloseCode,
     proxy::{Dialer, HostConnection, PendingSession},
     session::{Batch, LegSink, Source},
-    transport::{KeyFile, Target, close_quickly},
+    transport::{KeyFile, Target},
 };
 use nix::unistd::Pid;
 
@@ -170,7 +170,7 @@ fn idle_sessions_cost_little_memory_and_give_it_back() {
         eprintln!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
         assert!(each <= 256, "{each} KiB a session");
     }
-    runtime.block_on(close_quickly(dialer.endpoint()));
+    runtime.block_on(dialer.close());
 }
 
 #[test]

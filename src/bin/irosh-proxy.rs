@@ -10,7 +10,7 @@ use irosh::{
     proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
     signals::interrupted,
-    transport::{Bind, KeyFile, NameService, Network, Relay, Target, close_quickly},
+    transport::{Bind, KeyFile, NameService, Network, Relay, Target},
 };
 
 /// Carry ssh's bytes to a host that has no address.
@@ -85,7 +85,7 @@ async fn print_known_hosts(
         let welcome = host.welcome().await.map_err(anyhow::Error::from)?;
         save_host_keys(paths, id, &welcome.host_keys)?;
         host.close(irosh::protocol::CloseCode::Done);
-        close_quickly(dialer.endpoint()).await;
+        dialer.close().await;
         keys = load_host_keys(paths, id);
     }
     std::io::stdout().write_all(known_hosts_lines(&name.to_ascii_lowercase(), &keys).as_bytes())?;

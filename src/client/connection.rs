@@ -16,7 +16,6 @@ use crate::{
     },
     elastic::Rest,
     proxy::Dialer,
-    transport::close_quickly,
 };
 
 /// How long a goodbye may take while nothing moves.
@@ -55,7 +54,7 @@ impl Drop for Inner {
                 rest.sent(FAREWELL, ACKNOWLEDGEMENT).await;
                 cut.cancel();
                 if let Some(dialer) = dialer.and_then(Arc::into_inner) {
-                    close_quickly(dialer.endpoint()).await;
+                    dialer.close().await;
                 }
             })),
             Err(_) => cut.cancel(),

@@ -18,9 +18,9 @@ use crate::{
         introduced::Introduced,
     },
     names::Aliases,
-    proxy::{DialError, Dialer, PendingSession, SessionError},
+    proxy::{DialError, Dialer, HostConnection, OPEN_DEADLINE, Patience, PendingSession, SessionError},
     session::{LegSink, Lost},
-    transport::{BindFailed, Network, Target, TargetError, close_quickly},
+    transport::{BindFailed, Network, Target, TargetError},
 };
 
 /// Dials hosts. Any number of connections can be made with one; they go on when it is dropped.
@@ -129,22 +129,45 @@ impl Client {
         options: &mut ClientOptions,
     ) -> Result<(PendingSession, Introduced<LegSink>), ClientError> {
         let host = self.dialer.dial(&target.target).await?;
-        let (mut source, sink) = host.open().await?;
-        let sink = Introduced::new(sink, &identification()).await;
+        let opened = open_patiently(&host).await?;
         let welcome = host.welcome().await?;
-        source.opened().await?;
         if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
             let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
             options.host_keys = HostKeyPolicy::Announced(keys.collect());
         }
-        Ok((source, sink))
+        Ok(opened)
     }
 
     /// Says goodbye to every host and cuts off the connections that are left: what they have not sent yet is
     /// lost. After [`Connection::disconnect`], all has arrived at the host.
     pub async fn close(&self) {
-        close_quickly(self.dialer.endpoint()).await;
+        self.dialer.close().await;
     }
+}
+
+/// Opens a session; a busy host is asked again.
+async fn open_patiently(
+    host: &HostConnection,
+) -> Result<(PendingSession, Introduced<LegSink>), Arc<SessionError>> {
+    let mut patience = Patience::until((Instant::now() + OPEN_DEADLINE).into());
+    loop {
+        match open(host).await {
+            Err(error) if error.is_busy() && patience.pause().await => {}
+            other => return other,
+        }
+    }
+}
+
+async fn open(host: &HostConnection) -> Result<(PendingSession, Introduced<LegSink>), Arc<SessionError>> {
+    let (mut source, sink) = host.open().await?;
+    let identification = identification();
+    let introduced = async {
+        let introducing = timeout(OPEN_DEADLINE, Introduced::new(sink, &identification));
+        introducing.await.map_err(|_| Arc::new(SessionError::Deadline))
+    };
+    // A host that takes nothing may have said why.
+    let (sink, ()) = tokio::try_join!(introduced, source.opened())?;
+    Ok((source, sink))
 }
 
 impl std::fmt::Debug for Client {

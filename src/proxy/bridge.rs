@@ -1,19 +1,27 @@
 //! One session between this process's stdin and stdout and a host.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
 use super::{
     announced::save_host_keys,
-    dial::{DialError, Dialer, HostConnection, SessionError},
+    connection::{HostConnection, SessionError},
+    dial::Dialer,
+    dial_error::DialError,
     stdio::stdio,
 };
 use crate::{
     files::Paths,
     protocol::CloseCode,
     session::{Counters, Ended, Lost, Side, relay},
-    transport::{Network, Target, close_quickly},
+    transport::{Network, Target},
 };
 
 /// How long a session has to end by itself once we are told to stop: ssh sends SIGHUP as it leaves,
@@ -50,9 +58,10 @@ pub async fn bridge(
     network: Network,
     identity: iroh::SecretKey,
     target: &Target,
-    interrupted: impl Future<Output = ()>,
+    interrupted: impl Future<Output = Signal>,
 ) -> Result<(), BridgeError> {
     tokio::pin!(interrupted);
+    let begun = Instant::now();
     let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?;
     let result = tokio::select! {
         host = dialer.dial(target) => match host {
@@ -63,9 +72,9 @@ pub async fn bridge(
             }
             Err(error) => Err(error.into()),
         },
-        () = &mut interrupted => Ok(()),
+        signal = &mut interrupted => told(signal, || dialer.so_far(target, begun.elapsed()).into()),
     };
-    close_quickly(dialer.endpoint()).await;
+    dialer.close().await;
     result
 }
 
@@ -73,10 +82,11 @@ async fn carry(
     paths: &Paths,
     host: &HostConnection,
     target: &Target,
-    interrupted: std::pin::Pin<&mut impl Future<Output = ()>>,
+    interrupted: std::pin::Pin<&mut impl Future<Output = Signal>>,
 ) -> Result<(), BridgeError> {
     let client = stdio().map_err(BridgeError::Stdio)?;
-    let (source, sink) = host.open().await.map_err(BridgeError::Lost)?;
+    let begun = Instant::now();
+    let (source, sink) = host.open_patiently().await?;
     // ssh may ask for the keys as soon as it has the server's first bytes, so they are kept before.
     let source = source.after(keep_host_keys(paths.clone(), host.clone(), target.addr().id));
     let counters = Counters::default();
@@ -84,10 +94,15 @@ async fn carry(
     tokio::pin!(session);
     let report = tokio::select! {
         report = &mut session => report,
-        () = interrupted => match timeout(LAST_WORDS, session).await {
-            Ok(report) => report,
-            Err(_) => return Ok(()),
-        },
+        signal = interrupted => {
+            if counters.to_client() == 0 {
+                return told(signal, || Arc::new(host.why_silent(begun.elapsed())).into());
+            }
+            match timeout(LAST_WORDS, session).await {
+                Ok(report) => report,
+                Err(_) => return Ok(()),
+            }
+        }
     };
     tracing::debug!(sent = report.to_server, received = report.to_client, "session over: {}", report.ended);
     match report.ended {
@@ -102,6 +117,12 @@ async fn carry(
             Err(error) => Err(BridgeError::Lost(Lost::Failed(error.to_string()))),
         },
     }
+}
+
+/// ssh hangs up on us when its own patience is over (`ConnectTimeout`), and knows no reason: we do. Who types Ctrl-C
+/// wants none.
+fn told(signal: Signal, why: impl FnOnce() -> BridgeError) -> Result<(), BridgeError> {
+    if signal == Signal::SIGINT { Ok(()) } else { Err(why()) }
 }
 
 async fn keep_host_keys(paths: Paths, host: HostConnection, id: iroh::EndpointId) {

@@ -1,10 +1,21 @@
 //! The client side: from a target to a session on this process's stdin and stdout.
 
 mod announced;
+mod apart;
 mod bridge;
+mod connection;
 mod dial;
+mod dial_error;
+mod patience;
+mod patient;
+mod pending;
 mod stdio;
 
 pub use announced::{known_hosts_lines, load_host_keys, save_host_keys};
 pub use bridge::{BridgeError, bridge};
-pub use dial::{DialError, Dialer, HostConnection, PendingSession, SessionError};
+pub(crate) use connection::OPEN_DEADLINE;
+pub use connection::{HostConnection, SessionError};
+pub use dial::Dialer;
+pub use dial_error::DialError;
+pub(crate) use patience::Patience;
+pub use pending::PendingSession;

@@ -129,6 +129,19 @@ impl LegSink {
         let stopped = Box::pin(stream.stopped());
         Self { stream, stopped, finished: false }
     }
+
+    /// Writes as many bytes as there is credit for. Cancel-safe.
+    pub(crate) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes).await.map_err(not_written)
+    }
+}
+
+fn not_written(error: WriteError) -> io::Error {
+    match error {
+        WriteError::Stopped(_) => io::ErrorKind::BrokenPipe.into(),
+        WriteError::ConnectionLost(error) => lost(error.into()),
+        error => lost(Lost::Failed(error.to_string())),
+    }
 }
 
 impl AsyncWrite for LegSink {
@@ -157,9 +170,7 @@ impl Sink for LegSink {
                 batch.clear();
                 Ok(())
             }
-            Err(WriteError::Stopped(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(WriteError::ConnectionLost(error)) => Err(lost(error.into())),
-            Err(error) => Err(lost(Lost::Failed(error.to_string()))),
+            Err(error) => Err(not_written(error)),
         }
     }
 

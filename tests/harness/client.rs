@@ -48,6 +48,11 @@ impl Client {
         }
     }
 
+    /// Binds these addresses; none binds every interface on a free port.
+    pub(crate) fn bind(&mut self, addrs: &str) {
+        addrs.clone_into(&mut self.bind);
+    }
+
     /// Names an sshd that is reached without us.
     pub(crate) fn add_direct(&self, name: &str, server: &Server, sshd: &Sshd) {
         self.configure(&format!(

@@ -21,6 +21,7 @@ pub(crate) struct HostSetup {
     home: PathBuf,
     backend: String,
     relay: String,
+    bind: String,
     wrapper: Vec<String>,
     log: Option<String>,
 }
@@ -29,11 +30,18 @@ impl HostSetup {
     pub(crate) fn new(home: &Path, backend: &str) -> Self {
         fs::create_dir_all(home).expect("the host's folder");
         let (home, backend) = (home.to_owned(), backend.to_owned());
-        Self { home, backend, relay: "none".to_owned(), wrapper: Vec::new(), log: None }
+        let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
+        Self { home, backend, relay, bind, wrapper: Vec::new(), log: None }
     }
 
     pub(crate) fn relay(mut self, url: &str) -> Self {
         url.clone_into(&mut self.relay);
+        self
+    }
+
+    /// The addresses to bind; none binds every interface on a free port.
+    pub(crate) fn bind(mut self, addrs: &str) -> Self {
+        addrs.clone_into(&mut self.bind);
         self
     }
 
@@ -59,7 +67,7 @@ impl HostSetup {
         let words = self.wrapper.iter().map(String::as_str).chain([IROSH]).collect::<Vec<_>>();
         let mut command = program(words[0], &self.home);
         command.args(&words[1..]).args(["host", "--json", "--name", "testhost", "--backend", &self.backend]);
-        command.env("IROSH_RELAY", &self.relay).stdin(Stdio::null());
+        command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind).stdin(Stdio::null());
         if let Some(filter) = &self.log {
             command.env("IROSH_LOG", filter);
         }

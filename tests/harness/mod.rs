@@ -30,7 +30,9 @@ use std::{
 pub(crate) use client::Client;
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
-pub(crate) use process::{DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed};
+pub(crate) use process::{
+    DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
+};
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, raw_runtime};
 pub(crate) use relay::Relay;

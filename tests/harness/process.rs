@@ -1,6 +1,7 @@
 //! Processes that are waited for under a deadline and killed when dropped.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
@@ -126,6 +127,19 @@ fn bequeath(group: Pid) {
 
 fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).expect("a process id"))
+}
+
+/// The same command under another, such as `nsenter`.
+pub(crate) fn under(wrapper: &[impl AsRef<OsStr>], command: &Command) -> Command {
+    let mut wrapped = Command::new(&wrapper[0]);
+    wrapped.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
 }
 
 /// Runs a command to its end without input.

@@ -231,7 +231,7 @@ async fn on_streams(session: Session, null: bool) -> anyhow::Result<Ended> {
     });
     let ended = tokio::select! {
         printed = printing => Ended::printed(printed),
-        () = irosh::signals::interrupted()? => Ended::Here(None),
+        _ = irosh::signals::interrupted()? => Ended::Here(None),
     };
     feeding.abort();
     Ok(ended)

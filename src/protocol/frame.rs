@@ -391,15 +391,15 @@ fn decode_hello(reader: &mut Reader<'_>) -> Result<Hello, FrameError> {
             [] => None,
             secret => Some(InviteSecret(secret.try_into().map_err(|_| FrameError::Truncated)?)),
         },
-        software: reader.text(MAX_NAME)?,
+        software: reader.line(MAX_NAME)?,
     })
 }
 
 fn decode_welcome(reader: &mut Reader<'_>) -> Result<Welcome, FrameError> {
     Ok(Welcome {
         version: reader.uint32()?,
-        host_name: reader.text(MAX_NAME)?,
-        software: reader.text(MAX_NAME)?,
+        host_name: reader.line(MAX_NAME)?,
+        software: reader.line(MAX_NAME)?,
         backend: match reader.byte()? {
             0 => BackendKind::Builtin,
             1 => BackendKind::Tcp,
@@ -427,7 +427,7 @@ fn encode_refusal(kind: u8, refusal: &Refusal) -> Writer {
 fn decode_refusal(reader: &mut Reader<'_>) -> Result<Refusal, FrameError> {
     Ok(Refusal {
         code: RefusalCode::from_number(reader.uint32()?),
-        sentence: reader.text(Refusal::MAX_SENTENCE)?,
+        sentence: reader.lines(Refusal::MAX_SENTENCE)?,
     })
 }
 

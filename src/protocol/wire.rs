@@ -35,10 +35,19 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// A `string` of UTF-8 that a person may read: no control characters.
-    pub(super) fn text(&mut self, max: usize) -> Result<String, FrameError> {
+    /// A `string` of UTF-8 that a person may read: one line, without control characters.
+    pub(super) fn line(&mut self, max: usize) -> Result<String, FrameError> {
+        self.text(max, |_| false)
+    }
+
+    /// The same of several lines.
+    pub(super) fn lines(&mut self, max: usize) -> Result<String, FrameError> {
+        self.text(max, |c| c == '\n')
+    }
+
+    fn text(&mut self, max: usize, also: impl Fn(char) -> bool) -> Result<String, FrameError> {
         let text = std::str::from_utf8(self.string(max)?).map_err(|_| FrameError::NotText)?;
-        if text.chars().any(|c| c.is_control() && c != '\n') {
+        if text.chars().any(|c| c.is_control() && !also(c)) {
             return Err(FrameError::NotText);
         }
         Ok(text.to_owned())

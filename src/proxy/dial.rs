@@ -104,7 +104,7 @@ impl Dialer {
 
     /// Why a host that was dialled so long ago is not reached yet.
     pub(super) fn so_far(&self, target: &Target, since: Duration) -> DialError {
-        DialError::NobodyHome { name: target.short_name(), seconds: since.as_secs() }
+        DialError::NobodyHome { name: target.short_name(), waited: since }
     }
 
     async fn explain(&self, target: &Target, missed: Missed) -> DialError {
@@ -129,7 +129,7 @@ impl Dialer {
         {
             return DialError::RelayUnreachable { name, url: url.to_string() };
         }
-        DialError::NobodyHome { name, seconds: CONNECT_DEADLINE.as_secs() }
+        DialError::NobodyHome { name, waited: CONNECT_DEADLINE }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a host could not be reached.
 
+use std::time::Duration;
+
 use iroh::endpoint::{
     ConnectError, ConnectWithOptsError, ConnectingError, ConnectionError, TransportErrorCode,
 };
@@ -22,13 +24,14 @@ pub enum DialError {
     },
     /// Nothing answered.
     #[error(
-        "{name} did not answer within {seconds} s\nis `irosh host` running there, and is there a network between? a new ticket may help: run `irosh ticket` there"
+        "{name} did not answer within {:.0} s\nis `irosh host` running there, and is there a network between? a new ticket may help: run `irosh ticket` there",
+        .waited.as_secs_f32()
     )]
     NobodyHome {
         /// The host.
         name: String,
         /// How long was waited.
-        seconds: u64,
+        waited: Duration,
     },
     /// The only way to the host is a relay that does not answer.
     #[error(

@@ -34,7 +34,7 @@ pub(crate) use process::{
     DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
 };
 pub(crate) use random::{Random, digest, hash_reader};
-pub(crate) use raw::{Raw, raw_runtime};
+pub(crate) use raw::{Raw, RawHost, raw_runtime};
 pub(crate) use relay::Relay;
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};

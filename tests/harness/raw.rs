@@ -1,10 +1,10 @@
 //! A peer that says what it likes: QUIC without the manners of `irosh::proxy`.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::Ipv4Addr, str::FromStr, time::Duration};
 
 use iroh::{
-    Endpoint, EndpointAddr, SecretKey,
-    endpoint::{Connection, ConnectionError, RecvStream, SendStream},
+    Endpoint, EndpointAddr, RelayMode, SecretKey,
+    endpoint::{Connection, ConnectionError, QuicTransportConfig, RecvStream, SendStream, presets},
 };
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
@@ -22,6 +22,41 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A runtime for raw peers.
 pub(crate) fn raw_runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// A host that completes handshakes and grants what it likes afterwards.
+pub(crate) struct RawHost {
+    pub(crate) endpoint: Endpoint,
+}
+
+impl RawHost {
+    /// A host that lets a peer open so many streams and write so many bytes on them.
+    pub(crate) async fn granting(streams: u32, bytes: u32) -> Self {
+        let transport = QuicTransportConfig::builder()
+            .max_concurrent_bidi_streams(streams.into())
+            .stream_receive_window(bytes.into())
+            .build();
+        let builder = Endpoint::builder(presets::Minimal).alpns(vec![ALPN.to_vec()]);
+        let builder = builder.relay_mode(RelayMode::Disabled).transport_config(transport);
+        let builder = builder.clear_ip_transports().bind_addr((Ipv4Addr::LOCALHOST, 0)).expect("an address");
+        Self { endpoint: builder.bind().await.expect("an endpoint") }
+    }
+
+    pub(crate) fn ticket(&self) -> String {
+        let addr = EndpointAddr::new(self.endpoint.id());
+        let addrs = self.endpoint.bound_sockets().into_iter();
+        EndpointTicket::new(addrs.fold(addr, EndpointAddr::with_ip_addr)).to_string()
+    }
+
+    /// Takes connections and holds them.
+    pub(crate) async fn hold(self) {
+        let mut held = Vec::new();
+        while let Some(incoming) = self.endpoint.accept().await {
+            if let Ok(accepting) = incoming.accept() {
+                held.push(accepting.await);
+            }
+        }
+    }
 }
 
 /// A connection to a host on which nothing has been said.

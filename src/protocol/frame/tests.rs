@@ -137,3 +137,14 @@ fn a_secret_never_shows() {
     let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([0xab; 16])));
     assert!(!format!("{hello:?}").contains("171"));
 }
+
+#[test]
+fn a_name_is_one_line_and_a_sentence_may_be_two() {
+    let text = "one\ntwo";
+    let hello =
+        Hello { version: 1, identity: [0; 32], proof: [0; 64], invite: None, software: text.to_owned() };
+    let frame = Frame::Hello(hello).encode();
+    assert_eq!(Frame::decode(body(&frame, MAX_CONTROL_FRAME)), Err(FrameError::NotText));
+    let refused = Frame::Refused(Refusal::new(RefusalCode::Busy, text));
+    assert_eq!(Frame::decode(body(&refused.encode(), MAX_CONTROL_FRAME)), Ok(refused));
+}

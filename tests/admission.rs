@@ -50,7 +50,7 @@ fn a_stranger_is_refused_and_told_what_would_help() {
     let line = Line::new(Route::Exec);
     let client = stranger(&line, "stranger");
     let output = ssh_to(&client, "box");
-    is_refused(&output, "irosh-proxy: this host does not know you");
+    is_refused(&output, "irosh-proxy: the host says: this host does not know you");
     line.host().wait_event(|event| event["event"] == "refused");
     // What the sentence says to run is the very line that admits them.
     let said = output.stderr.said();

@@ -23,7 +23,7 @@ use super::{
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
     placement::{Placement, There, place},
-    report::{TransferReport, WhySkipped},
+    report::TransferReport,
     tree::{self, Direction, Work},
 };
 use file::FileJob;
@@ -193,8 +193,7 @@ impl Download {
         let Destination { there, slash, folder, target, sources } = into;
         let is_folder = attributes.is_directory();
         if attributes.kind() == FileKind::Special {
-            self.context.report(|report| report.skip(path, WhySkipped::Special));
-            return Ok(());
+            return Err(TransferError::SpecialSource { side: Side::Remote, path: path.into() });
         }
         if is_folder && !self.context.options.recursive {
             return Err(TransferError::NeedsRecursive { path: path.into() });

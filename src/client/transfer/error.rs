@@ -141,6 +141,22 @@ pub enum TransferError {
         /// Which.
         path: Arc<[u8]>,
     },
+    /// A source that was named is neither a file nor a folder.
+    #[error("{}: is a {side} FIFO, socket or device, which is not copied", Shown(path))]
+    SpecialSource {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A file is larger than the system, or a limit of this process, lets one be.
+    #[error("{}: is larger than a {side} file may be\nlook at `ulimit -f`", Shown(path))]
+    TooLarge {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
     /// Another run goes on with the part of this one.
     #[error("{}: another run copies it, and has gone on with what was there", Shown(path))]
     TakenOver {
@@ -180,6 +196,36 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    /// Which file or folder it is about, where that is known.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::NoSuchFile { path, .. }
+            | Self::NeedsFolder { path, .. }
+            | Self::NoParent { path, .. }
+            | Self::PermissionDenied { path, .. }
+            | Self::IsDirectory { path, .. }
+            | Self::NotDirectory { path, .. }
+            | Self::NeedsRecursive { path }
+            | Self::SameName { path }
+            | Self::DiskFull { path, .. }
+            | Self::Checksum { path }
+            | Self::SourceChanged { path, .. }
+            | Self::Loop { path }
+            | Self::HostileName { folder: path, .. }
+            | Self::LinkInTheWay { path }
+            | Self::Special { path, .. }
+            | Self::SpecialSource { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::TakenOver { path }
+            | Self::PartLeft { path }
+            | Self::LeftAside { path, .. }
+            | Self::Local { path, .. } => Some(path),
+            Self::Remote(error) => error.path(),
+            Self::Cancelled => None,
+        }
+    }
+
     /// Whether no other file can succeed either.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
@@ -205,6 +251,7 @@ impl TransferError {
             io::ErrorKind::NotFound => Self::NoSuchFile { side, path },
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { side, path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { side, path },
+            io::ErrorKind::FileTooLarge => Self::TooLarge { side, path },
             io::ErrorKind::NotADirectory => Self::NotDirectory { side, path },
             io::ErrorKind::IsADirectory => Self::IsDirectory { side, path },
             _ => Self::Local { path, error: Arc::new(error) },

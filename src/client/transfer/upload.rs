@@ -19,7 +19,8 @@ use super::{
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
     placement::{Placement, There, place},
-    report::{TransferReport, WhySkipped},
+    removals::Removals,
+    report::TransferReport,
     tree::{self, Direction, Work},
 };
 use file::FileJob;
@@ -42,7 +43,11 @@ pub async fn upload(
     destination: &[u8],
     options: TransferOptions,
 ) -> Result<TransferReport, TransferFailure> {
-    let upload = Arc::new(Upload { context: Context::new(sftp, options), made: Mutex::default() });
+    let upload = Arc::new(Upload {
+        context: Context::new(sftp, options),
+        removals: Removals::new(sftp),
+        made: Mutex::default(),
+    });
     let planned = tokio::select! {
         biased;
         () = upload.context.stop.cancelled() => Err(TransferError::Cancelled),
@@ -55,12 +60,14 @@ pub async fn upload(
     if !upload.context.stop.is_cancelled() {
         upload.finish_folders().await;
     }
+    upload.remove_parts().await;
     upload.context.finish().await
 }
 
 /// An upload under way.
 pub(super) struct Upload {
     context: Context,
+    removals: Arc<Removals>,
     /// Folders that get their modes and times once nothing more is put in them.
     made: Mutex<Vec<(Vec<u8>, Attributes)>>,
 }
@@ -125,10 +132,10 @@ impl Upload {
         let mut work = Work::default();
         for (path, source) in sources.iter().zip(found) {
             let planned = source.and_then(|source| match source {
-                Found::Special => {
-                    context.report(|report| report.skip(path.as_os_str().as_bytes(), WhySkipped::Special));
-                    Ok(())
-                }
+                Found::Special => Err(TransferError::SpecialSource {
+                    side: Side::Local,
+                    path: path.as_os_str().as_bytes().into(),
+                }),
                 Found::Folder(_) if !context.options.recursive => {
                     Err(TransferError::NeedsRecursive { path: path.as_os_str().as_bytes().into() })
                 }
@@ -220,6 +227,16 @@ impl Upload {
             if let Err(error) = pending.done().await {
                 self.context.failed(TransferError::remote(&path, error));
             }
+        }
+    }
+
+    /// Waits until the parts of what failed are gone.
+    async fn remove_parts(&self) {
+        if self.context.is_whole() {
+            return;
+        }
+        for path in self.removals.settle(self.context.patience()).await {
+            self.context.failed(TransferError::PartLeft { path });
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Failure {
     Permission = 9,
     /// A folder is where a file was meant, or the other way round.
     Kind = 10,
-    /// The destination's disk is full.
+    /// The destination's disk is full, or takes no file that large.
     DiskFull = 11,
     /// What arrived is not what was sent, or the source changed on the way.
     Content = 12,
@@ -42,7 +42,7 @@ pub(super) enum Failure {
 
 /// The table of them, for the long help of what copies.
 pub(super) const OF_COPIES: &str = "Exit status:
-    0  done
+    0  done; what was left out of a folder is told
     1  failed in another way
     2  the command line is wrong
     3  the host was not reached, or refused
@@ -53,7 +53,7 @@ pub(super) const OF_COPIES: &str = "Exit status:
     8  no such file, or no folder for the destination
     9  permission denied
    10  a folder is where a file was meant, or the other way round
-   11  the destination's disk is full
+   11  the destination's disk is full, or takes no file that large
    12  what arrived is not what was sent, or the source changed on the way
   130  interrupted";
 
@@ -139,8 +139,9 @@ fn of_transfer(error: &TransferError) -> Failure {
         TransferError::IsDirectory { .. }
         | TransferError::NotDirectory { .. }
         | TransferError::Special { .. }
+        | TransferError::SpecialSource { .. }
         | TransferError::NeedsRecursive { .. } => Failure::Kind,
-        TransferError::DiskFull { .. } => Failure::DiskFull,
+        TransferError::DiskFull { .. } | TransferError::TooLarge { .. } => Failure::DiskFull,
         TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,
         TransferError::HostileName { .. } => Failure::Protocol,
         TransferError::Remote(error) => of_sftp(error),

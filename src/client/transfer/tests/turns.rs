@@ -13,7 +13,7 @@ use super::{
         super::sftp::{
             Sftp,
             tests::{
-                Server, command,
+                DEADLINE, Server, command,
                 fake::{Fake, answer},
                 servers, soon,
             },
@@ -180,7 +180,7 @@ async fn a_part_that_the_server_does_not_remove_is_told() {
     let (sftp, mut fake) = Fake::start().await;
     let removals = Removals::new(&sftp);
     removals.remove(&b"/part"[..].into());
-    let settled = tokio::spawn(async move { removals.settle().await });
+    let settled = tokio::spawn(async move { removals.settle(DEADLINE).await });
     let asked = fake.asked().await;
     assert_eq!(asked.kind, 13);
     let denied = answer(101, asked.id, &[0, 0, 0, 3]);

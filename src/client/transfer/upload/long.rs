@@ -138,7 +138,7 @@ impl Upload {
         let (sftp, folder) = (&self.context.sftp, &job.folder.path);
         let path = join(folder, &new_part_name(&job.name, job.source.version)).into();
         let (mut part, file) =
-            match RemotePart::take_over(sftp, &self.context.removals, &join(folder, left), path).await {
+            match RemotePart::take_over(sftp, &self.removals, &join(folder, left), path).await {
                 Ok(opened) => opened,
                 Err(error) if error.is_fatal() => return Err(TransferError::Remote(error)),
                 Err(_) => return Ok(None),

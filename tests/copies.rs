@@ -226,6 +226,11 @@ fn a_failed_copy_tells_what_and_where_as_json() {
             let message = told["errors"][0]["message"].as_str().expect("a message");
             assert!(message.contains("no such"), "{message}");
         }
+        let mut nowhere = line.client.native("get");
+        let output = run(nowhere.args(["--json", "bxo", "a", "b"]));
+        let told: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
+        let message = told["errors"][0]["message"].as_str().expect("a message");
+        assert!(told["ok"] == false && message.contains("did you mean `box`?"), "{told}");
     });
 }
 
@@ -276,9 +281,7 @@ fn with_file_server(route: Route, script: &str) -> Line {
 }
 
 fn with_subsystem(line: Line, command: &str) -> Line {
-    let config = fs::read_to_string(line.server.config()).expect("sshd_config");
-    let other = config.lines().filter(|line| !line.starts_with("Subsystem")).collect::<Vec<_>>().join("\n");
-    fs::write(line.server.config(), format!("Subsystem sftp {command}\n{other}\n")).expect("sshd_config");
+    line.server.serve_files_by(command);
     line
 }
 

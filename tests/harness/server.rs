@@ -57,6 +57,14 @@ impl Server {
         self.folder.join("sshd_config")
     }
 
+    /// Has files served by this command.
+    pub(crate) fn serve_files_by(&self, command: &str) {
+        let config = fs::read_to_string(self.config()).expect("sshd_config");
+        let other =
+            config.lines().filter(|line| !line.starts_with("Subsystem")).collect::<Vec<_>>().join("\n");
+        fs::write(self.config(), format!("Subsystem sftp {command}\n{other}\n")).expect("sshd_config");
+    }
+
     /// Whose keys may log in.
     pub(crate) fn authorized_keys(&self) -> PathBuf {
         self.folder.join("authorized_keys")

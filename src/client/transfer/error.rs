@@ -119,12 +119,38 @@ pub enum TransferError {
         /// The link.
         path: Arc<[u8]>,
     },
-    /// A server's name for an entry would lead elsewhere.
+    /// Folders are nested as no person nests them.
+    #[error("{}: folders are nested too deeply, and this {side} one is left out", Shown(path))]
+    TooDeep {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// The server tells of more folders than are remembered at once.
+    #[error("{}: so many folders wait that no more are remembered\ncopy them in several runs", Shown(path))]
+    TooManyFolders {
+        /// The first remote folder that is not.
+        path: Arc<[u8]>,
+    },
+    /// More names fit a pattern than are remembered.
+    #[error("{}: too many names fit\ncopy the folder that they are in", Shown(path))]
+    TooManyMatches {
+        /// The pattern.
+        path: Arc<[u8]>,
+    },
+    /// A file that is longer than it says goes on and on.
+    #[error("{}: is longer than it says, and has no end", Shown(path))]
+    Endless {
+        /// The remote file.
+        path: Arc<[u8]>,
+    },
+    /// A server's name for an entry would lead elsewhere, or is longer than any.
     #[error("{}: the server lists an entry named `{}`, which is no name", Shown(folder), Shown(name))]
     HostileName {
         /// The remote folder.
         folder: Arc<[u8]>,
-        /// The name.
+        /// The name, cut short.
         name: Arc<[u8]>,
     },
     /// A local link stands where a folder of the tree belongs.
@@ -213,6 +239,10 @@ impl TransferError {
             | Self::SourceChanged { path, .. }
             | Self::Loop { path }
             | Self::HostileName { folder: path, .. }
+            | Self::TooDeep { path, .. }
+            | Self::TooManyFolders { path }
+            | Self::TooManyMatches { path }
+            | Self::Endless { path }
             | Self::LinkInTheWay { path }
             | Self::Special { path, .. }
             | Self::SpecialSource { path, .. }
@@ -230,7 +260,7 @@ impl TransferError {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Cancelled => true,
+            Self::Cancelled | Self::TooManyFolders { .. } => true,
             Self::Remote(error) | Self::LeftAside { error, .. } => error.is_fatal(),
             _ => false,
         }

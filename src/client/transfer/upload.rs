@@ -21,7 +21,7 @@ use super::{
     placement::{Placement, There, place},
     removals::Removals,
     report::TransferReport,
-    tree::{self, Direction, Work},
+    tree::{self, Direction, Finds, Work},
 };
 use file::FileJob;
 use folder::{FolderJob, RemoteFolder};
@@ -47,6 +47,7 @@ pub async fn upload(
         context: Context::new(sftp, options),
         removals: Removals::new(sftp),
         made: Mutex::default(),
+        opened: Arc::default(),
     });
     let planned = tokio::select! {
         biased;
@@ -70,18 +71,27 @@ pub(super) struct Upload {
     removals: Arc<Removals>,
     /// Folders that get their modes and times once nothing more is put in them.
     made: Mutex<Vec<(Vec<u8>, Attributes)>>,
+    /// Held by each local folder that is open.
+    opened: Arc<()>,
 }
 
 impl Direction for Upload {
     type File = FileJob;
     type Folder = FolderJob;
 
+    // Their files are open for a moment only.
+    const OPEN: usize = 600;
+
     fn context(&self) -> &Context {
         &self.context
     }
 
-    async fn list(&self, folder: FolderJob) -> Result<Work<Self>, TransferError> {
-        self.list_folder(folder).await
+    async fn list(&self, folder: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {
+        self.list_folder(folder, finds).await
+    }
+
+    fn open(&self) -> usize {
+        Arc::strong_count(&self.opened) - 1
     }
 
     async fn copy(&self, file: FileJob) -> Result<(), TransferError> {
@@ -128,7 +138,9 @@ impl Upload {
             There::Folder => target.clone(),
             _ => parent(&target),
         };
-        let folder = Arc::new(self.known_folder(folder).await?);
+        let named = sources.iter().map(|source| source.as_os_str().as_bytes());
+        let names = named.chain([&target[..]]).filter_map(base_name).collect();
+        let folder = Arc::new(self.known_folder(folder, &names).await?);
         let mut work = Work::default();
         for (path, source) in sources.iter().zip(found) {
             let planned = source.and_then(|source| match source {

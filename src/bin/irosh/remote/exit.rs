@@ -143,7 +143,9 @@ fn of_transfer(error: &TransferError) -> Failure {
         | TransferError::NeedsRecursive { .. } => Failure::Kind,
         TransferError::DiskFull { .. } | TransferError::TooLarge { .. } => Failure::DiskFull,
         TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,
-        TransferError::HostileName { .. } => Failure::Protocol,
+        TransferError::HostileName { .. }
+        | TransferError::TooManyFolders { .. }
+        | TransferError::Endless { .. } => Failure::Protocol,
         TransferError::Remote(error) => of_sftp(error),
         TransferError::Cancelled => Failure::Interrupted,
         _ => Failure::Other,

@@ -134,7 +134,11 @@ struct Copy {
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
         outlive_file_size_limit()?;
-        let link = connect(paths, remote, Lend::Never).await?;
+        let link = connect(paths, remote, Lend::Never).await.inspect_err(|error| {
+            if options.json {
+                crate::print(&not_begun(error).to_string());
+            }
+        })?;
         Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
     }
 
@@ -208,16 +212,14 @@ fn outlive_file_size_limit() -> std::io::Result<()> {
     signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
 }
 
-/// What was done and what went wrong, as `--json` tells it. Paths that are no text are shown as well as they can be.
-fn done(report: &TransferReport, error: Option<&FilesError>) -> serde_json::Value {
-    let errors = match error {
-        None => Vec::new(),
-        Some(FilesError::Transfer(failure)) => failure.errors.iter().map(told).collect(),
-        Some(other) => vec![json!({ "path": null, "message": other.to_string() })],
-    };
-    let errors_total = match error {
-        Some(FilesError::Transfer(failure)) => failure.errors_total,
-        _ => errors.len() as u64,
+/// What was done and what went wrong, as `--json` tells it.
+fn done(report: &TransferReport, failed: Option<&FilesError>) -> serde_json::Value {
+    let (errors, errors_total) = match failed {
+        None => (Vec::new(), 0),
+        Some(FilesError::Transfer(failure)) => {
+            (failure.errors.iter().map(told).collect(), failure.errors_total)
+        }
+        Some(other) => (vec![json!({ "path": null, "message": other.to_string() })], 1),
     };
     json!({
         "files": report.files,
@@ -226,15 +228,22 @@ fn done(report: &TransferReport, error: Option<&FilesError>) -> serde_json::Valu
         "bytes": report.bytes,
         "bytes_resumed": report.bytes_resumed,
         "skipped": report.skipped_total,
-        "ok": error.is_none(),
+        "ok": failed.is_none(),
         "errors": errors,
         "errors_total": errors_total,
     })
 }
 
+/// A path that is no text is told as well as it can be.
 fn told(error: &TransferError) -> serde_json::Value {
-    let path = error.path().map(|path| String::from_utf8_lossy(path).into_owned());
+    let path = error.path().map(String::from_utf8_lossy);
     json!({ "path": path, "message": error.to_string() })
+}
+
+/// What `--json` tells where nothing could be begun.
+fn not_begun(error: &anyhow::Error) -> serde_json::Value {
+    let errors = [json!({ "path": null, "message": format!("{error:#}") })];
+    json!({ "ok": false, "errors": errors, "errors_total": 1 })
 }
 
 fn draw(line: &mut Progress<std::io::Stderr>, now: &TransferProgress) {

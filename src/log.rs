@@ -1,7 +1,7 @@
 //! What programs say on stderr. stdout is for results, and for ssh's bytes.
 
 use std::{
-    io::{self, IsTerminal, PipeWriter},
+    io::{self, BufRead, BufReader, IsTerminal, PipeWriter, Read},
     process::Stdio,
     sync::LazyLock,
     thread,
@@ -14,6 +14,9 @@ use crate::outlet::Outlet;
 
 /// How long the last lines may take, where nobody seems to read them.
 const LAST_LINES: Duration = Duration::from_millis(250);
+
+/// A longer line of others is said in pieces.
+const LONGEST_LINE: u64 = 4 << 10;
 
 /// stderr, for all that is said there besides a terminal's own conversation.
 static STDERR: LazyLock<Outlet> = LazyLock::new(|| {
@@ -44,13 +47,22 @@ pub fn start_in(level: &str, file: std::fs::File) {
 /// waiting. What it says comes out between our lines.
 pub(crate) fn stderr_of_children() -> Stdio {
     static OURS: LazyLock<io::Result<PipeWriter>> = LazyLock::new(|| {
-        let (mut said, ours) = io::pipe()?;
-        let repeat = move || io::copy(&mut said, &mut &*STDERR);
+        let (said, ours) = io::pipe()?;
+        let repeat = move || repeat(BufReader::new(said));
         thread::Builder::new().name("stderr".to_owned()).spawn(repeat)?;
         Ok(ours)
     });
     let ours = OURS.as_ref().ok().and_then(|ours| ours.try_clone().ok());
     ours.map_or_else(Stdio::inherit, Stdio::from)
+}
+
+/// Says line by line what others say, which may be a stranger's words.
+fn repeat(mut said: impl BufRead) {
+    let mut line = Vec::new();
+    while matches!((&mut said).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
+        STDERR.put(printable(&String::from_utf8_lossy(&line)));
+        line.clear();
+    }
 }
 
 fn filter(level: &str) -> EnvFilter {

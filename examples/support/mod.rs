@@ -64,6 +64,7 @@ impl Place {
                 command: vec![std::env::current_exe()?.into(), OsString::from("sshd")],
                 max_startups: None,
             },
+            host_keys: Vec::new(),
             access: Access::Invited,
             name: "example".into(),
             limits: LimitSettings::default(),

@@ -99,6 +99,12 @@ impl Paths {
         self.state.join("ssh_host_ed25519_key")
     }
 
+    /// The SSH host keys that a host announces, and those that it saw last.
+    #[must_use]
+    pub fn kept_host_keys(&self) -> PathBuf {
+        self.state.join("ssh_host_keys.toml")
+    }
+
     /// The password of the user whom the built-in SSH server serves, hashed.
     #[must_use]
     pub fn password(&self) -> PathBuf {

@@ -145,8 +145,7 @@ async fn greet(
     } else {
         transport::admit_stranger(connection);
     }
-    let host_keys =
-        if backend == shared.backend { shared.host_keys(HOST_KEYS_WAIT).await } else { Vec::new() };
+    let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
     send.write_all(&Frame::Welcome(welcome).encode()).await.map_err(|_| TurnedAway::Lost)?;
@@ -329,6 +328,9 @@ impl Leg {
         let opened = async {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
+            }
+            if let Some(objection) = self.shared.host_keys.objection(&self.backend) {
+                return Err(objection);
             }
             let place = self.place.start(&limits)?;
             let peer = &self.admitted.peer;

@@ -18,6 +18,16 @@ pub enum Event {
         backend: String,
         /// Its process.
         pid: u32,
+        /// Why its backend cannot be used as it is, if it cannot.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// A backend shows SSH host keys that are not announced until they are accepted.
+    HostKeysChanged {
+        /// The backend, as `--backend` takes it.
+        backend: String,
+        /// The fingerprints of those keys.
+        keys: Vec<String>,
     },
     /// An invite was used up for a new identity.
     Admitted {

@@ -9,6 +9,7 @@ mod host_keys;
 mod invites;
 mod limits;
 mod loopback;
+mod owner;
 mod peers;
 mod presence;
 mod registry;
@@ -19,6 +20,9 @@ mod startups;
 pub use admission::{Admission, Admitted};
 pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer};
 pub use event::Event;
+pub use host_keys::{
+    Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,
+};
 pub use invites::{OpenInvite, Terms, issue};
 pub use limits::{MaxStartups, Penalties};
 pub use loopback::address_of;

@@ -23,7 +23,7 @@ use super::{
     connection,
     crowd::Crowd,
     event::Event,
-    host_keys::HostKeys,
+    host_keys::{Events, HostKey, HostKeys},
     limits::{Penalties, dice},
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
@@ -43,6 +43,9 @@ use crate::{
 /// How long the first ticket waits for a relay before it is printed without one.
 const RELAY_WAIT: Duration = Duration::from_secs(3);
 
+/// How long it waits for a first word of the SSH server, to say whether it has one.
+const SERVER_WAIT: Duration = Duration::from_secs(2);
+
 /// How often the list of peers is looked at for changes.
 const PEERS_CHECK: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,8 @@ pub struct HostOptions {
     pub backend: Backend,
     /// What [`Backend::Builtin`] runs.
     pub builtin: BuiltinServer,
+    /// The SSH host keys of the backend; where there are none, those that the host has reason to believe.
+    pub host_keys: Vec<HostKey>,
     /// Who reaches SSH.
     pub access: Access,
     /// The name that peers are told.
@@ -108,9 +113,9 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) stop: Stop,
     pub(super) penalties: Mutex<Penalties<Source>>,
-    host_keys: HostKeys,
+    pub(super) host_keys: Arc<HostKeys>,
     relays: bool,
-    events: Box<dyn Fn(Event) + Send + Sync>,
+    events: Events,
     /// Connections that have not yet been admitted or refused.
     pending: AtomicU32,
     tasks: TaskTracker,
@@ -130,10 +135,19 @@ impl Host {
     ///
     /// [`HostError`], each with what to do.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
-        let HostOptions { paths, network, backend, builtin, access, name, limits, events } = options;
+        let HostOptions { paths, network, backend, builtin, host_keys, access, name, limits, events } =
+            options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
         let endpoint = bind_again(&paths, &network, &key).await?;
+        let events: Events = events.into();
+        let host_keys = HostKeys::new(
+            paths.kept_host_keys(),
+            backend.clone(),
+            host_keys,
+            builtin.command.clone(),
+            events.clone(),
+        );
         let shared = Shared {
             admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
             backend,
@@ -144,7 +158,7 @@ impl Host {
             registry: Registry::default(),
             stop: Stop::default(),
             penalties: Mutex::default(),
-            host_keys: HostKeys::default(),
+            host_keys,
             relays: network.relay != Relay::None,
             events,
             pending: AtomicU32::new(0),
@@ -178,9 +192,9 @@ impl Host {
     pub async fn run(self) {
         let Self { endpoint, presence, shared } = self;
         let stop = shared.stop.clone();
-        shared.host_keys.ask(&shared.backend, &shared.builtin.command);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
+        let watching = tokio::spawn(shared.host_keys.clone().watch_file());
         loop {
             tokio::select! {
                 biased;
@@ -198,6 +212,7 @@ impl Host {
             () = async { while let Some(incoming) = endpoint.accept().await { incoming.refuse() } } => {}
         }
         checking.abort();
+        watching.abort();
         shared.registry.close_all(CloseCode::GoingAway);
         announcing.abort();
         let _ = announcing.await;
@@ -213,12 +228,6 @@ pub struct Reload(Arc<Shared>);
 impl Shared {
     pub(super) fn event(&self, event: Event) {
         (self.events)(event);
-    }
-
-    /// The SSH host keys of the backend, as far as they are known within `wait`.
-    pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
-        self.host_keys.ask(&self.backend, &self.builtin.command);
-        self.host_keys.known(wait).await
     }
 
     pub(super) fn penalize(&self, source: Source, seconds: u64) {
@@ -380,17 +389,8 @@ fn same_ports(asked: &[SocketAddr], kept: &[u16]) -> Vec<Vec<SocketAddr>> {
 /// Says that the host is ready, and notes its address whenever that changes.
 async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
     let mut addrs = endpoint.watch_addr();
-    let deadline = tokio::time::sleep(if shared.relays { RELAY_WAIT } else { Duration::from_millis(500) });
-    tokio::pin!(deadline);
-    let complete = |addr: &EndpointAddr| {
-        if shared.relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
-    };
-    while !complete(&addrs.get()) {
-        tokio::select! {
-            changed = addrs.updated() => if changed.is_err() { break },
-            () = &mut deadline => break,
-        }
-    }
+    let (problem, ()) =
+        tokio::join!(shared.host_keys.problem(SERVER_WAIT), complete(&mut addrs, shared.relays));
     let addr = addrs.get();
     note(&presence, &addr);
     shared.event(Event::Ready {
@@ -398,9 +398,25 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
         ticket: EndpointTicket::new(addr).to_string(),
         backend: shared.backend.to_string(),
         pid: std::process::id(),
+        problem,
     });
     while let Ok(addr) = addrs.updated().await {
         note(&presence, &addr);
+    }
+}
+
+/// Waits for addresses that make a good ticket, for a while.
+async fn complete(addrs: &mut impl Watcher<Value = EndpointAddr>, relays: bool) {
+    let deadline = tokio::time::sleep(if relays { RELAY_WAIT } else { Duration::from_millis(500) });
+    tokio::pin!(deadline);
+    let complete = |addr: &EndpointAddr| {
+        if relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
+    };
+    while !complete(&addrs.get()) {
+        tokio::select! {
+            changed = addrs.updated() => if changed.is_err() { break },
+            () = &mut deadline => break,
+        }
     }
 }
 

@@ -44,6 +44,9 @@ pub struct HostSettings {
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,
+    /// The SSH host keys of the backend: lines of public key files, or paths of such files.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
     /// Who reaches SSH.
     pub access: Option<Access>,
     /// The name that peers are told; the machine's when absent.
@@ -148,13 +151,14 @@ mod tests {
     fn every_key_is_read() {
         let settings = load(
             "relay = \"none\"\ndns = \"none\"\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\n[limits]\nmax-startups = \"1:2:3\"\nlogin-grace-time = 5\nmax-connections = 6\n\
+             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nlogin-grace-time = 5\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");
         assert_eq!(settings.relay, Some(Relay::None));
         assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
         assert_eq!(settings.limits.drain_time, 9);
+        assert_eq!(settings.host_keys, ["/etc/ssh/k.pub"]);
     }
 
     #[test]

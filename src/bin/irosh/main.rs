@@ -4,6 +4,7 @@ mod completion;
 mod escapes;
 mod forward_spec;
 mod host;
+mod host_keys;
 mod hosts;
 mod man;
 mod passwd;
@@ -47,6 +48,8 @@ enum Command {
     Invite(peers::InviteArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
+    /// The SSH host keys that this host announces
+    HostKeys(host_keys::HostKeysArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -156,6 +159,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ticket(arguments) => peers::ticket(&paths, &arguments)?,
         Command::Invite(arguments) => peers::invite(&paths, arguments)?,
         Command::Peers(arguments) => peers::peers(&paths, arguments)?,
+        Command::HostKeys(arguments) => host_keys::run(&paths, &arguments)?,
         Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),

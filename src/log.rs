@@ -60,7 +60,8 @@ pub(crate) fn stderr_of_children() -> Stdio {
 fn repeat(mut said: impl BufRead) {
     let mut line = Vec::new();
     while matches!((&mut said).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
-        STDERR.put(printable(&String::from_utf8_lossy(&line)));
+        // sshd ends its lines as for a terminal in raw mode.
+        STDERR.put(printable(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) + "\n");
         line.clear();
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     transport,
 };
 
-/// How long a `Welcome` waits for the SSH server's host keys, once.
+/// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
 const HOST_KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a refusal may take to arrive.
@@ -329,7 +329,7 @@ impl Leg {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
             }
-            if let Some(objection) = self.shared.host_keys.objection(&self.backend) {
+            if let Some(objection) = self.shared.host_keys.objection(&self.backend, HOST_KEYS_WAIT).await {
                 return Err(objection);
             }
             let place = self.place.start(&limits)?;

@@ -47,7 +47,7 @@ pub(super) fn run(paths: &Paths, arguments: &HostKeysArguments) -> anyhow::Resul
         Some(HostKeysCommand::Accept) => {
             let accepted = accept_seen_keys(&file)?;
             show(&accepted, arguments.json);
-            for kept in kept_keys(&file)?.iter().filter(|kept| !kept.waiting().is_empty()) {
+            if let Some(kept) = kept_keys(&file)?.iter().find(|kept| !kept.waiting().is_empty()) {
                 bail!("the keys of {} are those of host-keys in host.toml\nchange them there", kept.backend);
             }
             if accepted.is_empty() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{kept::KeptKeys, key::HostKey, scan::Trouble, signs::Signs, verdict::Basis};
 use crate::{
     host::backend::Backend,
+    log::printable,
     protocol::{Refusal, RefusalCode},
 };
 
@@ -56,11 +57,12 @@ impl Asked {
         Some(Refusal::new(RefusalCode::Backend, format!("{server} {what}\non the host, {next}")))
     }
 
-    /// What is wrong with the server, as one line.
+    /// What is wrong with the server, as one line that may be printed.
     pub(super) fn problem(&self) -> Option<String> {
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone());
-        }
+        self.failure.clone().or_else(|| self.fault()).map(|text| printable(&text).replace('\n', "; "))
+    }
+
+    fn fault(&self) -> Option<String> {
         match (&self.trouble, &self.kept) {
             (Some(Trouble::NothingInCommon { .. }), Some(kept)) if !kept.announced.is_empty() => None,
             (Some(trouble @ Trouble::NothingInCommon { .. }), _) => {

@@ -77,23 +77,26 @@ impl HostKeys {
 
     /// Key blobs (RFC 4253 section 6.6) that the host vouches for. Waits so long where the server has to be asked.
     pub(super) async fn announced(self: &Arc<Self>, backend: &Backend, wait: Duration) -> Vec<Vec<u8>> {
+        self.asked(backend, wait).await.borrow().announced().iter().map(HostKey::blob).collect()
+    }
+
+    /// Why a session is not handed to a backend. Waits so long where the server has to be asked.
+    pub(super) async fn objection(self: &Arc<Self>, backend: &Backend, wait: Duration) -> Option<Refusal> {
+        self.asked(backend, wait).await.borrow().objection(backend)
+    }
+
+    /// What is wrong with the host's own backend. Waits so long where the server has to be asked.
+    pub(super) async fn problem(self: &Arc<Self>, wait: Duration) -> Option<String> {
+        self.asked(&self.own, wait).await.borrow().problem()
+    }
+
+    /// What is known of a backend now, or after that time.
+    async fn asked(self: &Arc<Self>, backend: &Backend, wait: Duration) -> watch::Receiver<Asked> {
         let server = self.server(backend);
         self.look(&server).await;
-        server.answered(wait).await;
-        server.asked.borrow().announced().iter().map(HostKey::blob).collect()
-    }
-
-    /// Why sessions are not handed to a backend, as far as that is known.
-    pub(super) fn objection(&self, backend: &Backend) -> Option<Refusal> {
-        self.server(backend).asked.borrow().objection(backend)
-    }
-
-    /// What is wrong with the host's own backend.
-    pub(super) async fn problem(self: &Arc<Self>, wait: Duration) -> Option<String> {
-        let server = self.server(&self.own);
-        self.look(&server).await;
-        server.answered(wait).await;
-        server.asked.borrow().problem()
+        let mut asked = server.asked.subscribe();
+        let _ = timeout(wait, asked.wait_for(|asked| asked.at.is_some())).await;
+        asked
     }
 
     /// Has each server asked again before the next answer is given.
@@ -256,12 +259,6 @@ impl Server {
             Some(result) => result,
             None => unreachable!("send_modify calls its closure"),
         }
-    }
-
-    /// Waits until there is an answer, for so long.
-    async fn answered(&self, wait: Duration) {
-        let mut asked = self.asked.subscribe();
-        let _ = timeout(wait, asked.wait_for(|asked| asked.at.is_some())).await;
     }
 }
 

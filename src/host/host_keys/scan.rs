@@ -26,12 +26,9 @@ use super::{
     key::HostKey,
     offer::{after_identification, host_key_algorithms},
 };
-use crate::{
-    host::{
-        backend::{Backend, BackendStream, Caller},
-        owner,
-    },
-    log::printable,
+use crate::host::{
+    backend::{Backend, BackendStream, Caller},
+    owner,
 };
 
 /// How long the server may take to show one key.
@@ -162,7 +159,7 @@ async fn last_words(stderr: Option<ChildStderr>) -> String {
         let _ = timeout(GONE, stderr.take(LONGEST_COMPLAINT).read_to_end(&mut said)).await;
     }
     let text = String::from_utf8_lossy(&said);
-    printable(&text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn name(kind: &AlgorithmKind) -> &'static str {

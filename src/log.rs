@@ -80,19 +80,39 @@ pub fn flush() {
     STDERR.flush(LAST_LINES);
 }
 
-/// Text that may be a stranger's, for a terminal: control characters, which could steer it, are escaped, but
-/// for ends of lines and tabs.
+/// Text that may be a stranger's, for a terminal or a log: characters that could steer it, or show what follows
+/// in another order than it is written, are escaped, but for ends of lines and tabs.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && !matches!(character, '\n' | '\t') {
+        if steers(character) && !matches!(character, '\n' | '\t') {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }
     }
     shown
+}
+
+/// The same as one line, and no more of it than fits one: what the other side of a connection said.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let text = printable(&text.replace(['\n', '\t'], " "));
+    text.chars().take(200).collect()
+}
+
+/// Whether a character is one of Unicode's controls (Cc), formats (Cf) or separators of lines and paragraphs
+/// (Zl, Zp), as of Unicode 17: nothing of it is seen but what it does to others.
+#[must_use]
+pub fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+            | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
 /// `user@machine`: the comment of a new key.
@@ -107,4 +127,23 @@ pub fn who() -> String {
 #[must_use]
 pub fn machine_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped_and_everything_else_stays() {
+        for (text, shown) in [
+            ("a\tb\nc", "a\tb\nc"),
+            ("é 漢字\u{3000}e\u{301} 😀", "é 漢字\u{3000}e\u{301} 😀"),
+            ("\u{1b}]0;x\u{7}\u{9b}2J\r", "\\u{1b}]0;x\\u{7}\\u{9b}2J\\r"),
+            ("exe.\u{202e}txt", "exe.\\u{202e}txt"),
+            ("\u{2066}x\u{2069}\u{200f}", "\\u{2066}x\\u{2069}\\u{200f}"),
+            ("a\u{2028}b\u{e0041}", "a\\u{2028}b\\u{e0041}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
 }

@@ -123,6 +123,12 @@ impl Paths {
         self.state.join("invites.toml")
     }
 
+    /// What makes the loopback addresses of the host's peers.
+    #[must_use]
+    pub fn loopback_key(&self) -> PathBuf {
+        self.state.join("loopback_key")
+    }
+
     /// Where a running host notes its ticket for the other commands.
     #[must_use]
     pub fn host_note(&self) -> PathBuf {

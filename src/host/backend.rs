@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{limits::MaxStartups, loopback, peers::Identity};
+use super::{limits::MaxStartups, loopback, peers::Peer};
 use crate::{
     log,
     protocol::{BackendKind, Refusal, RefusalCode},
@@ -29,6 +29,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a command may take to end by itself once its session is over.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// The variable by which the built-in server is told what its client may do, in the words of
+/// `authorized_keys`.
+pub const LOGIN_OPTIONS: &str = "IROSH_LOGIN_OPTIONS";
 
 /// Where sshd is looked for by `auto`.
 const LOCAL_SSHD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 22);
@@ -71,10 +75,8 @@ pub struct BuiltinServer {
 /// For whom a backend is connected, and by what means.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
-    /// Whose session it is; none for the host's own questions.
-    pub identity: Option<&'a Identity>,
-    /// The login that they need no further proof for at the built-in server.
-    pub login: Option<&'a str>,
+    /// Whose session it is, and from which address; none for the host's own questions.
+    pub peer: Option<(&'a Peer, Ipv4Addr)>,
     /// The command of the built-in server: a program and its arguments.
     pub builtin: &'a [OsString],
     /// Whether the built-in server is to tell when somebody has logged in.
@@ -182,14 +184,14 @@ impl Backend {
     pub async fn connect(&self, caller: Caller<'_>) -> Result<BackendStream, Refusal> {
         let connecting = async {
             match self {
-                Self::Tcp(addr) => connect_tcp(*addr, caller.identity).await.map(BackendStream::of_tcp),
+                Self::Tcp(addr) => connect_tcp(*addr, caller).await.map(BackendStream::of_tcp),
                 Self::Unix(path) => UnixStream::connect(path).await.map(BackendStream::of_unix),
                 Self::Exec(command) => {
                     let mut shell = Command::new("/bin/sh");
                     shell.arg("-c").arg(format!("exec {command}"));
-                    spawn(shell, caller.identity, false)
+                    spawn(shell, caller, false)
                 }
-                Self::Builtin => spawn(builtin(caller)?, caller.identity, caller.tells_login),
+                Self::Builtin => spawn(builtin(caller)?, caller, caller.tells_login),
             }
         };
         match timeout(CONNECT_DEADLINE, connecting).await {
@@ -234,9 +236,9 @@ impl BackendStream {
 }
 
 /// Connects from an address that is the identity's own, where the server is on loopback.
-async fn connect_tcp(addr: SocketAddr, identity: Option<&Identity>) -> io::Result<TcpStream> {
+async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = identity.and_then(|identity| loopback::source_for(addr, identity)) {
+    if let Some(source) = caller.peer.and_then(|(_, address)| loopback::source_for(addr, address)) {
         socket.bind(SocketAddr::new(source.into(), 0))?;
     }
     let stream = socket.connect(addr).await?;
@@ -249,14 +251,20 @@ pub struct BackendChild(Option<Child>);
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
 /// stdout where it tells by that.
-fn spawn(mut command: Command, identity: Option<&Identity>, tells: bool) -> io::Result<BackendStream> {
+fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<BackendStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let theirs: OwnedFd = theirs.into();
     let stdout = if tells { Stdio::piped() } else { Stdio::from(theirs.try_clone()?) };
     command.stdin(Stdio::from(theirs)).stdout(stdout).stderr(log::stderr_of_children()).process_group(0);
-    if let Some(identity) = identity {
-        command.env("IROSH_PEER", identity.fingerprint());
+    // It may be of a host that runs in a session of another's.
+    for name in ["IROSH_PEER", "IROSH_PEER_NAME", "IROSH_PEER_ADDRESS"] {
+        command.env_remove(name);
+    }
+    if let Some((peer, address)) = caller.peer {
+        command.env("IROSH_PEER", peer.identity.fingerprint());
+        command.env("IROSH_PEER_NAME", peer.shown_name());
+        command.env("IROSH_PEER_ADDRESS", address.to_string());
     }
     start_anew(&mut command);
     let mut child = command.spawn()?;
@@ -279,13 +287,20 @@ fn start_anew(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
-/// The built-in server's command, with the login that the caller needs no proof for.
+/// The built-in server's command, with the login that the caller needs no proof for, and what it may do.
 fn builtin(caller: Caller<'_>) -> io::Result<Command> {
     let (program, arguments) = caller.builtin.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(program);
     command.args(arguments);
-    if let Some(login) = caller.login {
-        command.arg(format!("--login={login}"));
+    command.env_remove(LOGIN_OPTIONS);
+    if let Some((Peer { options, .. }, _)) = caller.peer {
+        if let Some(login) = &options.login {
+            command.arg(format!("--login={login}"));
+        }
+        // Not as an argument: a command may hold what is nobody's business.
+        if !options.restrictions.is_empty() {
+            command.env(LOGIN_OPTIONS, options.restrictions.to_string());
+        }
     }
     if caller.tells_login {
         command.arg("--logged-in-on-stdout");
@@ -317,7 +332,7 @@ impl Drop for BackendChild {
 mod tests {
     use super::*;
 
-    const NOBODY: Caller<'static> = Caller { identity: None, login: None, builtin: &[], tells_login: false };
+    const NOBODY: Caller<'static> = Caller { peer: None, builtin: &[], tells_login: false };
 
     #[test]
     fn backends_are_read_and_printed() {

@@ -1,6 +1,7 @@
 //! One connection to a host, from its first packet to its last session.
 
 use std::{
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +14,9 @@ use super::{
     admission::{Admission, Admitted},
     backend::{Backend, BackendStream, BuiltinServer, Caller},
     event::Event,
-    peers::Identity,
-    registry::{ConnectionPlace, Standing},
+    peers::{Identity, Peer},
+    registry::ConnectionPlace,
+    roll::Standing,
     run::{Pending, Shared, Source},
     settings::LimitSettings,
 };
@@ -179,10 +181,21 @@ async fn enter(
     let admitted = tokio::task::spawn_blocking(move || deciding.decide(identity, hello.invite.as_ref()))
         .await
         .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
-    place.admit(if admitted.listed { Standing::Listed } else { Standing::Stranger }, limits)?;
+    place.admit(Arc::new(admitted.standing()), limits)?;
     shared.forgive(&Source::Identity(identity));
-    let backend = match &admitted.peer.options.backend {
-        None => shared.backend.clone(),
+    if let Some(invite) = &admitted.invite {
+        tracing::info!(peer = %identity, invite, "admitted by an invite");
+        shared.event(Event::Admitted { peer: identity.fingerprint(), invite: invite.clone() });
+    }
+    let backend = backend_for(&admitted.peer, &shared.backend)?;
+    Ok((admitted, backend, place))
+}
+
+/// What takes a peer's sessions: its own backend, or the host's.
+fn backend_for(peer: &Peer, of_host: &Backend) -> Result<Backend, Refusal> {
+    let Peer { identity, options, .. } = peer;
+    let backend = match &options.backend {
+        None => of_host.clone(),
         Some(own) => own.parse().map_err(|error| {
             tracing::error!(peer = %identity, "backend= in authorized_peers: {error}");
             Refusal::new(
@@ -191,11 +204,13 @@ async fn enter(
             )
         })?,
     };
-    if let Some(invite) = &admitted.invite {
-        tracing::info!(peer = %identity, invite, "admitted by an invite");
-        shared.event(Event::Admitted { peer: identity.fingerprint(), invite: invite.clone() });
+    if backend != Backend::Builtin && !options.restrictions.is_empty() {
+        tracing::error!(peer = %identity, "authorized_peers restricts it by options that the built-in server alone knows, and {backend} takes its sessions");
+        let sentence =
+            "the host restricts you by options that its ssh server does not know\nits log says which";
+        return Err(Refusal::new(RefusalCode::Backend, sentence));
     }
-    Ok((admitted, backend, place))
+    Ok(backend)
 }
 
 impl TurnedAway {
@@ -244,7 +259,7 @@ impl Guest {
     /// Takes sessions until the connection closes.
     async fn host(self, shared: Arc<Shared>, connection: Connection) {
         let Self { admitted, control: (mut send, recv), backend, place } = self;
-        let (admitted, place) = (Arc::new(admitted), Arc::new(place));
+        let (standing, place) = (Arc::new(admitted.standing()), Arc::new(place));
         let control = listen(&connection, recv);
         tokio::pin!(control);
         let mut going = false;
@@ -254,7 +269,7 @@ impl Guest {
                     Ok((send, recv)) => {
                         let leg = Leg {
                             shared: shared.clone(),
-                            admitted: admitted.clone(),
+                            standing: standing.clone(),
                             place: place.clone(),
                             backend: backend.clone(),
                             from: from(&connection),
@@ -300,7 +315,7 @@ fn going_away() -> Refusal {
 /// What a leg's task needs of its connection.
 struct Leg {
     shared: Arc<Shared>,
-    admitted: Arc<Admitted>,
+    standing: Arc<Standing>,
     place: Arc<ConnectionPlace>,
     backend: Backend,
     from: String,
@@ -331,13 +346,12 @@ impl Leg {
                 return Err(going_away());
             }
             let place = self.place.start(&limits)?;
-            let peer = &self.admitted.peer;
-            let login = peer.options.login.as_deref();
+            let (peer, address) = self.look_up_again().await?;
             let BuiltinServer { command: builtin, max_startups } = &self.shared.builtin;
             let limit = max_startups.filter(|_| self.backend == Backend::Builtin);
             let startup = limit.map(|limit| self.shared.startups.enter(limit)).transpose()?;
             let tells_login = startup.is_some();
-            let caller = Caller { identity: Some(&peer.identity), login, builtin, tells_login };
+            let caller = Caller { peer: Some((&peer, address)), builtin, tells_login };
             let mut stream = self.backend.connect(caller).await?;
             if let Some(mut logged_in) = stream.logged_in.take() {
                 tokio::spawn(async move {
@@ -350,7 +364,7 @@ impl Leg {
         let (place, stream) = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
-                tracing::warn!(peer = %self.admitted.peer.identity, "session refused: {}", refusal.sentence.lines().next().unwrap_or_default());
+                tracing::warn!(peer = %self.standing.peer.identity, "session refused: {}", refusal.sentence.lines().next().unwrap_or_default());
                 return refuse(send, refusal).await;
             }
         };
@@ -362,10 +376,18 @@ impl Leg {
         drop(place);
     }
 
+    /// What the list says of the peer by now.
+    async fn look_up_again(&self) -> Result<(Peer, Ipv4Addr), Refusal> {
+        let (shared, standing) = (self.shared.clone(), self.standing.clone());
+        tokio::task::spawn_blocking(move || shared.admission.look_up_again(&standing))
+            .await
+            .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))?
+    }
+
     /// Moves the session's bytes until it is over.
     async fn carry(&self, session: SessionId, stream: BackendStream, send: SendStream, recv: RecvStream) {
         let started = Instant::now();
-        let peer = &self.admitted.peer;
+        let peer = &self.standing.peer;
         let fingerprint = peer.identity.fingerprint();
         let backend = self.backend.kind();
         tracing::info!(%session, name = peer.name, peer = fingerprint, backend = %self.backend, "session started");

@@ -124,8 +124,7 @@ async fn scan(backend: &Backend, builtin: &[OsString]) -> Vec<Vec<u8>> {
 }
 
 async fn ask(backend: &Backend, builtin: &[OsString], algorithm: Algorithm) -> Option<PublicKey> {
-    let mut stream =
-        backend.connect(Caller { identity: None, login: None, builtin, tells_login: false }).await.ok()?;
+    let mut stream = backend.connect(Caller { peer: None, builtin, tells_login: false }).await.ok()?;
     let (lent, mut ours) = tokio::io::duplex(64 << 10);
     let talk = async {
         let _ = copy_bidirectional(&mut ours, &mut stream).await;

@@ -10,6 +10,7 @@ use iroh::{EndpointAddr, EndpointId};
 use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
+use super::settings::Access;
 use crate::files::{Lock, LockError, Paths, create_private_dir, write_file};
 
 /// A host's hold on its key, and the note that says where it can be reached.
@@ -35,6 +36,7 @@ pub enum PresenceError {
 #[derive(Serialize, Deserialize)]
 struct Note {
     ticket: String,
+    access: Access,
 }
 
 impl Presence {
@@ -61,21 +63,30 @@ impl Presence {
     /// # Errors
     ///
     /// What the system says.
-    pub fn announce(&self, addr: &EndpointAddr) -> io::Result<()> {
-        let note = Note { ticket: EndpointTicket::new(addr.clone()).to_string() };
+    pub fn announce(&self, addr: &EndpointAddr, access: Access) -> io::Result<()> {
+        let note = Note { ticket: EndpointTicket::new(addr.clone()).to_string(), access };
         write_file(&self.note, serde_json::to_string(&note)?.as_bytes(), 0o644)
     }
 
     /// Where a running host is, or `None` when none runs.
     #[must_use]
     pub fn of_running(paths: &Paths) -> Option<EndpointAddr> {
+        EndpointTicket::from_str(&Self::note(paths)?.ticket).ok().map(Into::into)
+    }
+
+    /// Who reaches SSH by a running host, or `None` when none runs.
+    #[must_use]
+    pub fn access_of_running(paths: &Paths) -> Option<Access> {
+        Self::note(paths).map(|note| note.access)
+    }
+
+    fn note(paths: &Paths) -> Option<Note> {
         let running =
             matches!(Lock::try_new(&paths.host_key().with_extension("lock")), Err(LockError::Held(_)));
         if !running {
             return None;
         }
-        let note: Note = serde_json::from_str(&std::fs::read_to_string(paths.host_note()).ok()?).ok()?;
-        EndpointTicket::from_str(&note.ticket).ok().map(Into::into)
+        serde_json::from_str(&std::fs::read_to_string(paths.host_note()).ok()?).ok()
     }
 }
 

@@ -25,14 +25,16 @@ use super::{
     event::Event,
     host_keys::HostKeys,
     limits::{Penalties, dice},
+    loopback::AddressKey,
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
+    roll::Standing,
     settings::{Access, LimitSettings},
     startups::Startups,
 };
 use crate::{
-    files::Paths,
+    files::{Paths, PrivateFileError},
     memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::{
@@ -72,6 +74,9 @@ pub enum HostError {
     /// Its key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key of its peers' addresses.
+    #[error(transparent)]
+    AddressKey(#[from] PrivateFileError),
     /// Its place on the machine.
     #[error(transparent)]
     Presence(#[from] PresenceError),
@@ -133,9 +138,10 @@ impl Host {
         let HostOptions { paths, network, backend, builtin, access, name, limits, events } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
+        let address_key = AddressKey::load_or_create(&paths.loopback_key())?;
         let endpoint = bind_again(&paths, &network, &key).await?;
         let shared = Shared {
-            admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
+            admission: Admission::new(paths.authorized_peers(), paths.invites(), address_key, access),
             backend,
             builtin,
             startups: Startups::default(),
@@ -244,7 +250,7 @@ impl Shared {
     ) -> Result<Admitted, Refusal> {
         let penalty = self.turned_away(&Source::Identity(identity));
         // Who is on the list by now need not wait for what was before.
-        match penalty.filter(|_| !self.admission.roll_call()(&identity)) {
+        match penalty.filter(|_| !self.admission.lets_in(&identity)) {
             Some(left) => {
                 let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
                 Err(Refusal::new(RefusalCode::Busy, sentence))
@@ -268,22 +274,24 @@ impl Shared {
         }
     }
 
-    /// Closes the connections of all who are no longer admitted.
+    /// Closes the connections of all who are no longer admitted, or not to the same as when they came.
     async fn check_peers(self: Arc<Self>) {
         // First who is here, then the list: who came in with an invite meanwhile is on it.
-        let mut here = self.registry.identities();
+        let here = self.registry.admitted();
         if here.is_empty() {
             return;
         }
         let shared = self.clone();
         let leaving = tokio::task::spawn_blocking(move || {
             let may_stay = shared.admission.roll_call();
-            here.retain(|identity| !may_stay(identity));
-            here
+            let leaves = |(serial, standing): (u64, Arc<Standing>)| {
+                Some((serial, standing.peer.identity, may_stay(&standing).err()?))
+            };
+            here.into_iter().filter_map(leaves).collect::<Vec<_>>()
         });
-        for identity in leaving.await.unwrap_or_default() {
-            self.registry.close(&identity, CloseCode::Revoked);
-            tracing::info!(peer = %identity, "connection closed: no longer admitted");
+        for (serial, identity, departure) in leaving.await.unwrap_or_default() {
+            self.registry.close(serial, departure.into());
+            tracing::info!(peer = %identity, "connection closed: {departure}");
         }
     }
 
@@ -391,21 +399,26 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
             () = &mut deadline => break,
         }
     }
+    let mut access = shared.admission.access();
     let addr = addrs.get();
-    note(&presence, &addr);
+    note(&presence, &addr, *access.borrow_and_update());
     shared.event(Event::Ready {
         endpoint_id: addr.id.to_string(),
         ticket: EndpointTicket::new(addr).to_string(),
         backend: shared.backend.to_string(),
         pid: std::process::id(),
     });
-    while let Ok(addr) = addrs.updated().await {
-        note(&presence, &addr);
+    loop {
+        tokio::select! {
+            updated = addrs.updated() => if updated.is_err() { return },
+            changed = access.changed() => if changed.is_err() { return },
+        }
+        note(&presence, &addrs.get(), *access.borrow_and_update());
     }
 }
 
-fn note(presence: &Presence, addr: &EndpointAddr) {
-    if let Err(error) = presence.announce(addr) {
-        tracing::warn!("cannot note the host's ticket for other commands: {error}");
+fn note(presence: &Presence, addr: &EndpointAddr, access: Access) {
+    if let Err(error) = presence.announce(addr, access) {
+        tracing::warn!("cannot note for other commands where the host is: {error}");
     }
 }

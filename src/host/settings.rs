@@ -2,14 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{backend::BackendChoice, limits::MaxStartups};
 use crate::files::refuse_writable_by_others;
 use crate::transport::{Bind, NameService, Relay};
 
 /// Who reaches SSH.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Identities in `authorized_peers`, and those that present a live invite.

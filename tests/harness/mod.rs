@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod client;
+mod entry;
 mod host;
 mod master;
 mod process;
@@ -28,6 +29,7 @@ use std::{
 };
 
 pub(crate) use client::Client;
+pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
 pub(crate) use process::{

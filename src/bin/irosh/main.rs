@@ -5,6 +5,7 @@ mod escapes;
 mod forward_spec;
 mod host;
 mod hosts;
+mod invites;
 mod man;
 mod passwd;
 mod peers;
@@ -42,9 +43,9 @@ enum Command {
     /// Run the host in the foreground: accept ssh from admitted peers
     Host(host::HostArguments),
     /// Print this host's ticket
-    Ticket(peers::TicketArguments),
-    /// Print an invite, which admits a new peer
-    Invite(peers::InviteArguments),
+    Ticket(invites::TicketArguments),
+    /// Print an invite, which admits a new peer; list those that are open, or take one back
+    Invite(invites::InviteArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
     /// Names for hosts to reach from here
@@ -153,8 +154,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let paths = paths(arguments.system)?;
     match arguments.command {
         Command::Host(arguments) => host::run(paths, arguments)?,
-        Command::Ticket(arguments) => peers::ticket(&paths, &arguments)?,
-        Command::Invite(arguments) => peers::invite(&paths, arguments)?,
+        Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
+        Command::Invite(arguments) => invites::invite(&paths, arguments)?,
         Command::Peers(arguments) => peers::peers(&paths, arguments)?,
         Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,

@@ -1,6 +1,7 @@
 //! What programs say on stderr. stdout is for results, and for ssh's bytes.
 
 use std::{
+    error::Error,
     io::{self, IsTerminal, PipeWriter},
     process::Stdio,
     sync::LazyLock,
@@ -61,11 +62,29 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(filter.unwrap_or(default))
 }
 
-/// Prints an error as `program: message`, with what to do next on the lines after it.
-pub fn complain(program: &str, error: &dyn std::fmt::Display) {
-    // With the causes of an error that has some.
-    let message = printable(format!("{error:#}").trim_end()).replace('\n', &format!("\n{program}: "));
+/// Prints a message as `program: message`, with what to do next on the lines after it.
+pub fn complain(program: &str, message: &dyn std::fmt::Display) {
+    let message = printable(message.to_string().trim_end()).replace('\n', &format!("\n{program}: "));
     say(&format!("{program}: {message}\n"));
+}
+
+/// Prints an error in the same way, with its causes.
+pub fn complain_of(program: &str, error: &(dyn Error + 'static)) {
+    complain(program, &with_causes(error));
+}
+
+/// An error and its causes, each said once: many an error says its cause itself.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !said.contains(&words) {
+            said = format!("{said}: {words}");
+        }
+        next = cause.source();
+    }
+    said
 }
 
 /// Prints text on stderr as it is. Never blocks, and nobody is left to tell when stderr is gone; see
@@ -107,4 +126,20 @@ pub fn who() -> String {
 #[must_use]
 pub fn machine_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || std::io::Error::other("the disk is full");
+        let says_its_cause = crate::names::AliasError::Io(cause());
+        assert_eq!(with_causes(&says_its_cause), "cannot use the list of hosts: the disk is full");
+        let does_not = anyhow::Error::new(cause()).context("the invite was not made");
+        assert_eq!(with_causes(&*does_not), "the invite was not made: the disk is full");
+        let both = anyhow::Error::new(says_its_cause).context("no name was given");
+        assert_eq!(with_causes(&*both), "no name was given: cannot use the list of hosts: the disk is full");
+    }
 }

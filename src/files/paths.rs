@@ -1,6 +1,9 @@
 //! Which file is where.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// The folders of one user, or of the system service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +20,8 @@ pub struct NoHome;
 
 impl Paths {
     /// The calling user's folders: all in `IROSH_HOME` when that is set, else
-    /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets.
+    /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets. A runtime folder that is
+    /// missing or another user's, as `sudo -E` and `su` leave it, is as none.
     ///
     /// # Errors
     ///
@@ -33,7 +37,7 @@ impl Paths {
             Some(config) => config,
             None => home.clone()?.join(".config"),
         };
-        let runtime = match absolute("XDG_RUNTIME_DIR") {
+        let runtime = match absolute("XDG_RUNTIME_DIR").filter(|path| is_own(path)) {
             Some(runtime) => runtime.join("irosh"),
             None => home?.join(".cache/irosh/run"),
         };
@@ -61,6 +65,11 @@ impl Paths {
     #[must_use]
     pub fn under(home: &Path) -> Self {
         Self { config: home.to_owned(), state: home.to_owned(), runtime: home.join("run") }
+    }
+
+    /// All of the folders.
+    pub(super) fn folders(&self) -> [&Path; 3] {
+        [&self.config, &self.state, &self.runtime]
     }
 
     /// The client's settings.
@@ -134,4 +143,9 @@ impl Paths {
     pub fn announced_keys(&self) -> PathBuf {
         self.runtime.join("host_keys")
     }
+}
+
+/// Whether it is a folder of this user's.
+fn is_own(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw())
 }

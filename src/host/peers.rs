@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use russh::keys::ssh_key::{HashAlg, PublicKey, public::KeyData};
 
 use crate::{
-    files::{LockError, refuse_writable_by_others, update_file},
+    files::{LockError, read_trusted_file, update_file},
     server::option_list::{options, parse_time, split_options_of_text},
     transport::openssh_public,
 };
@@ -121,10 +121,9 @@ impl AuthorizedPeers {
     ///
     /// What the system says, with the file's name.
     pub fn load(path: &Path) -> std::io::Result<Self> {
-        refuse_writable_by_others(path)?;
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self::parse(&text, &TimeZone::system())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+        match read_trusted_file(path) {
+            Ok(Some(text)) => Ok(Self::parse(&text, &TimeZone::system())),
+            Ok(None) => Ok(Self::default()),
             Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         }
     }

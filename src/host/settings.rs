@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use serde::{Deserialize, Deserializer};
 
 use super::{backend::BackendChoice, limits::MaxStartups};
-use crate::files::refuse_writable_by_others;
+use crate::files::read_trusted_file;
 use crate::transport::{Bind, NameService, Relay};
 
 /// Who reaches SSH.
@@ -103,10 +103,7 @@ impl LimitSettings {
 /// A settings file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Others can write it.
-    #[error("{0}")]
-    Open(std::io::Error),
-    /// It could not be read.
+    /// It could not be read, or others can write it.
     #[error("cannot read {0}: {1}")]
     Io(std::path::PathBuf, std::io::Error),
     /// It is not right; the message names line and key.
@@ -120,11 +117,10 @@ pub enum SettingsError {
 ///
 /// [`SettingsError`] with the file's name, and the line and key that are wrong.
 pub fn load_settings<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
-    refuse_writable_by_others(path).map_err(SettingsError::Open)?;
-    match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text)
+    match read_trusted_file(path) {
+        Ok(Some(text)) => toml::from_str(&text)
             .map_err(|error| SettingsError::Wrong(path.to_owned(), error.to_string().trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Ok(None) => Ok(T::default()),
         Err(error) => Err(SettingsError::Io(path.to_owned(), error)),
     }
 }

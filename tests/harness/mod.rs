@@ -65,7 +65,8 @@ pub(crate) fn subfolder(folder: &Path, name: &str) -> PathBuf {
 /// Lets everybody in, where somebody else logs in (see [`login`]).
 fn share(folder: &Path) {
     if std::env::var_os("IROSH_TEST_LOGIN").is_some() {
-        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        // As /tmp: nobody replaces what is another's.
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(folder, everybody).expect("a mode");
     }
 }

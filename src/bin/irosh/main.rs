@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
-    files::{NoHome, Paths},
+    files::{OwnerError, Paths},
     settings::NetworkChoice,
     transport::{Bind, NameService, Relay},
 };
@@ -121,7 +121,7 @@ fn main() -> ExitCode {
     }
     let status = arguments.command.status_of_failure();
     let code = run(arguments).unwrap_or_else(|error| {
-        irosh::log::complain("irosh", &error);
+        irosh::log::complain_of("irosh", &*error);
         ExitCode::from(status(&error))
     });
     irosh::log::flush();
@@ -133,6 +133,12 @@ impl Command {
     fn is_a_users_own(&self) -> bool {
         use Command::{Exec, Forward, Get, Hosts, Put, Shell, SshConfig};
         matches!(self, Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_))
+    }
+
+    /// Whether it needs the rights of who runs it, and not those of whose the files are.
+    fn stays_who_it_is(&self) -> bool {
+        use Command::{Host, Man, SftpServer, Sshd};
+        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_))
     }
 
     /// What the command exits with after an error.
@@ -150,7 +156,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.system && arguments.command.is_a_users_own() {
         anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
     }
-    let paths = paths(arguments.system)?;
+    let paths = paths(arguments.system, &arguments.command)?;
     match arguments.command {
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => peers::ticket(&paths, &arguments)?,
@@ -171,8 +177,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn paths(system: bool) -> Result<Paths, NoHome> {
-    if system { Ok(Paths::of_system()) } else { Paths::of_user() }
+fn paths(system: bool, command: &Command) -> Result<Paths, OwnerError> {
+    match (system, command.stays_who_it_is()) {
+        (true, true) => Ok(Paths::of_system()),
+        (true, false) => Paths::of_systems_owner(),
+        (false, true) => Ok(Paths::of_user()?),
+        (false, false) => Paths::of_owner(Paths::of_user),
+    }
 }
 
 /// Prints a result.

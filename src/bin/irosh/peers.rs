@@ -83,14 +83,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Where this host is: what the running one says, or its bare endpoint id.
 fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
-    if let Some(addr) = Presence::of_running(paths) {
+    if let Some(addr) = Presence::of_running(paths)? {
         return Ok(addr);
     }
+    // The system's service makes its key itself, so that it is the service's.
+    let key = if *paths == Paths::of_system() {
+        KeyFile::load(&paths.host_key())?
+    } else {
+        let name = irosh::log::machine_name();
+        KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?
+    };
     tracing::warn!(
         "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
     );
-    let name = irosh::log::machine_name();
-    let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
     Ok(key.secret().public().into())
 }
 

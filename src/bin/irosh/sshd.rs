@@ -120,7 +120,7 @@ pub(super) fn serve_pam(program: &str) -> Option<ExitCode> {
     irosh::log::start("warn");
     let result = irosh::server::pam::run();
     if let Err(error) = &result {
-        irosh::log::complain(program, error);
+        irosh::log::complain_of(program, error);
     }
     irosh::log::flush();
     Some(result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))

@@ -67,7 +67,7 @@ impl Forwards {
                 if config.exit_on_forward_failure {
                     return Err(error);
                 }
-                irosh::log::complain("irosh", &error);
+                irosh::log::complain_of("irosh", &*error);
                 Ok(None)
             }
         }

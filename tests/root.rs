@@ -4,6 +4,7 @@ mod harness;
 
 use std::{
     fs,
+    io::Read,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown, symlink},
         process::CommandExt,
@@ -95,84 +96,121 @@ impl System {
     }
 }
 
-/// Exchanges each of these names with that of a link, again and again, as a user who is not root.
+/// Exchanges each of these names with that of a link, again and again, as a user who is not root. Where a
+/// command has put a file in the link's place, there is a new link.
 const RACER: &str = r#"
 import ctypes, os, sys
 exchange = ctypes.CDLL(None, use_errno=True).renameat2
-names = [(name.encode(), name.encode() + b".trap") for name in sys.argv[3:]]
-os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[1]))
+uid, gid, *files = sys.argv[1:]
+traps = [(file, file + ".trap", target) for file, target in zip(files[::2], files[1::2])]
+names = [(file.encode(), trap.encode()) for file, trap, target in traps]
+os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid))
 print("ready", flush=True)
 while True:
-    for name, trap in names:
+    for file, trap, target in traps:
+        if not os.path.islink(file) and not os.path.islink(trap):
+            os.unlink(trap)
+            os.symlink(target, trap)
+    for name, trap in names * 50:
         exchange(-100, name, -100, trap, 2)
 "#;
 
 /// Words of a file of root's that nobody else may read.
 const SECRET: &str = "a-word-of-roots";
 
-/// Runs a command of root's while the service's user exchanges the files with links out of its folders.
-fn race(arguments: &[&str], input: &str) {
+/// The files that a service has.
+const FILES: [&str; 8] = [
+    "etc/authorized_peers",
+    "etc/authorized_peers.lock",
+    "etc/password",
+    "lib/host_key",
+    "lib/host_key.lock",
+    "lib/invites.toml",
+    "lib/invites.toml.lock",
+    "run/host.json",
+];
+
+/// A file of root's, and links to it beside the files of a service.
+struct Traps {
+    outside: PathBuf,
+    before: fs::Metadata,
+    text: String,
+}
+
+impl Traps {
+    fn set(system: &System) -> Self {
+        let outside = system.path("outside");
+        fs::create_dir(&outside).expect("a folder");
+        // It would pass for a list of peers.
+        let text = format!("{} {SECRET}\n", new_key(&system.path("other")));
+        let target = outside.join("target");
+        fs::write(&target, &text).expect("written");
+        fs::set_permissions(&target, PermissionsExt::from_mode(0o600)).expect("a mode");
+        for name in FILES {
+            let path = system.path(name);
+            if !path.exists() {
+                fs::write(&path, "").expect("written");
+            }
+            symlink(Self::end(system, name), path.with_added_extension("trap")).expect("a link");
+        }
+        for folder in ["etc", "lib", "run"] {
+            system.give(&system.path(folder));
+        }
+        let before = fs::metadata(&target).expect("metadata");
+        Self { outside, before, text }
+    }
+
+    /// Where the link for this file leads.
+    fn end(system: &System, name: &str) -> PathBuf {
+        system.path(if name.ends_with("lock") { "outside/absent" } else { "outside/target" })
+    }
+
+    /// Nothing was read there, written or made.
+    fn check(&self, system: &System) {
+        let target = self.outside.join("target");
+        let after = fs::metadata(&target).expect("metadata");
+        let what = |found: &fs::Metadata| (found.ino(), found.uid(), found.mtime_nsec());
+        assert_eq!(what(&after), what(&self.before), "the file outside was written");
+        assert_eq!(fs::read_to_string(&target).expect("read"), self.text);
+        assert_eq!(fs::read_dir(&self.outside).expect("read").count(), 1, "something was made outside");
+        for folder in ["etc", "lib", "run"] {
+            let mut grep = Command::new("grep");
+            let found = run(grep.args(["-rlF", "--devices=skip", SECRET]).arg(system.path(folder)));
+            assert_eq!(found.stdout.said(), "", "the secret is among the service's files");
+        }
+    }
+}
+
+/// Runs a command of root's while the service's user exchanges the files with links out of its folders: this
+/// file alone, as fast as it can, and then all of them.
+fn race(file: &str, arguments: &[&str], input: &str) {
     let Some(system) = System::new() else { return };
     if !have(&["python3"]) {
         return;
     }
-    let outside = system.path("outside");
-    fs::create_dir(&outside).expect("a folder");
-    let target = outside.join("target");
-    let key = new_key(&system.path("other"));
-    let text = format!("{key} {SECRET}\n");
-    fs::write(&target, &text).expect("written");
-    fs::set_permissions(&target, PermissionsExt::from_mode(0o600)).expect("a mode");
-    let before = fs::metadata(&target).expect("metadata");
-
-    let one = |arguments: &[&str]| feed(&mut system.irosh(arguments), input.as_bytes().to_vec());
-    assert!(one(&["peers", "allow", &key, "--name", "someone"]).status.success());
-    assert!(one(&["invite"]).status.success());
-    let alone = one(arguments);
-    assert!(alone.status.success(), "{}", alone.stderr.said());
-    let names: Vec<PathBuf> = [
-        "etc/authorized_peers",
-        "etc/authorized_peers.lock",
-        "etc/password",
-        "lib/host_key",
-        "lib/host_key.lock",
-        "lib/invites.toml",
-        "lib/invites.toml.lock",
-        "run/host.json",
-    ]
-    .map(|name| system.path(name))
-    .into();
-    for name in &names {
-        if !name.exists() {
-            fs::write(name, "").expect("written");
+    let irosh = |arguments: &[&str]| feed(&mut system.irosh(arguments), input.as_bytes().to_vec());
+    for arguments in [&["peers", "allow", KEY, "--name", "someone"], &["invite"] as &[&str], arguments] {
+        let output = irosh(arguments);
+        assert!(output.status.success(), "{}", output.stderr.said());
+    }
+    let traps = Traps::set(&system);
+    let half = Duration::from_millis(number("IROSH_TEST_RACE_SECONDS", 2) as u64 * 500);
+    for files in [&[file] as &[&str], &FILES] {
+        let mut racer = Command::new("python3");
+        racer.args(["-c", RACER, &system.uid.to_string(), &system.gid.to_string()]);
+        racer.args(files.iter().flat_map(|file| [system.path(file), Traps::end(&system, file)]));
+        let mut racer = Running::start(racer.stdout(Stdio::piped()));
+        let mut stdout = racer.stdout();
+        stdout.read_exact(&mut [0; 6]).expect("it is ready");
+        let end = Instant::now() + half;
+        while Instant::now() < end {
+            let output = irosh(arguments);
+            let said = output.stdout.said() + &output.stderr.said();
+            assert!(!said.contains(SECRET), "read outside of its folders: {said}");
         }
-        let end = if name.extension().is_some_and(|end| end == "lock") { "absent" } else { "target" };
-        symlink(outside.join(end), name.with_added_extension("trap")).expect("a link");
-    }
-    for folder in ["etc", "lib", "run"] {
-        system.give(&system.path(folder));
-    }
-
-    let mut racer = Command::new("python3");
-    racer.args(["-c", RACER, &system.uid.to_string(), &system.gid.to_string()]).args(&names);
-    let mut racer = Running::start(racer.stdout(Stdio::piped()));
-    std::io::Read::read_exact(&mut racer.stdout(), &mut [0; 5]).expect("it is ready");
-    let end = Instant::now() + Duration::from_secs(number("IROSH_TEST_RACE_SECONDS", 1) as u64);
-    while Instant::now() < end {
-        let output = one(arguments);
-        let said = output.stdout.said() + &output.stderr.said();
-        assert!(!said.contains(SECRET), "read outside of its folders: {said}");
-    }
-    drop(racer);
-
-    let after = fs::metadata(&target).expect("metadata");
-    assert_eq!((after.ino(), after.uid(), after.mtime()), (before.ino(), before.uid(), before.mtime()));
-    assert_eq!(fs::read_to_string(&target).expect("read"), text);
-    assert_eq!(fs::read_dir(&outside).expect("read").count(), 1, "something was made outside");
-    for folder in ["etc", "lib", "run"] {
-        let grep =
-            run(Command::new("grep").args(["-rlF", "--devices=skip", SECRET]).arg(system.path(folder)));
-        assert_eq!(grep.stdout.said(), "", "the secret is among the service's files");
+        assert!(racer.try_wait(Duration::ZERO).is_none(), "nobody was in the way");
+        drop(racer);
+        traps.check(&system);
     }
 }
 
@@ -180,32 +218,32 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZ
 
 #[test]
 fn peers_allow_is_not_led_astray() {
-    race(&["peers", "allow", KEY], "");
+    race("etc/authorized_peers", &["peers", "allow", KEY], "");
 }
 
 #[test]
 fn peers_revoke_is_not_led_astray() {
-    race(&["peers", "revoke", "someone"], "");
+    race("etc/authorized_peers", &["peers", "revoke", "someone"], "");
 }
 
 #[test]
 fn peers_list_is_not_led_astray() {
-    race(&["peers", "list"], "");
+    race("etc/authorized_peers", &["peers", "list"], "");
 }
 
 #[test]
 fn invite_is_not_led_astray() {
-    race(&["invite"], "");
+    race("lib/invites.toml", &["invite"], "");
 }
 
 #[test]
 fn ticket_is_not_led_astray() {
-    race(&["ticket"], "");
+    race("lib/host_key", &["ticket"], "");
 }
 
 #[test]
 fn passwd_is_not_led_astray() {
-    race(&["passwd"], "correct horse\n");
+    race("etc/password", &["passwd"], "correct horse\n");
 }
 
 #[test]
@@ -298,13 +336,9 @@ fn root_leaves_nothing_of_its_own_in_a_users_folders() {
 #[test]
 fn host_keys_are_found_whatever_the_runtime_folder_is() {
     let line = Line::new(Route::Exec);
-    let foreign = System::new().map(|system| {
-        fs::set_permissions(system.path("run"), PermissionsExt::from_mode(0o755)).expect("a mode");
-        system
-    });
-    let missing = line.folder.path().join("missing");
-    let runtime = foreign.as_ref().map_or(missing.clone(), |system| system.path("run"));
-    for runtime in [missing, runtime] {
+    let system = System::new();
+    let foreign = system.iter().map(|system| system.path("run"));
+    for runtime in foreign.chain([line.folder.path().join("missing")]) {
         let home = folder();
         let config = harness::subfolder(home.path(), ".config/irosh");
         for file in ["identity", "hosts.toml"] {

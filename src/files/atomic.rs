@@ -231,7 +231,10 @@ mod tests {
                 let results = threads.into_iter().map(|thread| thread.join().expect("no panic"));
                 results
                     .filter(|result| match result {
-                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}") != (),
+                        Err(error) => {
+                            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
+                            false
+                        }
                         Ok(()) => true,
                     })
                     .count()

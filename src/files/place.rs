@@ -50,12 +50,12 @@ impl Place {
     ///
     /// What the system says; [`Foreign`] in an [`io::Error`] where root would have to trust another user.
     pub(super) fn find(path: &Path) -> io::Result<Self> {
-        Walk::start(path)?.to_the_end(false)
+        Walk::start(path)?.finish(false)
     }
 
     /// The same, and makes the folders above the file with mode 0700.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
-        Walk::start(path)?.to_the_end(true)
+        Walk::start(path)?.finish(true)
     }
 
     /// Opens the file, which has to be a regular one. Never waits, and never follows a link.
@@ -170,7 +170,7 @@ impl Walk {
         Ok(walk)
     }
 
-    fn to_the_end(mut self, make: bool) -> io::Result<Place> {
+    fn finish(mut self, make: bool) -> io::Result<Place> {
         loop {
             let Some(name) = self.left.pop() else {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a folder"));

@@ -1,5 +1,6 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
+mod ask;
 mod completion;
 mod escapes;
 mod forward_spec;
@@ -75,6 +76,11 @@ enum Command {
     Passwd,
 }
 
+/// `--system` for a command that refuses it: not in its help.
+fn no_system() -> clap::Arg {
+    clap::Arg::new("system").long("system").global(true).hide(true).action(clap::ArgAction::SetTrue)
+}
+
 /// How to reach the network.
 #[derive(clap::Args, Clone)]
 struct NetworkArguments {
@@ -113,7 +119,10 @@ fn main() -> ExitCode {
         return code;
     }
     completion::answer(Arguments::command);
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { status_of_misuse() } else { 0 })
+    });
     match &arguments.command {
         Command::Host(_) => irosh::log::start("info"),
         Command::Sshd(arguments) => arguments.start_log(),
@@ -143,6 +152,16 @@ impl Command {
             Self::Put(_) | Self::Get(_) | Self::Forward(_) => remote::code_of,
             _ => |_| 1,
         }
+    }
+}
+
+/// What a command line that is wrong leaves to exit with: with `shell` and `exec`, all but 255 is what runs
+/// there.
+fn status_of_misuse() -> i32 {
+    let command = std::env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    match command {
+        Some(command) if command == "shell" || command == "exec" => remote::session::FAILED.into(),
+        _ => 2,
     }
 }
 
@@ -181,5 +200,25 @@ fn print(text: &str) {
         irosh::log::complain("irosh", &error);
         irosh::log::flush();
         std::process::exit(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refuses_the_system_does_not_offer_it() {
+        let mut irosh = Arguments::command();
+        irosh.build();
+        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward"] {
+            let mut command = irosh.find_subcommand(name).expect("a command").clone();
+            assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
+            let words = ["irosh", "--system", name, "box", "a", "b"];
+            let parsed = Arguments::try_parse_from(words).map(|arguments| arguments.system);
+            assert!(parsed.unwrap_or(true), "{name}");
+        }
+        let mut host = irosh.find_subcommand("host").expect("a command").clone();
+        assert!(host.render_long_help().to_string().contains("--system"));
     }
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lend, RemoteArguments, connect, interrupted};
+use super::{Lend, RemoteArguments, connect, exit::Failure, interrupted};
 use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
@@ -118,8 +118,9 @@ struct Copy {
 
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
-        let link = connect(paths, remote, Lend::Never).await?;
-        Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
+        let cancel = interrupted(Failure::Interrupted as u8)?;
+        let link = connect(paths, remote, Lend::Never, &cancel).await?;
+        Ok(Self { link, options, progress: watch::Sender::default(), cancel })
     }
 
     fn transfer(&self) -> TransferOptions {
@@ -211,8 +212,10 @@ fn complete(target: &str, partial: &str) -> Vec<String> {
     };
     let found = runtime.block_on(async {
         let paths = Paths::of_user()?;
+        // A TAB makes none.
+        anyhow::ensure!(paths.identity().exists(), "there is no identity");
         let arguments = RemoteArguments::of_target(target);
-        let link = connect(&paths, &arguments, Lend::Never).await?;
+        let link = connect(&paths, &arguments, Lend::Never, &CancellationToken::new()).await?;
         let found = link.connection.remote_completion(partial.as_bytes()).await;
         link.close().await;
         anyhow::Ok(found?)

@@ -15,6 +15,7 @@ use harness::{
     Client, DEADLINE, HostSetup, Line, Raw, Route, Running, Said, free_port, poll, raw_runtime, run,
 };
 use irosh::{
+    files::Lock,
     proxy::Dialer,
     session::{Batch, Source},
     transport::{Invite, InviteSecret, KeyFile, Target},
@@ -66,6 +67,22 @@ fn an_invite_admits_and_afterwards_the_ticket_does() {
     is_in(&ssh_to(&client, &line.host().invite(&[])));
     is_in(&ssh_to(&client, "box"));
     is_in(&ssh_to(&client, &line.host().ticket()));
+    line.host().wait_event(|event| event["event"] == "admitted");
+}
+
+#[test]
+fn who_waits_for_the_decision_is_not_taken_for_silent() {
+    let line = Line::with_settings(Route::Exec, "[limits]\nlogin-grace-time = 1\n");
+    let invite = line.host().invite(&[]);
+    let client = stranger(&line, "guest");
+    let lock = Lock::try_new(&line.host().home().join("invites.toml.lock")).expect("the lock");
+    std::thread::scope(|scope| {
+        let ssh = scope.spawn(|| ssh_to(&client, &invite));
+        // Longer than the grace time.
+        std::thread::sleep(Duration::from_secs(2));
+        drop(lock);
+        is_in(&ssh.join().expect("no panic"));
+    });
     line.host().wait_event(|event| event["event"] == "admitted");
 }
 

@@ -63,6 +63,17 @@ pub enum Event {
         /// Why it ended.
         reason: String,
     },
+    /// More of the same than is told one by one.
+    Repeated {
+        /// What: refusals, or connections and sessions.
+        what: String,
+        /// Where they came from, or the fingerprint of the identity.
+        of: String,
+        /// How many more there were.
+        more: u64,
+        /// In how long.
+        seconds: u64,
+    },
     /// Nobody read the events that were to follow the last one.
     Dropped {
         /// How many there were.

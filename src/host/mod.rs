@@ -1,17 +1,21 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
 mod admission;
+mod audit;
 mod backend;
 mod connection;
 mod crowd;
+mod door;
 mod event;
 mod host_keys;
 mod invites;
 mod limits;
 mod loopback;
+mod newcomers;
 mod peers;
 mod presence;
 mod registry;
+mod repeats;
 mod run;
 mod settings;
 mod startups;

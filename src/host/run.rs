@@ -2,29 +2,24 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use iroh::{
-    Endpoint, EndpointAddr, Watcher,
-    endpoint::{Incoming, IncomingAddr},
-};
+use iroh::{Endpoint, EndpointAddr, Watcher};
 use iroh_tickets::endpoint::EndpointTicket;
 use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admission::{Admission, Admitted},
+    audit::Audit,
     backend::{Backend, BuiltinServer},
-    connection,
     crowd::Crowd,
     event::Event,
     host_keys::HostKeys,
-    limits::{Penalties, dice},
+    limits::Penalties,
+    newcomers::Newcomers,
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
@@ -107,20 +102,14 @@ pub(super) struct Shared {
     pub(super) limits: RwLock<LimitSettings>,
     pub(super) registry: Registry,
     pub(super) stop: Stop,
-    pub(super) penalties: Mutex<Penalties<Source>>,
+    pub(super) audit: Audit,
+    /// Connections that have not yet been admitted or refused.
+    pub(super) newcomers: Mutex<Newcomers>,
+    pub(super) tasks: TaskTracker,
+    /// Identities that were refused.
+    penalties: Mutex<Penalties<Identity>>,
     host_keys: HostKeys,
     relays: bool,
-    events: Box<dyn Fn(Event) + Send + Sync>,
-    /// Connections that have not yet been admitted or refused.
-    pending: AtomicU32,
-    tasks: TaskTracker,
-}
-
-/// Who is held responsible for failures.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Source {
-    Identity(Identity),
-    Address(std::net::IpAddr),
 }
 
 impl Host {
@@ -143,12 +132,12 @@ impl Host {
             limits: RwLock::new(limits),
             registry: Registry::default(),
             stop: Stop::default(),
+            audit: Audit::new(events),
+            newcomers: Mutex::default(),
+            tasks: TaskTracker::new(),
             penalties: Mutex::default(),
             host_keys: HostKeys::default(),
             relays: network.relay != Relay::None,
-            events,
-            pending: AtomicU32::new(0),
-            tasks: TaskTracker::new(),
         };
         Ok(Self { endpoint, presence, shared: Arc::new(shared) })
     }
@@ -211,45 +200,42 @@ impl Host {
 pub struct Reload(Arc<Shared>);
 
 impl Shared {
-    pub(super) fn event(&self, event: Event) {
-        (self.events)(event);
-    }
-
     /// The SSH host keys of the backend, as far as they are known within `wait`.
     pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
         self.host_keys.ask(&self.backend, &self.builtin.command);
         self.host_keys.known(wait).await
     }
 
-    pub(super) fn penalize(&self, source: Source, seconds: u64) {
+    pub(super) fn penalize(&self, identity: Identity, seconds: u64) {
         let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
-        penalties.punish(source, Duration::from_secs(seconds), Instant::now());
+        penalties.punish(identity, Duration::from_secs(seconds), Instant::now());
     }
 
-    pub(super) fn turned_away(&self, source: &Source) -> Option<Duration> {
+    fn turned_away(&self, identity: &Identity) -> Option<Duration> {
         let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
-        penalties.turned_away(source, Instant::now())
+        penalties.turned_away(identity, Instant::now())
     }
 
-    /// Forgets what a source has done.
-    pub(super) fn forgive(&self, source: &Source) {
-        self.penalties.lock().unwrap_or_else(PoisonError::into_inner).forgive(source);
+    /// Forgets what an identity has done.
+    pub(super) fn forgive(&self, identity: &Identity) {
+        self.penalties.lock().unwrap_or_else(PoisonError::into_inner).forgive(identity);
     }
 
-    /// Decides about an identity that has been proved. Reads and may write files: not for an async task.
+    /// Decides about an identity that has been proved, and writes down whom it lets in, however the connection
+    /// fares. Reads and may write files: not for an async task.
     pub(super) fn decide(
         &self,
         identity: Identity,
         invite: Option<&InviteSecret>,
     ) -> Result<Admitted, Refusal> {
-        let penalty = self.turned_away(&Source::Identity(identity));
+        let penalty = self.turned_away(&identity);
         // Who is on the list by now need not wait for what was before.
         match penalty.filter(|_| !self.admission.roll_call()(&identity)) {
             Some(left) => {
                 let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
                 Err(Refusal::new(RefusalCode::Busy, sentence))
             }
-            None => self.admission.admit(identity, invite),
+            None => self.admission.admit(identity, invite).inspect(|admitted| self.audit.admitted(admitted)),
         }
     }
 
@@ -261,6 +247,7 @@ impl Shared {
         loop {
             check.tick().await;
             self.clone().check_peers().await;
+            self.audit.sum_up();
             let (now, most) = self.registry.connections();
             if crowd.has_left(now, most) {
                 let _ = tokio::task::spawn_blocking(give_back).await;
@@ -287,32 +274,6 @@ impl Shared {
         }
     }
 
-    /// Takes a connection in before anything is spent on it, or turns it away.
-    async fn take(self: Arc<Self>, incoming: Incoming) {
-        let pending = self.pending.load(Ordering::Relaxed);
-        let startups = self.limits.read().await.max_startups;
-        let source = match incoming.remote_addr() {
-            IncomingAddr::Ip(addr) => Some(Source::Address(addr.ip())),
-            _ => None,
-        };
-        if startups.drops(pending, dice()) || source.is_some_and(|source| self.turned_away(&source).is_some())
-        {
-            incoming.refuse();
-            return;
-        }
-        // When many come at once, a direct address has to prove that it is one; a relay's cannot be forged.
-        if pending >= startups.start / 2
-            && !incoming.remote_addr_validated()
-            && matches!(incoming.remote_addr(), IncomingAddr::Ip(_))
-        {
-            let _ = incoming.retry();
-            return;
-        }
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let pending = Pending(self.clone());
-        self.tasks.clone().spawn(connection::serve(self, incoming, pending));
-    }
-
     /// Waits for sessions to end, for as long as a stop allows.
     async fn drain(&self) {
         let sessions = self.registry.sessions();
@@ -320,22 +281,13 @@ impl Shared {
             return;
         }
         tracing::info!(sessions, "draining");
-        self.event(Event::Draining { sessions });
+        self.audit.event(Event::Draining { sessions });
         let drain = self.limits.read().await.drain();
         tokio::select! {
             () = self.registry.empty() => {}
             () = self.stop.now.cancelled() => {}
             () = tokio::time::sleep(drain) => {}
         }
-    }
-}
-
-/// A connection that is neither admitted nor refused yet; counts for as long as it lives.
-pub(super) struct Pending(Arc<Shared>);
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -393,7 +345,7 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
     }
     let addr = addrs.get();
     note(&presence, &addr);
-    shared.event(Event::Ready {
+    shared.audit.event(Event::Ready {
         endpoint_id: addr.id.to_string(),
         ticket: EndpointTicket::new(addr).to_string(),
         backend: shared.backend.to_string(),

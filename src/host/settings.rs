@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use super::{backend::BackendChoice, limits::MaxStartups};
+use super::{backend::BackendChoice, limits::MaxStartups, newcomers::Places};
 use crate::files::refuse_writable_by_others;
 use crate::transport::{Bind, NameService, Relay};
 
@@ -62,6 +62,8 @@ pub struct HostSettings {
 pub struct LimitSettings {
     /// Connections on their way in, with early drop.
     pub max_startups: MaxStartups,
+    /// How many of them may come from one IPv4 address or one IPv6 network of 64 bits.
+    pub per_source_max_startups: u32,
     /// Seconds for a connection to say who it is, and for a leg to say what it wants.
     pub login_grace_time: u64,
     /// Connections of one identity at once.
@@ -80,6 +82,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             max_startups: MaxStartups::default(),
+            per_source_max_startups: 64,
             login_grace_time: 10,
             max_connections: 2048,
             max_sessions: 64,
@@ -93,6 +96,10 @@ impl Default for LimitSettings {
 impl LimitSettings {
     pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(self.login_grace_time.max(1))
+    }
+
+    pub(super) fn places(&self) -> Places {
+        Places { in_all: self.max_startups, per_source: self.per_source_max_startups }
     }
 
     pub(super) fn drain(&self) -> Duration {
@@ -148,7 +155,7 @@ mod tests {
     fn every_key_is_read() {
         let settings = load(
             "relay = \"none\"\ndns = \"none\"\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\n[limits]\nmax-startups = \"1:2:3\"\nlogin-grace-time = 5\nmax-connections = 6\n\
+             access = \"open\"\nname = \"box\"\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");

@@ -1,10 +1,16 @@
 //! Files of our own: where they are, and how they are written so that nothing is lost or shown.
 
 mod atomic;
+mod lock;
+mod owner;
 mod paths;
+mod place;
+mod trusted;
 
 pub use atomic::{
-    Lock, LockError, PrivateFileError, create_private_dir, create_private_file, read_private_file,
-    refuse_writable_by_others, update_file, write_file,
+    PrivateFileError, create_private_dir, create_private_file, read_private_file, update_file, write_file,
 };
+pub use lock::{Lock, LockError};
+pub use owner::OwnerError;
 pub use paths::{NoHome, Paths};
+pub use trusted::read_trusted_file;

@@ -1,17 +1,28 @@
-//! File descriptors that this process was given, read and written without a thread between.
+//! File descriptors that this process was given: read and written without a thread between where they are
+//! this process's own, and left as they are where others use them, too.
 
 use std::{
-    io::{self, Write},
+    future::poll_fn,
+    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
-use nix::sys::stat::{SFlag, fstat};
+use bytes::{Buf, Bytes};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::{SFlag, fstat},
+};
+use rustix::{buffer::spare_capacity, io::Errno};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{UnixStream, unix::pipe},
+    task::JoinHandle,
 };
 
 /// How much a pipe to ssh holds, in bytes: fewer and larger turns than with the usual 64 KiB.
@@ -27,7 +38,7 @@ const PIPE_SIZE: i32 = 256 << 10;
 ///
 /// What the system says, in words for people.
 pub fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
+    match write_all(io::stdout(), format!("{}\n", text.trim_end()).as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
         }
@@ -132,21 +143,144 @@ fn widen(fd: &OwnedFd) {
     let _ = fd;
 }
 
-/// Reads a line from a terminal that does not show it.
+/// Bytes that an [`Input`] reads at once.
+const READ: usize = 256 << 10;
+
+/// This process's stdin as it was given: blocking or not, which is for those to say who share it. It is read
+/// in a thread, when something is asked for.
+#[derive(Debug)]
+pub struct Input {
+    fd: Arc<OwnedFd>,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    left: Bytes,
+}
+
+impl Input {
+    /// # Errors
+    ///
+    /// What the system says, such as a descriptor that is closed.
+    pub fn stdin() -> io::Result<Self> {
+        let fd = Arc::new(io::stdin().as_fd().try_clone_to_owned()?);
+        Ok(Self { fd, reading: None, left: Bytes::new() })
+    }
+
+    /// What comes next; nothing at the end. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub async fn next(&mut self) -> io::Result<Bytes> {
+        if !self.left.is_empty() {
+            return Ok(std::mem::take(&mut self.left));
+        }
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let reading = self.reading.get_or_insert_with(|| {
+            let fd = Arc::clone(&self.fd);
+            tokio::task::spawn_blocking(move || {
+                let mut buffer = Vec::with_capacity(READ);
+                read(&fd, &mut buffer)?;
+                // A few bytes that wait somewhere do not hold all of the buffer.
+                let is_small = buffer.len() < READ / 4;
+                Ok(if is_small { Bytes::copy_from_slice(&buffer) } else { buffer.into() })
+            })
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        Poll::Ready(read?)
+    }
+}
+
+impl AsyncRead for Input {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left.is_empty() {
+            self.left = ready!(self.poll_next(cx))?;
+        }
+        let count = self.left.len().min(buf.remaining());
+        buf.put_slice(&self.left[..count]);
+        self.left.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads what is there, and waits for it where the descriptor itself does not.
+fn read(fd: impl AsFd, buffer: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        match rustix::io::read(&fd, spare_capacity(buffer)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for(&fd, PollFlags::POLLIN)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Writes all of it, and waits until it is out where the descriptor itself does not.
 ///
 /// # Errors
 ///
 /// What the system says.
-pub fn read_hidden_line() -> io::Result<String> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let stdin = std::io::stdin();
-    let before = tcgetattr(&stdin)?;
-    let mut hidden = before.clone();
-    hidden.local_modes -= LocalModes::ECHO;
-    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
-    let mut line = String::new();
-    let read = stdin.read_line(&mut line);
-    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
-    read?;
-    Ok(line.trim_end_matches('\n').to_owned())
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for(&fd, PollFlags::POLLOUT)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(fd: &impl AsFd, what: PollFlags) -> io::Result<()> {
+    match poll(&mut [PollFd::new(fd.as_fd(), what)], PollTimeout::NONE) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{OFlags, fcntl_setfl};
+
+    use super::*;
+
+    /// A pipe whose ends do not wait.
+    fn pipe() -> (OwnedFd, OwnedFd) {
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        for end in [&reader, &writer] {
+            fcntl_setfl(end, OFlags::NONBLOCK).expect("set");
+        }
+        (reader, writer)
+    }
+
+    #[tokio::test]
+    async fn what_does_not_wait_itself_is_waited_for() {
+        let (reader, writer) = pipe();
+        let mut input = Input { fd: Arc::new(reader), reading: None, left: Bytes::new() };
+        let waits = poll_fn(|cx| Poll::Ready(input.poll_next(cx).is_pending())).await;
+        assert!(waits, "nothing is there yet");
+        // More than fits into a pipe.
+        let sent = vec![7; 1 << 20];
+        let writing = tokio::task::spawn_blocking({
+            let sent = sent.clone();
+            move || write_all(writer, &sent)
+        });
+        let mut got = Vec::new();
+        loop {
+            match input.next().await.expect("read") {
+                bytes if bytes.is_empty() => break,
+                bytes => got.extend_from_slice(&bytes),
+            }
+        }
+        writing.await.expect("no panic").expect("written");
+        assert!(got == sent);
+    }
 }

@@ -12,38 +12,16 @@ use std::{
 };
 
 use harness::{
-    Client, DEADLINE, HostSetup, Line, Raw, Route, Running, Said, free_port, poll, raw_runtime, run,
+    DEADLINE, HostSetup, Line, Raw, Route, Running, Said, free_port, is_in, is_refused, poll, raw_runtime,
+    run, ssh_to, stranger,
 };
 use irosh::{
+    files::Lock,
     proxy::Dialer,
     session::{Batch, Source},
     transport::{Invite, InviteSecret, KeyFile, Target},
 };
 use nix::sys::signal::Signal;
-
-/// Goes to a host by a target itself instead of a name for it.
-fn ssh_to(client: &Client, target: &str) -> Output {
-    run(client.ssh().args([target, "echo in"]))
-}
-
-fn stranger(line: &Line, name: &str) -> Client {
-    let client = line.stranger(name);
-    client.add_proxied("invite* endpoint*");
-    client
-}
-
-#[track_caller]
-fn is_in(output: &Output) {
-    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
-}
-
-#[track_caller]
-fn is_refused(output: &Output, words: &str) {
-    let said = output.stderr.said();
-    assert_eq!(output.status.code(), Some(255), "{said}");
-    assert!(said.contains(words), "not `{words}`: {said}");
-    assert!(said.lines().any(|line| line.starts_with("irosh-proxy: ")), "{said}");
-}
 
 #[test]
 fn a_stranger_is_refused_and_told_what_would_help() {
@@ -66,6 +44,22 @@ fn an_invite_admits_and_afterwards_the_ticket_does() {
     is_in(&ssh_to(&client, &line.host().invite(&[])));
     is_in(&ssh_to(&client, "box"));
     is_in(&ssh_to(&client, &line.host().ticket()));
+    line.host().wait_event(|event| event["event"] == "admitted");
+}
+
+#[test]
+fn who_waits_for_the_decision_is_not_taken_for_silent() {
+    let line = Line::with_settings(Route::Exec, "[limits]\nlogin-grace-time = 1\n");
+    let invite = line.host().invite(&[]);
+    let client = stranger(&line, "guest");
+    let lock = Lock::wait(&line.host().home().join("invites.toml.lock"), Duration::ZERO).expect("the lock");
+    std::thread::scope(|scope| {
+        let ssh = scope.spawn(|| ssh_to(&client, &invite));
+        // Longer than the grace time.
+        std::thread::sleep(Duration::from_secs(2));
+        drop(lock);
+        is_in(&ssh.join().expect("no panic"));
+    });
     line.host().wait_event(|event| event["event"] == "admitted");
 }
 
@@ -315,4 +309,120 @@ fn sessions_on_one_connection_have_a_limit_of_their_own() {
         let error = two.read(&mut batch).await.expect_err("refused").to_string();
         assert!(error.contains("1 sessions on one connection to this host"), "{error}");
     });
+}
+
+#[test]
+fn an_invite_counts_where_everybody_may_come_in() {
+    let line = Line::with_settings(Route::Exec, "access = \"open\"\n");
+    let guest = stranger(&line, "guest");
+    is_in(&ssh_to(&guest, &line.host().invite(&["--login", "root"])));
+    line.host().wait_event(|event| event["event"] == "admitted");
+    let listed = line.host().irosh(&["peers", "list"]).stdout.said();
+    assert!(listed.contains("login=\"root\""), "{listed}");
+}
+
+#[test]
+fn allowing_a_peer_again_keeps_what_restricts_it_and_says_what_changes() {
+    let line = Line::new(Route::Exec);
+    let list = line.host().home().join("authorized_peers");
+    let key = &line.client.identity;
+    let before = "expiry-time=\"20400101000000Z\",backend=\"exec:/bin/x\"";
+    fs::write(&list, format!("{before} {key}\n")).expect("written");
+    let allow = |words: &[&str]| line.host().irosh(&[&["peers", "allow"], words].concat());
+    let same = allow(&[key]);
+    assert!(same.status.success() && same.stderr.said().is_empty(), "{}", same.stderr.said());
+    assert_eq!(fs::read_to_string(&list).expect("read"), format!("{before} {key}\n"));
+    let changed = allow(&[&format!("no-resume {key}")]);
+    assert_eq!(changed.stderr.said(), format!("irosh: it was: {before} test\n"));
+    assert_eq!(fs::read_to_string(&list).expect("read"), format!("{before},no-resume {key}\n"));
+    let replaced = allow(&["--replace", key]);
+    assert!(replaced.stderr.said().contains("it was: "), "{}", replaced.stderr.said());
+    assert_eq!(fs::read_to_string(&list).expect("read"), format!("{key}\n"));
+}
+
+/// Runs a host that cannot replace one of its files, as on a full disk, and a guest with an invite for one;
+/// then the same host without that, where the guest and another come with the same invite.
+fn with_a_file_that_cannot_be_written(name: &str, check: impl Fn(&Output, &Output, &Output)) {
+    if !nix::unistd::geteuid().is_root() {
+        return harness::skip("not root");
+    }
+    let line = Line::new(Route::Exec);
+    let home = line.folder.path().join("full");
+    let backend = format!("exec:{}", line.server.command());
+    let setup = HostSetup::new(&home, &backend);
+    let list = home.join("authorized_peers");
+    fs::write(&list, "").expect("an empty list");
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let (guest, other) = (stranger(&line, "guest"), stranger(&line, "other"));
+    let mut host = setup.clone().start();
+    let invite = host.invite(&[]);
+    host.kill();
+    drop(host);
+    // What is mounted on is not replaced.
+    let mount = "mount --bind \"$1\" \"$1\" && shift && exec \"$@\"";
+    let file = home.join(name);
+    let wrapper =
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh", &file.display().to_string()];
+    let mut host = setup.clone().under(&wrapper).start();
+    let first = ssh_to(&guest, &invite);
+    host.kill();
+    drop(host);
+    let _host = setup.start();
+    check(&first, &ssh_to(&other, &invite), &ssh_to(&guest, &invite));
+}
+
+#[test]
+fn an_invite_for_one_stays_that_when_the_list_cannot_be_written() {
+    with_a_file_that_cannot_be_written("authorized_peers", |first, other, again| {
+        is_refused(first, "the host cannot write its list of peers or its invites");
+        is_refused(other, "this invite has been used already");
+        is_in(again);
+    });
+}
+
+#[test]
+fn nobody_comes_in_by_an_invite_whose_use_cannot_be_written() {
+    with_a_file_that_cannot_be_written("invites.toml", |first, other, again| {
+        is_refused(first, "the host cannot write its list of peers or its invites");
+        is_in(other);
+        is_refused(again, "this invite has been used already");
+    });
+}
+
+#[test]
+fn a_backend_is_told_who_comes_and_from_which_address() {
+    let line = Line::new(Route::Exec);
+    let home = line.folder.path().join("other");
+    let host = HostSetup::new(&home, "exec:env").start();
+    host.allow(&format!("{} of alice", line.client.identity));
+    let listed = host.irosh(&["peers", "list", "--json"]).stdout.said();
+    let peer: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let said = run(line.client.proxy(&host.ticket()).stdin(Stdio::null())).stdout.said();
+    for (variable, field) in
+        [("IROSH_PEER", "peer"), ("IROSH_PEER_ADDRESS", "address"), ("IROSH_PEER_NAME", "name")]
+    {
+        let value = peer[field].as_str().expect(field);
+        assert!(said.lines().any(|line| line == format!("{variable}={value}")), "{variable}: {said}");
+    }
+    assert_eq!(peer["name"], "test of alice");
+    // Another host has another address for the same peer.
+    let listed = line.host().irosh(&["peers", "list", "--json"]).stdout.said();
+    let elsewhere: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_ne!(elsewhere["address"], peer["address"]);
+}
+
+#[test]
+fn a_peers_name_does_not_steer_the_terminal() {
+    let line = Line::new(Route::Exec);
+    let key = line.client.identity.clone();
+    let list = line.host().home().join("authorized_peers");
+    fs::write(&list, format!("{key}\u{1b}]0;owned\u{7}\u{202e}gpj.exe\n")).expect("written");
+    for words in [&["peers", "list"][..], &["peers", "allow", &key], &["peers", "revoke", &key]] {
+        let output = line.host().irosh(words);
+        let said = format!("{}{}", output.stdout.said(), output.stderr.said());
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{words:?}: {said:?}");
+        fs::write(&list, format!("{key}\u{1b}]0;owned\u{7}\u{202e}gpj.exe\n")).expect("written");
+    }
+    let said = line.host().irosh(&["peers", "list"]).stdout.said();
+    assert!(said.contains("test\\u{1b}]0;owned\\u{7}\\u{202e}gpj.exe"), "{said}");
 }

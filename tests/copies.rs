@@ -10,9 +10,12 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use harness::{DEADLINE, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed};
+use harness::{
+    DEADLINE, IROSH, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed,
+};
 use nix::sys::signal::Signal;
 
 /// OpenSSH's server and ours.
@@ -130,6 +133,107 @@ fn an_interrupted_copy_leaves_nothing_behind() {
     });
 }
 
+#[test]
+fn an_interrupted_get_of_many_small_files_leaves_no_part() {
+    over(&SERVERS, |line| {
+        let tree = subfolder(line.folder.path(), "tree");
+        let bytes = Random::bytes(3, 20_000);
+        for number in 0..5000 {
+            fs::write(tree.join(number.to_string()), &bytes).expect("a file");
+        }
+        for round in 0..3 {
+            let there = subfolder(line.folder.path(), &format!("get{round}"));
+            let get = copy(line, "get", &[], &tree.join("."), &there);
+            let mut running = on_its_way(get, &there, MIB);
+            running.signal(Signal::SIGINT);
+            assert_eq!(running.wait(DEADLINE).code(), Some(130));
+            let left = entries(&there);
+            assert!(left.len() < 5000, "it is not that fast");
+            assert!(left.iter().all(|(_, size)| *size == 20_000), "{left:?}");
+            assert!(left.iter().all(|(path, _)| path.extension().is_none()), "{left:?}");
+        }
+    });
+}
+
+#[test]
+fn a_copy_whose_host_stops_answering_ends_at_the_first_signal() {
+    for way in WAYS {
+        let line = Line::new(Route::Builtin);
+        let file = line.folder.path().join("file");
+        fs::write(&file, Random::bytes(3, 300 << 20)).expect("a file");
+        let there = subfolder(line.folder.path(), "there");
+        let mut running = on_its_way(copy(&line, way, &[], &file, &there), &there, 10 * MIB);
+        line.host().daemon.signal(Signal::SIGSTOP);
+        running.signal(Signal::SIGINT);
+        assert_eq!(running.wait(Duration::from_secs(3)).code(), Some(130), "{way}");
+    }
+}
+
+#[test]
+fn a_pipe_that_is_named_is_an_error_and_one_in_a_folder_is_left_out() {
+    over(&SERVERS, |line| {
+        let tree = subfolder(line.folder.path(), "tree");
+        fs::write(tree.join("file"), "x").expect("a file");
+        succeed(Command::new("mkfifo").arg(tree.join("pipe")));
+        for way in WAYS {
+            let there = subfolder(line.folder.path(), way);
+            let (code, said) = failure(&mut copy(line, way, &[], &tree.join("pipe"), &there));
+            assert!(code == Some(10) && said.contains("FIFO, socket or device"), "{way}: {code:?} {said}");
+            let (code, said) = failure(&mut copy(line, way, &[], &tree, &there));
+            assert!(code == Some(0) && said.contains("pipe: left out"), "{way}: {code:?} {said}");
+            assert_eq!(entries(&there.join("tree")).len(), 1);
+        }
+        // As bash writes `<(command)`.
+        let there = subfolder(line.folder.path(), "command");
+        let (code, said) = failure(&mut copy(line, "put", &[], Path::new("/dev/stdin"), &there));
+        assert!(code == Some(10) && said.contains("/dev/stdin: is a local FIFO"), "{code:?} {said}");
+        assert!(entries(&there).is_empty());
+    });
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_that_leaves_nothing() {
+    let line = Line::new(Route::Builtin);
+    let file = line.folder.path().join("file");
+    fs::write(&file, Random::bytes(3, 8 << 20)).expect("a file");
+    let there = subfolder(line.folder.path(), "there");
+    let mut get = line.client.command("sh");
+    get.args(["-c", "ulimit -f 4096; exec \"$@\"", "sh", IROSH, "get", "-F"]).arg(line.client.config());
+    let (code, said) = failure(get.arg("box").arg(&file).arg(&there));
+    assert!(code == Some(11) && said.contains("ulimit -f"), "{code:?} {said}");
+    assert!(entries(&there).is_empty());
+}
+
+#[test]
+fn a_failed_copy_tells_what_and_where_as_json() {
+    over(&SERVERS, |line| {
+        let tree = subfolder(line.folder.path(), "tree/inner");
+        fs::write(tree.join("file"), "x").expect("a file");
+        let missing = line.folder.path().join("missing");
+        for way in WAYS {
+            let there = subfolder(line.folder.path(), way);
+            let mut command = line.client.native(way);
+            command.args(["--json", "box"]).arg(tree.parent().expect("a tree")).arg(&missing).arg(&there);
+            let output = run(&mut command);
+            assert_eq!(output.status.code(), Some(8), "{}", output.stderr.said());
+            let told: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
+            assert_eq!(
+                (&told["ok"], &told["files"], &told["folders"]),
+                (&false.into(), &1.into(), &2.into())
+            );
+            assert_eq!(told["errors_total"], 1);
+            assert_eq!(told["errors"][0]["path"], missing.display().to_string());
+            let message = told["errors"][0]["message"].as_str().expect("a message");
+            assert!(message.contains("no such"), "{message}");
+        }
+        let mut nowhere = line.client.native("get");
+        let output = run(nowhere.args(["--json", "bxo", "a", "b"]));
+        let told: serde_json::Value = serde_json::from_str(&output.stdout.said()).expect("JSON");
+        let message = told["errors"][0]["message"].as_str().expect("a message");
+        assert!(told["ok"] == false && message.contains("did you mean `box`?"), "{told}");
+    });
+}
+
 /// Says to a test that it runs where it may mount.
 const MOUNTS: &str = "IROSH_TEST_MOUNTS";
 
@@ -177,9 +281,7 @@ fn with_file_server(route: Route, script: &str) -> Line {
 }
 
 fn with_subsystem(line: Line, command: &str) -> Line {
-    let config = fs::read_to_string(line.server.config()).expect("sshd_config");
-    let other = config.lines().filter(|line| !line.starts_with("Subsystem")).collect::<Vec<_>>().join("\n");
-    fs::write(line.server.config(), format!("Subsystem sftp {command}\n{other}\n")).expect("sshd_config");
+    line.server.serve_files_by(command);
     line
 }
 

@@ -30,16 +30,6 @@ fn a_host_key_that_is_not_the_announced_one_is_refused_loudly() {
 }
 
 #[test]
-fn a_host_that_is_started_again_announces_its_new_key() {
-    let mut line = Line::new(Route::Exec);
-    assert!(line.client.exec("true").status.success());
-    line.server.change_host_key();
-    line.host = line.host.take().map(harness::Host::restart);
-    let output = line.client.exec("echo in");
-    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
-}
-
-#[test]
 fn known_hosts_lines_are_printed_for_a_host_that_was_never_reached() {
     let line = Line::new(Route::Exec);
     let lines = succeed(line.client.command(IROSH_PROXY).args(["--known-hosts", "box"]));

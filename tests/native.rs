@@ -351,6 +351,27 @@ fn ctrl_c_at_a_question_cancels_and_gives_the_terminal_back() {
 }
 
 #[test]
+fn ctrl_c_at_a_new_password_gives_the_terminal_back() {
+    if !have(&["python3", "dash"]) {
+        return;
+    }
+    let folder = folder();
+    // dash, unlike bash, leaves a terminal's modes as a program left them.
+    let mut dash = harness::program("dash", folder.path());
+    dash.arg("-i");
+    let typed = format!("{} passwd", harness::IROSH);
+    let script = format!(
+        "send('PS1=rea\"\"dy\\\\>\\n'); wait('ready>'); before = termios.tcgetattr(terminal); send('{typed}\\n')\n\
+         wait('new password: '); send('one\\n'); wait('again: ')\n\
+         print(termios.tcgetattr(terminal)[3] & termios.ECHO); send('\\x03'); wait('nothing was changed'); wait('ready>')\n\
+         print(before == termios.tcgetattr(terminal)); send('{typed}\\n'); wait('new password: ')\n\
+         send('long enough\\n'); wait('again: '); send('long enough\\n'); wait('ready>'); send('exit 3\\n'); end()"
+    );
+    assert_eq!(on_a_terminal(&dash, &script).trim(), "0\nTrue\ncode 3");
+    assert!(folder.path().join("password").exists());
+}
+
+#[test]
 fn ctrl_z_at_a_question_stops_with_the_terminal_as_it_was() {
     if !have(&["python3", "dash"]) {
         return;
@@ -462,15 +483,61 @@ fn takes_signals(running: &Running) -> bool {
 }
 
 #[test]
-fn a_forward_that_waits_for_its_host_is_interrupted() {
+fn a_command_that_waits_for_its_host_is_interrupted() {
     let line = Line::new(Route::Builtin);
     line.host().daemon.signal(Signal::SIGSTOP);
+    let forward = format!("{}:localhost:1", free_port());
+    let commands: [(&str, &[&str], i32); 4] = [
+        ("forward", &["-L", &forward, "box"], 130),
+        ("put", &["box", "/dev/null", "there"], 130),
+        ("get", &["box", "there", "here"], 130),
+        ("exec", &["box", "true"], 255),
+    ];
+    for (command, words, code) in commands {
+        let mut irosh = line.client.native(command);
+        irosh.args(words).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut running = Running::start(&mut irosh);
+        poll("it takes signals", DEADLINE, || takes_signals(&running).then_some(()));
+        running.signal(Signal::SIGINT);
+        let mut said = String::new();
+        running.stderr().read_to_string(&mut said).expect("read");
+        let ended = running.wait(DEADLINE).code();
+        assert_eq!((ended, said.as_str()), (Some(code), "irosh: interrupted\n"), "{command}");
+    }
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_stops_no_forward() {
+    let line = Line::new(Route::Builtin);
+    let target = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let there = target.local_addr().expect("an address").port();
+    let (good, refused) = (free_port(), free_port());
     let mut forward = line.client.native("forward");
-    forward.args(["-L", &format!("{}:localhost:1", free_port()), "box"]);
-    let mut running = Running::start(forward.stdin(Stdio::null()));
-    poll("it takes signals", DEADLINE, || takes_signals(&running).then_some(()));
-    running.signal(Signal::SIGINT);
-    assert_eq!(running.wait(DEADLINE).code(), Some(130));
+    forward.args([
+        "-L",
+        &format!("{good}:127.0.0.1:{there}"),
+        "-L",
+        &format!("{refused}:127.0.0.1:1"),
+        "box",
+    ]);
+    let mut running =
+        Running::start(forward.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let unread = running.stderr();
+    nix::fcntl::fcntl(&unread, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).expect("a small pipe");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.stdout()));
+    for _ in 0..2 {
+        lines.next().expect("a line").expect("a line");
+    }
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(("127.0.0.1", refused)).expect("a forwarded port");
+        assert!(!matches!(stream.read(&mut [0]), Ok(1..)), "nothing is there");
+    }
+    let mut near = TcpStream::connect(("127.0.0.1", good)).expect("a forwarded port");
+    near.set_read_timeout(Some(DEADLINE)).expect("set");
+    target.accept().expect("a connection").0.write_all(b"hello").expect("sent");
+    near.read_exact(&mut [0; 5]).expect("the other one goes on");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait(DEADLINE).code(), Some(0));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use irosh::{
     client::{Client, ResolvedTarget},
     files::Paths,
     host::{
-        Access, Backend, BuiltinServer, Event, Host, HostOptions, Identity, LimitSettings, Peer, PeerOptions,
-        Stop, allow,
+        Access, Backend, BuiltinServer, Edit, Event, Host, HostOptions, Identity, LimitSettings, Peer,
+        PeerOptions, Stop, allow,
     },
     server::{ServeOptions, serve},
     transport::{Bind, NameService, Network, Relay},
@@ -50,8 +50,9 @@ impl Place {
         let identity = iroh::SecretKey::from_bytes(&[1; 32]);
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?.ok_or("a user without a name")?;
         let options = PeerOptions { login: Some(user.name.clone()), ..PeerOptions::default() };
-        let identity_line = Identity(*identity.public().as_bytes());
-        allow(&paths.authorized_peers(), &Peer { identity: identity_line, name: "example".into(), options })?;
+        let client = Identity(*identity.public().as_bytes());
+        let peer = Peer { identity: client, name: "example".into(), options };
+        allow(&paths.authorized_peers(), &peer, Edit::Replace)?;
 
         let (ready, ticket) = oneshot::channel();
         let ready = Mutex::new(Some(ready));
@@ -64,6 +65,7 @@ impl Place {
                 command: vec![std::env::current_exe()?.into(), OsString::from("sshd")],
                 max_startups: None,
             },
+            host_keys: Vec::new(),
             access: Access::Invited,
             name: "example".into(),
             limits: LimitSettings::default(),

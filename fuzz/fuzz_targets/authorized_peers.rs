@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let read = AuthorizedPeers::parse(text, &TimeZone::UTC);
     let lines = text.lines().count();
-    assert!(read.peers.len() + read.refused.len() <= lines);
+    assert!(read.peers.len() + read.revoked.len() + read.refused.len() <= lines);
     for bad in &read.refused {
         assert!((1..=lines).contains(&bad.line) && !bad.reason.is_empty());
     }

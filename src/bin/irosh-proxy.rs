@@ -7,7 +7,7 @@ use irosh::{
     files::Paths,
     host::load_settings,
     names::Aliases,
-    proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, save_host_keys},
+    proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, public_key_lines, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
     signals::interrupted,
     transport::{Bind, KeyFile, NameService, Network, Relay, Target},
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             result
         });
     if let Err(error) = &result {
-        irosh::log::complain("irosh-proxy", error);
+        irosh::log::complain_of("irosh-proxy", &**error);
     }
     irosh::log::flush();
     result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
@@ -57,36 +57,40 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { known_hosts, relay, dns, bind, target: name } = arguments;
-    let paths = Paths::of_user()?;
+    let paths = Paths::of_owner(Paths::of_user)?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
     let network = NetworkChoice { relay, dns, bind }.or(file);
     let target = Aliases::load(&paths.aliases())?.resolve(&name)?;
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
     if known_hosts {
-        return print_known_hosts(&paths, network, identity, &name, &target).await;
+        return print_known_hosts(&paths, network, &name, &target).await;
     }
-    Ok(bridge(&paths, network, identity.secret().clone(), &target, interrupted()?).await?)
+    Ok(bridge(&paths, network, identity(&paths)?.secret().clone(), &target, interrupted()?).await?)
+}
+
+fn identity(paths: &Paths) -> anyhow::Result<KeyFile> {
+    Ok(KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?)
 }
 
 /// Prints what the host announced when ssh's own proxy connected a moment ago, or else asks it now.
 async fn print_known_hosts(
     paths: &Paths,
     network: Network,
-    identity: KeyFile,
     name: &str,
     target: &Target,
 ) -> anyhow::Result<()> {
     let id = target.addr().id;
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
-        let dialer = Dialer::bind(network, identity.secret().clone()).await?;
+        let dialer = Dialer::bind(network, identity(paths)?.secret().clone()).await?;
         let host = dialer.dial(target).await?;
         let welcome = host.welcome().await.map_err(anyhow::Error::from)?;
-        save_host_keys(paths, id, &welcome.host_keys)?;
+        keys = public_key_lines(&welcome.host_keys);
+        if let Err(error) = save_host_keys(paths, id, &welcome.host_keys) {
+            tracing::debug!("the host's ssh keys are not kept: {error}");
+        }
         host.close(irosh::protocol::CloseCode::Done);
         dialer.close().await;
-        keys = load_host_keys(paths, id);
     }
     std::io::stdout().write_all(known_hosts_lines(&name.to_ascii_lowercase(), &keys).as_bytes())?;
     Ok(())

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     arguments.sshd.start_log();
     let result = run(arguments);
     if let Err(error) = &result {
-        irosh::log::complain("irosh-sshd", error);
+        irosh::log::complain_of("irosh-sshd", &**error);
     }
     irosh::log::flush();
     // As sshd does.

@@ -193,7 +193,8 @@ where
         return Err(ConnectError::NoHostKey);
     }
     let config = Arc::new(russh_config(&options, algorithms));
-    let shared = Arc::new(Shared::new(&options.login, options.events, options.agent));
+    let shared =
+        Arc::new(Shared::new(&String::from_utf8_lossy(&options.login), options.events, options.agent));
     let announced = matches!(options.host_keys, HostKeyPolicy::Announced(_));
     let handler = ClientHandler::new(Arc::clone(&shared), options.host_keys);
     let (reader, writer) = tokio::io::split(stream);

@@ -1,6 +1,12 @@
 //! One SSH connection, which carries any number of channels.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect,
@@ -30,7 +36,8 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 pub struct Connection(Arc<Inner>);
 
 pub(crate) struct Inner {
-    handle: Handle<ClientHandler>,
+    /// Shared with what waits for the server, and holds up the end of nothing.
+    handle: Arc<Handle<ClientHandler>>,
     shared: Arc<Shared>,
     environment: Vec<(Vec<u8>, Vec<u8>)>,
     under: Under,
@@ -99,7 +106,21 @@ pub enum OpenError {
 pub(crate) enum Wanted {
     Session,
     Tcp { host: String, port: u16, originator: (String, u16) },
-    Socket { path: String },
+    Socket { path: PathBuf },
+}
+
+impl Wanted {
+    async fn ask(self, handle: &Handle<ClientHandler>) -> Result<Channel<Msg>, russh::Error> {
+        match self {
+            Self::Session => handle.channel_open_session().await,
+            Self::Tcp { host, port, originator: (from, from_port) } => {
+                handle.channel_open_direct_tcpip(host, port.into(), from, from_port.into()).await
+            }
+            Self::Socket { path } => {
+                handle.channel_open_direct_streamlocal(path.into_os_string().into_vec()).await
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -109,6 +130,7 @@ impl Connection {
         environment: Vec<(Vec<u8>, Vec<u8>)>,
         under: Under,
     ) -> Self {
+        let handle = Arc::new(handle);
         let inner = Arc::new(Inner { handle, shared: Arc::clone(&shared), environment, under });
         shared.set_connection(Arc::downgrade(&inner));
         Self(inner)
@@ -139,8 +161,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`OpenError`].
-    pub async fn open_socket(&self, path: &str) -> Result<ChannelStream, OpenError> {
-        let wanted = Wanted::Socket { path: path.to_owned() };
+    pub async fn open_socket(&self, path: impl AsRef<Path>) -> Result<ChannelStream, OpenError> {
+        let wanted = Wanted::Socket { path: path.as_ref().to_owned() };
         Ok(ChannelStream::new(self.open(wanted).await?))
     }
 
@@ -190,12 +212,13 @@ impl Connection {
     }
 
     /// Opens a channel in a task of its own: whoever stops waiting leaves no channel behind, and whoever
-    /// does not look holds up nobody.
+    /// does not look holds up nobody. A server that never answers does not keep the connection.
     pub(crate) async fn open(&self, wanted: Wanted) -> Result<Arc<RawChannel>, OpenError> {
-        let connection = self.clone();
+        let (handle, inner) = (Arc::clone(&self.0.handle), Arc::downgrade(&self.0));
         let opening = tokio::spawn(async move {
-            let opened = connection.ask_for(wanted).await;
-            opened.map(|channel| Arc::new(RawChannel::new(channel, connection)))
+            let channel = wanted.ask(&handle).await?;
+            let connection = inner.upgrade().ok_or(russh::Error::Disconnect)?;
+            Ok(Arc::new(RawChannel::new(channel, connection.into())))
         });
         match opening.await {
             Ok(Ok(channel)) => Ok(channel),
@@ -206,16 +229,6 @@ impl Connection {
                 _ => OpenError::Prohibited,
             }),
             Ok(Err(_)) | Err(_) => Err(self.why_gone().await.into()),
-        }
-    }
-
-    async fn ask_for(&self, wanted: Wanted) -> Result<Channel<Msg>, russh::Error> {
-        match wanted {
-            Wanted::Session => self.handle().channel_open_session().await,
-            Wanted::Tcp { host, port, originator: (from, from_port) } => {
-                self.handle().channel_open_direct_tcpip(host, port.into(), from, from_port.into()).await
-            }
-            Wanted::Socket { path } => self.handle().channel_open_direct_streamlocal(path).await,
         }
     }
 

@@ -199,7 +199,7 @@ impl RemoteSha256 for ByCommand {
             while !rest.is_empty() {
                 let mut length = 0;
                 let fits = rest.iter().take_while(|path| {
-                    length += quoted(path).len() + 1;
+                    length += escaped(path).len() + 3;
                     length <= LONGEST
                 });
                 let (now, later) = rest.split_at(fits.count().max(1));
@@ -226,25 +226,29 @@ impl ByCommand {
 
 /// The mark, and then a line of output for each path, whatever the login shell is and says.
 fn command(paths: &[Vec<u8>]) -> Vec<u8> {
-    let script = "echo irosh:sha256; for f do sha256sum <\"$f\" 2>/dev/null || echo none; done";
+    // The x keeps newlines that a name ends with.
+    let script = r#"echo irosh:sha256; for f do f=$(printf %b "$f"; echo x); f=${f%x}; "#;
+    let script = format!(r#"{script}sha256sum <"$f" 2>/dev/null || echo none; done"#);
     let mut command = format!("exec sh -c '{script}' sh").into_bytes();
     for path in paths {
-        command.push(b' ');
-        command.extend(quoted(path));
+        command.extend(b" '");
+        command.extend(escaped(path));
+        command.push(b'\'');
     }
     command
 }
 
-fn quoted(path: &[u8]) -> Vec<u8> {
-    let mut quoted = vec![b'\''];
+/// A path as printf's `%b` reads it. What login shells understand each in their own way, even within quotes, is
+/// not in it.
+fn escaped(path: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(path.len());
     for byte in path {
         match byte {
-            b'\'' => quoted.extend(b"'\\''"),
-            other => quoted.push(*other),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => escaped.push(*byte),
+            other => escaped.extend(format!("\\0{other:03o}").bytes()),
         }
     }
-    quoted.push(b'\'');
-    quoted
+    escaped
 }
 
 /// Reads what the command printed; none unless there is a line for each path.
@@ -272,29 +276,68 @@ fn digest(line: &[u8]) -> Option<Sha256Digest> {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
     use sha2::Digest;
 
     use super::*;
 
-    #[test]
-    fn the_command_gives_a_digest_for_each_file_in_order() {
+    /// The digests that a login shell gives for files with these names, all of which but the last are there.
+    fn digests_by(shell: &str, names: &[&[u8]]) -> Option<Vec<Option<Sha256Digest>>> {
         let folder = tempfile::tempdir().expect("a folder");
-        let names = ["plain", "it's", "-n", "two\nlines", "$HOME", "not there"];
-        let paths = names.map(|name| {
-            let path = folder.path().join(name);
-            if name != "not there" {
-                std::fs::write(&path, name).expect("a file");
-            }
-            path.into_os_string().into_encoded_bytes()
-        });
-        let text = String::from_utf8(command(&paths)).expect("text");
-        let output = std::process::Command::new("sh").args(["-c", &text]).output().expect("sh");
-        let greeted = [b"Welcome!\n", &output.stdout[..]].concat();
-        let digests = digests(&greeted, 6).expect("a line for each");
-        for (name, digest) in names.iter().zip(&digests).take(5) {
-            assert_eq!(*digest, Some(sha2::Sha256::digest(name).into()), "{name}");
+        let paths: Vec<_> =
+            names.iter().map(|name| [folder.path().as_os_str().as_bytes(), b"/", name].concat()).collect();
+        for (path, name) in paths.iter().zip(names).take(names.len() - 1) {
+            std::fs::write(Path::new(OsStr::from_bytes(path)), name).expect("a file");
         }
-        assert_eq!(digests[5], None);
-        assert_eq!(super::digests(&output.stdout, 7), None);
+        let text = command(&paths);
+        let output = std::process::Command::new(shell)
+            .current_dir(folder.path())
+            .arg("-c")
+            .arg(OsStr::from_bytes(&text))
+            .output()
+            .expect("a shell");
+        let made = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(made, names.len() - 1, "{shell}: a name was obeyed");
+        assert_eq!(digests(&output.stdout, names.len() + 1), None);
+        digests(&[b"Welcome!\n", &output.stdout[..]].concat(), names.len())
+    }
+
+    #[test]
+    fn no_login_shell_obeys_a_name() {
+        let names: [&[u8]; 16] = [
+            b"plain",
+            b"it's",
+            b"-n",
+            b"two\nlines",
+            b"ends\n",
+            b"$HOME",
+            b"a\\'(touch PWNED)\\'b",
+            b"a'\n`touch PWNED`\n'b",
+            b"$(touch PWNED)",
+            b"';touch PWNED;'",
+            b"!!; !touch",
+            b"\\0041\\c\\",
+            b"%s %b {a,b} *?[a] ~",
+            b"\"; touch PWNED; \"",
+            b"\xff\xc3\x80 \t\x1b",
+            b"not there",
+        ];
+        let mut tried = 0;
+        for shell in ["sh", "dash", "bash", "zsh", "ksh", "fish", "csh", "tcsh"] {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            if !std::env::split_paths(&path).any(|folder| folder.join(shell).is_file()) {
+                eprintln!("skipped: {shell} is not installed");
+                continue;
+            }
+            tried += 1;
+            let digests = digests_by(shell, &names).unwrap_or_else(|| panic!("{shell}: a line for each"));
+            for (name, digest) in names.iter().zip(&digests).take(names.len() - 1) {
+                let shown = String::from_utf8_lossy(name);
+                assert_eq!(*digest, Some(sha2::Sha256::digest(name).into()), "{shell}: {shown:?}");
+            }
+            assert_eq!(digests[names.len() - 1], None, "{shell}");
+        }
+        assert!(tried > 0);
     }
 }

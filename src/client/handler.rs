@@ -2,7 +2,7 @@
 //!
 //! russh calls these in the connection's own loop, so nothing here waits.
 
-use std::sync::Arc;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Names, Sig,
@@ -217,11 +217,11 @@ impl Handler for ClientHandler {
     async fn server_channel_open_forwarded_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        path: &str,
+        path: &[u8],
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let incoming = self.shared.remote_forwards.of_socket(path);
+        let incoming = self.shared.remote_forwards.of_socket(Path::new(OsStr::from_bytes(path)));
         self.offer(channel, reply, incoming).await;
         Ok(())
     }
@@ -266,7 +266,7 @@ impl Handler for ClientHandler {
     async fn server_channel_open_direct_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        _: &str,
+        _: &[u8],
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {

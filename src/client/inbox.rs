@@ -18,6 +18,10 @@ pub(crate) const WINDOW: u32 = 4 << 20;
 /// The most that comes out at once, in bytes.
 const LARGEST: usize = 256 << 10;
 
+/// Turns of stdout and stderr that are told apart. From then on both come out as one turn each, or the order
+/// of single bytes would take more room than they do.
+const MOST_TURNS: usize = 1024;
+
 /// What comes out of an inbox, in the order in which it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -108,9 +112,14 @@ impl Inbox {
             return;
         }
         state.data[usize::from(stderr)].extend_from_slice(data);
-        match state.order.back_mut() {
-            Some(Entry::Data(length, of_stderr)) if *of_stderr == stderr => *length += data.len(),
-            _ => state.order.push_back(Entry::Data(data.len(), stderr)),
+        let back = if state.order.len() < MOST_TURNS { 1 } else { 3 };
+        let turn = state.order.iter_mut().rev().take(back).find_map(|entry| match entry {
+            Entry::Data(length, of_stderr) if *of_stderr == stderr => Some(length),
+            _ => None,
+        });
+        match turn {
+            Some(length) => *length += data.len(),
+            None => state.order.push_back(Entry::Data(data.len(), stderr)),
         }
         state.wake();
     }
@@ -266,6 +275,29 @@ mod tests {
         let exit = Item::Exit(Exit::Status(3));
         let expected = [data(b"one two", false), data(b"oh", true), data(b"three", false), exit, Item::Eof];
         assert_eq!(items, expected);
+    }
+
+    #[tokio::test]
+    async fn streams_in_turns_of_one_byte_take_no_more_room_than_their_bytes() {
+        let inbox = Inbox::default();
+        let bytes: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
+        for (count, byte) in bytes.iter().enumerate() {
+            inbox.push(&[*byte], false);
+            inbox.push(&[!*byte], true);
+            if count == 50_000 {
+                inbox.exit(Exit::Status(0));
+            }
+        }
+        assert!(inbox.state().order.len() < MOST_TURNS + 4);
+        inbox.close();
+        let mut came = [Vec::new(), Vec::new()];
+        while let Some(item) = next(&inbox).await {
+            if let Item::Data(data, stderr) = item {
+                came[usize::from(stderr)].extend_from_slice(&data);
+            }
+        }
+        let inverted: Vec<_> = bytes.iter().map(|byte| !byte).collect();
+        assert!(came == [bytes, inverted]);
     }
 
     #[tokio::test]

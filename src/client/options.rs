@@ -10,7 +10,7 @@ use crate::client::{
 
 /// How a client connects; made with [`ClientOptions::new`] and then changed part by part.
 pub struct ClientOptions {
-    pub(crate) login: String,
+    pub(crate) login: Vec<u8>,
     pub(crate) authenticator: Box<dyn Authenticator>,
     pub(crate) host_keys: HostKeyPolicy,
     pub(crate) connect_deadline: Option<Duration>,
@@ -32,9 +32,9 @@ impl ClientOptions {
     /// Options for this login, with nothing to prove it by, and a server that is known by the keys that
     /// its host announces.
     #[must_use]
-    pub fn new(login: impl Into<String>) -> Self {
+    pub fn new(login: impl AsRef<[u8]>) -> Self {
         Self {
-            login: login.into(),
+            login: login.as_ref().to_vec(),
             authenticator: Box::new(NoCredentials),
             host_keys: HostKeyPolicy::Announced(Vec::new()),
             connect_deadline: None,
@@ -135,6 +135,8 @@ impl ClientOptions {
 
 impl std::fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientOptions").field("login", &self.login).finish_non_exhaustive()
+        f.debug_struct("ClientOptions")
+            .field("login", &self.login.escape_ascii().to_string())
+            .finish_non_exhaustive()
     }
 }

@@ -179,7 +179,7 @@ impl std::fmt::Debug for Client {
 /// `[user@]TARGET`: an alias, an endpoint id, a ticket or an invite, and perhaps a login.
 #[derive(Debug, Clone)]
 pub struct ResolvedTarget {
-    login: Option<String>,
+    login: Option<Vec<u8>>,
     name: String,
     target: Target,
 }
@@ -190,21 +190,23 @@ impl ResolvedTarget {
     /// # Errors
     ///
     /// [`TargetError`] with the nearest alias, if one is near.
-    pub fn resolve(text: &str, aliases: &Aliases) -> Result<Self, TargetError> {
-        Self::read(text, |name| aliases.resolve(name))
+    pub fn resolve(text: impl AsRef<[u8]>, aliases: &Aliases) -> Result<Self, TargetError> {
+        Self::read(text.as_ref(), |name| aliases.resolve(name))
     }
 
-    fn read(text: &str, resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
-        let (login, name) = match text.rsplit_once('@') {
-            Some((login, name)) if !login.is_empty() => (Some(login.to_owned()), name),
+    fn read(text: &[u8], resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
+        let (login, name) = match text.iter().rposition(|byte| *byte == b'@') {
+            Some(at @ 1..) => (Some(text[..at].to_vec()), &text[at + 1..]),
             _ => (None, text),
         };
-        Ok(Self { login, name: name.to_owned(), target: resolve(name)? })
+        // A login may be any bytes; what names a host is text.
+        let name = String::from_utf8_lossy(name);
+        Ok(Self { login, target: resolve(&name)?, name: name.into_owned() })
     }
 
     /// The login before the `@`.
     #[must_use]
-    pub fn login(&self) -> Option<&str> {
+    pub fn login(&self) -> Option<&[u8]> {
         self.login.as_deref()
     }
 
@@ -232,7 +234,7 @@ impl FromStr for ResolvedTarget {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        Self::read(text, Target::from_str)
+        Self::read(text.as_bytes(), Target::from_str)
     }
 }
 
@@ -249,7 +251,7 @@ mod tests {
             (format!("alice@example.org@{id}"), Some("alice@example.org")),
         ] {
             let target: ResolvedTarget = text.parse().expect("a target");
-            assert_eq!((target.login(), target.name()), (login, id.as_str()));
+            assert_eq!((target.login(), target.name()), (login.map(str::as_bytes), id.as_str()));
         }
         assert!("alice@".parse::<ResolvedTarget>().is_err());
     }

@@ -158,8 +158,8 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError`].
-    pub async fn subsystem(&self, name: &str) -> Result<(), SessionError> {
-        let payload = Payload::default().string(name.as_bytes());
+    pub async fn subsystem(&self, name: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        let payload = Payload::default().string(name.as_ref());
         self.start("subsystem", payload.done(), Running::Subsystem).await
     }
 

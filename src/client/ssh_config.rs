@@ -1,9 +1,9 @@
 //! What the user's own ssh would do for a host: its configuration, read by ssh itself.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
-    os::unix::ffi::OsStringExt,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[expect(clippy::struct_excessive_bools, reason = "so it is in ssh_config")]
 pub struct SshConfig {
     /// `User`, which ssh sets to the local one by default; `None` when there is no ssh.
-    pub user: Option<String>,
+    pub user: Option<Vec<u8>>,
     /// `HostName`.
     pub host_name: Option<String>,
     /// `Port`.
@@ -55,7 +55,7 @@ pub struct SshConfig {
     /// `SendEnv`: patterns of names.
     pub send_env: Vec<String>,
     /// `SetEnv`.
-    pub set_env: Vec<(String, String)>,
+    pub set_env: Vec<(Vec<u8>, Vec<u8>)>,
     /// `RequestTTY`.
     pub request_tty: RequestTty,
     /// `ServerAliveInterval`; `None` for never, which is ssh's default.
@@ -71,7 +71,9 @@ pub struct SshConfig {
     /// `BatchMode`: nobody may be asked.
     pub batch_mode: bool,
     /// `RemoteCommand`.
-    pub remote_command: Option<String>,
+    pub remote_command: Option<Vec<u8>>,
+    /// `LogLevel`, where it is one at which ssh shows no banner.
+    pub quiet: bool,
 }
 
 /// `RequestTTY`.
@@ -130,6 +132,7 @@ impl Default for SshConfig {
             password_prompts: 3,
             batch_mode: false,
             remote_command: None,
+            quiet: false,
         }
     }
 }
@@ -146,28 +149,19 @@ pub struct Tokens {
 }
 
 impl SshConfig {
-    /// Asks ssh for what it would do for a host; `config` is another file than its own (`-F`). The
-    /// defaults, where there is no ssh.
+    /// Asks ssh for what it would do for a host, with these arguments before it, such as `-l` and a login. The
+    /// defaults, where there is no ssh, and for a user without an account, whom ssh does not serve.
     ///
     /// # Errors
     ///
     /// [`SshConfigError`].
-    pub async fn load(
-        host: &str,
-        login: Option<&str>,
-        config: Option<&Path>,
-        tokens: &Tokens,
-    ) -> Result<Self, SshConfigError> {
+    pub async fn load(host: &str, arguments: &[OsString], tokens: &Tokens) -> Result<Self, SshConfigError> {
+        if matches!(nix::unistd::User::from_uid(nix::unistd::getuid()), Ok(None)) {
+            return Ok(Self::default());
+        }
         let mut command = Command::new("ssh");
-        command.arg("-G");
-        if let Some(config) = config {
-            command.arg("-F").arg(config);
-        }
-        if let Some(login) = login {
-            command.arg("-l").arg(login);
-        }
         // A host that begins like an option stays a host.
-        command.arg("--").arg(host);
+        command.arg("-G").args(arguments).arg("--").arg(host);
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = match tokio::time::timeout(DEADLINE, command.output()).await {
             Ok(Ok(output)) => output,
@@ -176,45 +170,49 @@ impl SshConfig {
             Err(_) => return Err(SshConfigError::Deadline),
         };
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            // Its lines end as those of a raw terminal.
+            let said = String::from_utf8_lossy(&output.stderr).trim().replace('\r', "");
             return Err(SshConfigError::Refused(said));
         }
-        Ok(Self::parse(&String::from_utf8_lossy(&output.stdout), tokens))
+        Ok(Self::parse(&output.stdout, tokens))
     }
 
     /// Reads what `ssh -G` prints. Keywords that mean nothing here are passed over.
     #[must_use]
-    pub fn parse(text: &str, tokens: &Tokens) -> Self {
+    pub fn parse(text: impl AsRef<[u8]>, tokens: &Tokens) -> Self {
         let mut config = Self::default();
-        for line in text.lines() {
-            if let Some((keyword, value)) = line.trim().split_once(' ') {
-                config.take(keyword, value.trim());
+        for line in text.as_ref().split(|byte| *byte == b'\n') {
+            let line = line.trim_ascii();
+            if let Some(end) = line.iter().position(|byte| *byte == b' ') {
+                let (keyword, bytes) = (String::from_utf8_lossy(&line[..end]), line[end..].trim_ascii());
+                config.take(&keyword, bytes, &String::from_utf8_lossy(bytes));
             }
         }
         config.expand(tokens);
         config
     }
 
-    fn take(&mut self, keyword: &str, value: &str) {
+    /// Takes a value, of names of files and what goes to programs its bytes, and of all else its text.
+    fn take(&mut self, keyword: &str, bytes: &[u8], value: &str) {
         let yes = matches!(value, "yes" | "true");
         let seconds = || value.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let pair = || value.split_once(' ').map(|(one, two)| (one.to_owned(), two.trim().to_owned()));
         match keyword {
-            "user" => self.user = Some(value.to_owned()),
+            "user" => self.user = Some(bytes.to_vec()),
             "hostname" => self.host_name = Some(value.to_owned()),
             "port" => self.port = value.parse().unwrap_or(self.port),
             "identityfile" if value == "none" => {
                 self.identity_files.get_or_insert_default();
             }
-            "identityfile" => self.identity_files.get_or_insert_default().push(unquote(value).into()),
-            "certificatefile" if value != "none" => self.certificate_files.push(unquote(value).into()),
-            "identityagent" => self.identity_agent = agent_of(value),
+            "identityfile" => self.identity_files.get_or_insert_default().push(path(unquote(bytes))),
+            "certificatefile" if value != "none" => self.certificate_files.push(path(unquote(bytes))),
+            "identityagent" => self.identity_agent = agent_of(bytes),
             "identitiesonly" => self.identities_only = yes,
             "forwardagent" => {
                 self.forward_agent = match value {
                     "no" => None,
                     "yes" => Some(AgentSource::Environment),
-                    other => Some(agent_of(other)),
+                    _ => Some(agent_of(bytes)),
                 };
             }
             "localforward" => self.local_forwards.extend(pair()),
@@ -233,7 +231,7 @@ impl SshConfig {
                     Some(value.split(',').map(|name| Method::from_name(name.trim())).collect());
             }
             "sendenv" => self.send_env.extend(value.split_whitespace().map(str::to_owned)),
-            "setenv" => self.set_env.extend(variable(value)),
+            "setenv" => self.set_env.extend(variable(bytes)),
             "requesttty" => {
                 self.request_tty = match value {
                     "no" | "false" => RequestTty::No,
@@ -252,31 +250,30 @@ impl SshConfig {
                 self.password_prompts = value.parse().unwrap_or(self.password_prompts);
             }
             "batchmode" => self.batch_mode = yes,
-            "remotecommand" if value != "none" => self.remote_command = Some(value.to_owned()),
+            "loglevel" => self.quiet = matches!(value, "QUIET" | "FATAL" | "ERROR"),
+            "remotecommand" if value != "none" => self.remote_command = Some(bytes.to_vec()),
             _ => {}
         }
     }
 
     fn expand(&mut self, tokens: &Tokens) {
-        let login = self.user.clone().unwrap_or_else(|| tokens.local_user.clone());
+        let login = self.user.clone().unwrap_or_else(|| tokens.local_user.clone().into());
         let host_name = self.host_name.clone().unwrap_or_else(|| tokens.host.clone());
         let port = self.port.to_string();
-        let expanded = |path: &Path| {
-            let text = path.to_string_lossy();
-            let home = tokens.home.to_string_lossy();
-            expand_tokens(&text, &home, |token| {
+        let home = tokens.home.as_os_str().as_bytes();
+        let expanded = |file: &Path| {
+            path(&expand_tokens(file.as_os_str().as_bytes(), home, |token| {
                 Some(match token {
-                    '%' => "%",
-                    'd' => &home,
-                    'h' => &host_name,
-                    'n' | 'k' => &tokens.host,
-                    'p' => &port,
-                    'r' => &login,
-                    'u' => &tokens.local_user,
+                    b'%' => b"%",
+                    b'd' => home,
+                    b'h' => host_name.as_bytes(),
+                    b'n' | b'k' => tokens.host.as_bytes(),
+                    b'p' => port.as_bytes(),
+                    b'r' => &login,
+                    b'u' => tokens.local_user.as_bytes(),
                     _ => return None,
                 })
-            })
-            .into()
+            }))
         };
         for path in self.identity_files.iter_mut().flatten().chain(&mut self.certificate_files) {
             *path = expanded(path);
@@ -309,8 +306,7 @@ impl SshConfig {
         &self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let set = self.set_env.iter().map(|(name, value)| (name.clone().into(), value.clone().into()));
-        let mut chosen: Vec<(Vec<u8>, Vec<u8>)> = set.collect();
+        let mut chosen = self.set_env.clone();
         for (name, value) in variables {
             let (name, value) = (name.into_vec(), value.into_vec());
             let wanted = self.send_env.iter().any(|pattern| matches(pattern.as_bytes(), &name));
@@ -322,18 +318,21 @@ impl SshConfig {
     }
 }
 
-fn agent_of(value: &str) -> AgentSource {
+fn agent_of(value: &[u8]) -> AgentSource {
     match unquote(value) {
-        "none" => AgentSource::None,
-        "SSH_AUTH_SOCK" => AgentSource::Environment,
-        other => match other.strip_prefix('$') {
-            Some(name) => {
-                let name = name.trim_start_matches('{').trim_end_matches('}');
-                std::env::var_os(name).map_or(AgentSource::None, |path| AgentSource::Socket(path.into()))
-            }
-            None => AgentSource::Socket(other.into()),
-        },
+        b"none" => AgentSource::None,
+        b"SSH_AUTH_SOCK" => AgentSource::Environment,
+        [b'$', name @ ..] => {
+            let name = String::from_utf8_lossy(name);
+            let name = name.trim_start_matches('{').trim_end_matches('}');
+            std::env::var_os(name).map_or(AgentSource::None, |path| AgentSource::Socket(path.into()))
+        }
+        other => AgentSource::Socket(path(other)),
     }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    OsStr::from_bytes(bytes).into()
 }
 
 /// `~`, `^A` for a control character, or `none`.
@@ -345,38 +344,38 @@ fn escape_of(value: &str) -> Option<u8> {
     }
 }
 
-fn variable(text: &str) -> Option<(String, String)> {
-    let (name, value) = unquote(text).split_once('=')?;
-    Some((name.to_owned(), unquote(value).to_owned()))
+fn variable(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let text = unquote(text);
+    let end = text.iter().position(|byte| *byte == b'=')?;
+    Some((text[..end].to_vec(), unquote(&text[end + 1..]).to_vec()))
 }
 
-fn unquote(text: &str) -> &str {
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+fn unquote(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text)
 }
 
 /// A file name with `~/` and percent signs replaced; those that are not known stay as they are.
-fn expand_tokens<'a>(text: &str, home: &str, token: impl Fn(char) -> Option<&'a str>) -> String {
-    let mut expanded = String::with_capacity(text.len());
-    let rest = match text.strip_prefix("~/") {
+fn expand_tokens<'a>(text: &[u8], home: &[u8], token: impl Fn(u8) -> Option<&'a [u8]>) -> Vec<u8> {
+    let mut expanded = Vec::with_capacity(text.len());
+    let mut rest = match text.strip_prefix(b"~/") {
         Some(rest) => {
-            expanded.push_str(home);
-            expanded.push('/');
+            expanded.extend_from_slice(home);
+            expanded.push(b'/');
             rest
         }
         None => text,
     };
-    let mut characters = rest.chars();
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            expanded.push(character);
-            continue;
-        }
-        match characters.next() {
-            Some(name) => match token(name) {
-                Some(value) => expanded.push_str(value),
-                None => expanded.extend(['%', name]),
-            },
-            None => expanded.push('%'),
+    while let Some((first, after)) = rest.split_first() {
+        let known = after.first().filter(|_| *first == b'%').and_then(|name| token(*name));
+        match known {
+            Some(value) => {
+                expanded.extend_from_slice(value);
+                rest = &after[1..];
+            }
+            None => {
+                expanded.push(*first);
+                rest = after;
+            }
         }
     }
     expanded

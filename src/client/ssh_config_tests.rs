@@ -16,7 +16,7 @@ fn what_ssh_prints_is_read() {
                 setenv FOO=a b\nrequesttty force\nserveraliveinterval 7\nserveralivecountmax 2\n\
                 escapechar ^B\nnumberofpasswordprompts 1\nproxycommand touch /tmp/never\nciphers x,y\n";
     let config = SshConfig::parse(text, &tokens());
-    assert_eq!((config.user.as_deref(), config.port), (Some("root"), 2200));
+    assert_eq!((config.user.as_deref(), config.port), (Some(&b"root"[..]), 2200));
     let files = ["/home/me/.ssh/id_root", "/keys/box.example.org_/home/me"].map(PathBuf::from);
     assert_eq!(config.identity_files, Some(files.to_vec()));
     assert!(config.identities_only && config.identity_agent == AgentSource::None);
@@ -27,7 +27,7 @@ fn what_ssh_prints_is_read() {
     assert_eq!(config.dynamic_forwards, ["1080"]);
     let methods = [Method::PublicKey, Method::Other, Method::Password];
     assert_eq!(config.preferred_authentications.as_deref(), Some(&methods[..]));
-    assert_eq!(config.set_env, [("FOO".to_owned(), "a b".to_owned())]);
+    assert_eq!(config.set_env, [(b"FOO".to_vec(), b"a b".to_vec())]);
     assert_eq!(config.request_tty, RequestTty::Force);
     assert_eq!(config.server_alive_interval, Some(Duration::from_secs(7)));
     assert_eq!((config.server_alive_count_max, config.escape_char), (2, Some(2)));
@@ -51,21 +51,34 @@ async fn the_users_own_ssh_reads_its_file_and_runs_no_proxy() {
         mark.display()
     );
     std::fs::write(&file, text).expect("written");
-    let config = SshConfig::load("box", None, Some(&file), &tokens()).await.expect("read");
-    assert_eq!(config.user.as_deref(), Some("somebody"));
+    let arguments = ["-F".into(), file.clone().into()];
+    let config = SshConfig::load("box", &arguments, &tokens()).await.expect("read");
+    assert_eq!(config.user.as_deref(), Some(&b"somebody"[..]));
     assert_eq!(config.identity_files, Some(vec!["/home/me/k".into()]));
     assert_eq!((config.escape_char, config.set_env.len()), (None, 1));
     assert!(!mark.exists());
     std::fs::write(&file, "Nonsense here\n").expect("written");
-    let wrong = SshConfig::load("box", None, Some(&file), &tokens()).await;
-    assert!(matches!(wrong, Err(SshConfigError::Refused(said)) if said.contains("onsense")));
+    let wrong = SshConfig::load("box", &arguments, &tokens()).await;
+    assert!(
+        matches!(wrong, Err(SshConfigError::Refused(said)) if said.contains("onsense") && !said.contains('\r'))
+    );
+}
+
+#[test]
+fn what_is_no_text_is_read_as_it_is() {
+    let text = b"user caf\xe9\nidentityfile ~/\xff%r\nsetenv A=\xfe\nremotecommand echo \xfd\n";
+    let config = SshConfig::parse(text, &tokens());
+    assert_eq!(config.user.as_deref(), Some(&b"caf\xe9"[..]));
+    assert_eq!(config.identity_files, Some(vec![path(b"/home/me/\xffcaf\xe9")]));
+    assert_eq!(config.set_env, [(b"A".to_vec(), b"\xfe".to_vec())]);
+    assert_eq!(config.remote_command.as_deref(), Some(&b"echo \xfd"[..]));
 }
 
 proptest! {
     #[test]
     fn no_line_panics(text in "[a-z%~$^\" /=,*\n]{0,80}") {
         let _ = SshConfig::parse(&text, &tokens());
-        let _ = SshConfig::parse(&format!("identityfile {text}\nsetenv {text}\nescapechar {text}"), &tokens());
+        let _ = SshConfig::parse(format!("identityfile {text}\nsetenv {text}\nescapechar {text}"), &tokens());
     }
 
     #[test]

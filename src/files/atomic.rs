@@ -1,13 +1,20 @@
-//! Private files, written so that a crash or a full disk leaves the old file or the new one.
+//! Files that are written so that a crash or a full disk leaves the old file or the new one.
 
 use std::{
     collections::hash_map::RandomState,
-    fs::{self, File, OpenOptions, TryLockError},
     hash::BuildHasher,
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
+};
+
+use nix::unistd::geteuid;
+use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
+use zeroize::Zeroizing;
+
+use super::{
+    lock::{Lock, LockError},
+    place::{Place, existing},
 };
 
 /// A file that holds a secret could not be used.
@@ -39,19 +46,19 @@ pub enum PrivateFileError {
 /// # Errors
 ///
 /// Any [`PrivateFileError`]; the permissions are checked on the open file, not on its name.
-pub fn read_private_file(path: &Path) -> Result<Vec<u8>, PrivateFileError> {
+pub fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let io = |source| PrivateFileError::Io { path: path.to_owned(), source };
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(PrivateFileError::Missing(path.to_owned()));
-        }
-        other => other.map_err(io)?,
+    let found = existing(Place::find(path)).and_then(|place| place.map_or(Ok(None), |place| place.read()));
+    let Some((mut file, stat)) = found.map_err(io)? else {
+        return Err(PrivateFileError::Missing(path.to_owned()));
     };
-    let mode = file.metadata().map_err(io)?.mode() & 0o777;
+    let mode = stat.st_mode & 0o777;
     if mode & 0o077 != 0 {
         return Err(PrivateFileError::Open { path: path.to_owned(), mode });
     }
-    let mut bytes = Vec::new();
+    // Room for all of it, so that no part stays behind in memory where it grows.
+    let room = usize::try_from(stat.st_size).unwrap_or_default().min(1 << 20);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
     file.read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
 }
@@ -63,29 +70,58 @@ pub fn read_private_file(path: &Path) -> Result<Vec<u8>, PrivateFileError> {
 /// [`io::ErrorKind::AlreadyExists`] when the file is there already, so that of two processes that
 /// make a key at once both end up with the same one; otherwise what the system says.
 pub fn create_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let scratch = write_scratch(path, bytes, 0o600)?;
-    let linked = fs::hard_link(&scratch, path);
-    fs::remove_file(&scratch)?;
-    linked?;
-    sync_folder(path)
+    create_by(&[Place::link, Place::rename_to_free], path, bytes)
 }
 
-/// Replaces a file's content in one step, keeping its mode; a new file gets `mode`.
+/// A way to give a file a name that nothing has yet.
+type Naming = fn(&Place, &Place) -> io::Result<()>;
+
+fn create_by(ways: &[Naming], path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let place = Place::make(path)?;
+    let scratch = write_scratch(&place, bytes, 0o600, None)?;
+    let named = name_by(ways, &scratch, &place, path);
+    // Where it was renamed, it is gone.
+    let _ = scratch.remove();
+    named?;
+    place.sync()
+}
+
+/// Not every file system has hard links (FAT, many of FUSE, Android), nor a rename that replaces nothing.
+fn name_by(ways: &[Naming], scratch: &Place, place: &Place, path: &Path) -> io::Result<()> {
+    for way in ways {
+        match way(scratch, place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                tracing::debug!("{} is named in another way: {error}", path.display());
+            }
+            named => return named,
+        }
+    }
+    let _lock = lock_beside(place, path).map_err(io::Error::other)?;
+    if place.is_taken()? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    scratch.rename(place)
+}
+
+/// Replaces a file's content in one step, keeping its mode; a new file gets `mode`. A symbolic link stays one:
+/// what it points to is replaced.
 ///
 /// # Errors
 ///
 /// What the system says; the old content is then still there.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    refuse_planted_link(path)?;
-    // A symbolic link stays one: what it points to is replaced.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mode = fs::metadata(path).map_or(mode, |old| old.mode() & 0o777);
-    let scratch = write_scratch(path, bytes, mode)?;
-    if let Err(error) = fs::rename(&scratch, path) {
-        let _ = fs::remove_file(&scratch);
+    replace(&Place::make(path)?, bytes, mode)
+}
+
+fn replace(place: &Place, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let old = place.stat()?;
+    let mode = old.map_or(mode, |old| old.st_mode & 0o777);
+    let scratch = write_scratch(place, bytes, mode, old)?;
+    if let Err(error) = scratch.rename(place) {
+        let _ = scratch.remove();
         return Err(error);
     }
-    sync_folder(path)
+    place.sync()
 }
 
 /// Reads a text file under a lock, changes it and writes it back in one step.
@@ -101,17 +137,23 @@ pub fn update_file<T, E: From<io::Error> + From<LockError>>(
     mode: u32,
     change: impl FnOnce(&str) -> Result<(Option<String>, T), E>,
 ) -> Result<T, E> {
-    let _lock = Lock::wait(&beside(path, ".lock"), Duration::from_secs(5))?;
-    refuse_planted_link(path)?;
-    let old = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        other => other?,
-    };
+    let place = Place::make(path)?;
+    let _lock = lock_beside(&place, path)?;
+    let mut old = String::new();
+    if let Some((mut file, _)) = place.read()? {
+        file.read_to_string(&mut old)?;
+    }
     let (new, result) = change(&old)?;
     if let Some(new) = new {
-        write_file(path, new.as_bytes(), mode)?;
+        replace(&place, new.as_bytes(), mode)?;
     }
     Ok(result)
+}
+
+fn lock_beside(place: &Place, path: &Path) -> Result<Lock, LockError> {
+    let path = path.with_added_extension("lock");
+    let place = place.beside(".lock").map_err(|error| LockError::Io(path.clone(), error))?;
+    Lock::wait_at(&place, &path, Duration::from_secs(5))
 }
 
 /// Creates a folder that only its owner may enter, and those above it.
@@ -121,164 +163,47 @@ pub fn update_file<T, E: From<io::Error> + From<LockError>>(
 /// What the system says, or [`io::ErrorKind::PermissionDenied`] when the folder is another user's
 /// or open to others.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let metadata = fs::symlink_metadata(path)?;
-    let ours = metadata.uid() == nix::unistd::geteuid().as_raw();
-    if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
+    let place = Place::make(&path.join("x"))?;
+    let ours = |stat: &Stat| stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0;
+    if !place.way().last().is_some_and(|(_, stat)| ours(stat)) {
         let message = format!("{} is not a folder of this user's alone", path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     Ok(())
 }
 
-/// For `open`: fails where the name is a symbolic link, which somebody else may have put there.
-const NO_LINK: i32 = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-
-/// A lock on a file, held until dropped or until the process ends, however it ends.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-/// A lock could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another process holds it.
-    #[error("{0} is locked by another process")]
-    Held(PathBuf),
-    /// The operating system said no.
-    #[error("cannot lock {0}: {1}")]
-    Io(PathBuf, io::Error),
-}
-
-impl Lock {
-    /// Takes the lock at once.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::Held`] when another process has it.
-    pub fn try_new(path: &Path) -> Result<Self, LockError> {
-        let io = |error| LockError::Io(path.to_owned(), error);
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
-        }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NO_LINK)
-            .open(path)
-            .map_err(io)?;
-        // Of the folder: the file itself may be root's own, made just now.
-        give_to_owner(&file, folder_of(path)).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(io(error)),
-        }
-    }
-
-    /// Waits for the lock.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::Held`] when it was not free within `deadline`.
-    pub fn wait(path: &Path, deadline: Duration) -> Result<Self, LockError> {
-        let end = Instant::now() + deadline;
-        loop {
-            match Self::try_new(path) {
-                Err(LockError::Held(_)) if Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                other => return other,
-            }
-        }
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-fn write_scratch(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
+/// Writes a file in the same folder, that takes the place of `old`.
+fn write_scratch(place: &Place, bytes: &[u8], mode: u32, old: Option<Stat>) -> io::Result<Place> {
     // Nobody can foresee the name, and whatever has it already is not opened.
-    let scratch = beside(path, &format!(".{:016x}.tmp", RandomState::new().hash_one(path)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch)?;
-    let owned = if path.symlink_metadata().is_ok() { path } else { folder_of(path) };
-    let written = give_to_owner(&file, owned)
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+    let scratch = place.beside(&format!(".{:016x}.tmp", RandomState::new().hash_one(mode)))?;
+    let (mut file, _) = scratch.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
+    // In a folder of root's, a file may be a service's.
+    let owned = match old.filter(|_| geteuid().is_root()) {
+        Some(old) => {
+            let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+            rustix::fs::fchown(&file, Some(uid), Some(gid))
+        }
+        None => Ok(()),
+    };
+    let written = owned
+        .and_then(|()| rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)))
+        .map_err(io::Error::from)
         .and_then(|()| file.write_all(bytes))
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
-        let _ = fs::remove_file(&scratch);
+        let _ = scratch.remove();
         return Err(error);
     }
     Ok(scratch)
 }
 
-/// Root follows no link that a service has put among its files: it would write for the service where the
-/// service may not.
-fn refuse_planted_link(path: &Path) -> io::Result<()> {
-    let planted = nix::unistd::geteuid().is_root()
-        && fs::symlink_metadata(path).is_ok_and(|link| link.file_type().is_symlink() && link.uid() != 0);
-    if planted {
-        let message = format!("{} is a symbolic link that is not root's", path.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-    }
-    Ok(())
-}
-
-/// What root writes among a service's files belongs to the service, as the old file or the folder does.
-fn give_to_owner(file: &File, of: &Path) -> io::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = fs::symlink_metadata(of)?;
-    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
-/// Refuses a file that says who or what may run here if others can write it, as sshd's `StrictModes`
-/// does.
-///
-/// # Errors
-///
-/// [`io::ErrorKind::PermissionDenied`] with what to do.
-pub fn refuse_writable_by_others(path: &Path) -> io::Result<()> {
-    for path in [path, folder_of(path)] {
-        let mode = match fs::metadata(path) {
-            Ok(metadata) => metadata.mode() & 0o7777,
-            Err(_) => continue,
-        };
-        // In a folder such as /tmp nobody replaces what is another's.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            let path = path.display();
-            let message =
-                format!("{path} can be written by others (mode {mode:04o})\nrun: chmod go-w {path}");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
-    }
-    Ok(())
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
+    };
+
     use super::*;
 
     #[test]
@@ -288,9 +213,36 @@ mod tests {
         create_private_file(&path, b"one").expect("made");
         let again = create_private_file(&path, b"two").expect_err("refused");
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(read_private_file(&path).expect("read"), b"one");
+        assert_eq!(*read_private_file(&path).expect("read"), b"one");
         let left: Vec<_> = fs::read_dir(path.parent().expect("parent")).expect("list").collect();
         assert_eq!(left.len(), 1, "no scratch file stays");
+    }
+
+    #[test]
+    fn where_there_are_no_hard_links_a_private_file_is_still_made_once() {
+        let refuse: Naming = |_, _| Err(io::Error::from_raw_os_error(nix::libc::EPERM));
+        let ways: [&[Naming]; 3] = [&[Place::link], &[refuse, Place::rename_to_free], &[refuse, refuse]];
+        for ways in ways {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("key");
+            let made = std::thread::scope(|scope| {
+                let create = |number: u8| create_by(ways, &path, &[number; 1000]);
+                let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || create(number))).collect();
+                let results = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+                results
+                    .filter(|result| match result {
+                        Err(error) => {
+                            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
+                            false
+                        }
+                        Ok(()) => true,
+                    })
+                    .count()
+            });
+            assert_eq!(made, 1);
+            let bytes = read_private_file(&path).expect("read");
+            assert_eq!(*bytes, [bytes[0]; 1000], "it is whole");
+        }
     }
 
     #[test]
@@ -310,48 +262,66 @@ mod tests {
         let link = folder.path().join("link");
         fs::write(&real, "old").expect("write");
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("chmod");
-        std::os::unix::fs::symlink(&real, &link).expect("link");
+        symlink("real", &link).expect("link");
         write_file(&link, b"new", 0o600).expect("replace");
         assert!(fs::symlink_metadata(&link).expect("stat").file_type().is_symlink());
         assert_eq!(fs::read_to_string(&real).expect("read"), "new");
         assert_eq!(fs::metadata(&real).expect("stat").mode() & 0o777, 0o640);
+        fs::remove_file(&real).expect("removed");
+        write_file(&link, b"newer", 0o600).expect("what a link points to is made");
+        assert_eq!(fs::read_to_string(&real).expect("read"), "newer");
     }
 
-    #[test]
-    fn a_lock_is_held_once() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("lock");
-        let held = Lock::try_new(&path).expect("free");
-        assert!(matches!(Lock::try_new(&path), Err(LockError::Held(_))));
-        drop(held);
-        Lock::try_new(&path).expect("free again");
-    }
-
-    #[test]
-    fn what_root_makes_in_a_services_folder_is_the_services() {
-        if !nix::unistd::geteuid().is_root() {
-            return;
+    /// A folder of another user's, within one of root's.
+    fn foreign_folder() -> Option<(tempfile::TempDir, PathBuf)> {
+        if !geteuid().is_root() {
+            return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        std::os::unix::fs::chown(folder.path(), Some(4711), Some(4711)).expect("chown");
-        let path = folder.path().join("list");
-        update_file::<_, crate::names::AliasError>(&path, 0o600, |_| Ok((Some("x".to_owned()), ())))
-            .expect("written");
-        for file in fs::read_dir(folder.path()).expect("read") {
-            let file = file.expect("a file");
-            assert_eq!(file.metadata().expect("stat").uid(), 4711, "{:?}", file.path());
-        }
+        let foreign = folder.path().join("foreign");
+        fs::create_dir(&foreign).expect("a folder");
+        chown(&foreign, Some(4711), Some(4711)).expect("chown");
+        Some((folder, foreign))
     }
 
     #[test]
-    fn a_file_that_others_can_write_is_not_believed() {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn root_works_in_no_folder_of_another_user() {
+        let Some((_folder, foreign)) = foreign_folder() else { return };
+        for path in [foreign.join("list"), foreign.join("made/list")] {
+            let refused = |error: String| assert!(error.contains("belongs to the user 4711"), "{error}");
+            refused(write_file(&path, b"x", 0o600).expect_err("refused").to_string());
+            refused(create_private_file(&path, b"x").expect_err("refused").to_string());
+            refused(read_private_file(&path).expect_err("refused").to_string());
+            refused(Lock::wait(&path, Duration::ZERO).expect_err("refused").to_string());
+            refused(create_private_dir(&path).expect_err("refused").to_string());
+            let update = update_file::<(), crate::host::EditError>(&path, 0o600, |_| Ok((None, ())));
+            refused(update.expect_err("refused").to_string());
+        }
+        assert_eq!(fs::read_dir(&foreign).expect("read").count(), 0);
+    }
+
+    #[test]
+    fn root_follows_no_link_of_another_user() {
+        let Some((folder, foreign)) = foreign_folder() else { return };
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, "old").expect("write");
+        symlink(&real, &link).expect("link");
+        write_file(&link, b"new", 0o600).expect("root's own link is followed");
+        std::os::unix::fs::lchown(&link, Some(4711), Some(4711)).expect("chown");
+        assert!(write_file(&link, b"newer", 0o600).is_err());
+        symlink(&real, foreign.join("link")).expect("link");
+        assert!(write_file(&foreign.join("link"), b"newer", 0o600).is_err());
+        assert_eq!(fs::read_to_string(&real).expect("read"), "new");
+    }
+
+    #[test]
+    fn a_services_file_in_a_folder_of_roots_stays_the_services() {
+        let Some((folder, _)) = foreign_folder() else { return };
         let path = folder.path().join("list");
-        fs::write(&path, "x").expect("write");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
-        refuse_writable_by_others(&path).expect("fine");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).expect("chmod");
-        let error = refuse_writable_by_others(&path).expect_err("refused").to_string();
-        assert!(error.contains("chmod go-w"), "{error}");
+        fs::write(&path, "old").expect("write");
+        chown(&path, Some(4711), Some(4711)).expect("chown");
+        write_file(&path, b"new", 0o600).expect("written");
+        let found = fs::metadata(&path).expect("stat");
+        assert_eq!((found.uid(), found.gid()), (4711, 4711));
     }
 }

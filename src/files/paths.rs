@@ -1,6 +1,9 @@
 //! Which file is where.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// The folders of one user, or of the system service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +20,8 @@ pub struct NoHome;
 
 impl Paths {
     /// The calling user's folders: all in `IROSH_HOME` when that is set, else
-    /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets.
+    /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets. A runtime folder that is
+    /// missing or another user's, as `sudo -E` and `su` leave it, is as none.
     ///
     /// # Errors
     ///
@@ -33,7 +37,7 @@ impl Paths {
             Some(config) => config,
             None => home.clone()?.join(".config"),
         };
-        let runtime = match absolute("XDG_RUNTIME_DIR") {
+        let runtime = match absolute("XDG_RUNTIME_DIR").filter(|path| is_own(path)) {
             Some(runtime) => runtime.join("irosh"),
             None => home?.join(".cache/irosh/run"),
         };
@@ -61,6 +65,11 @@ impl Paths {
     #[must_use]
     pub fn under(home: &Path) -> Self {
         Self { config: home.to_owned(), state: home.to_owned(), runtime: home.join("run") }
+    }
+
+    /// All of the folders.
+    pub(super) fn folders(&self) -> [&Path; 3] {
+        [&self.config, &self.state, &self.runtime]
     }
 
     /// The client's settings.
@@ -99,6 +108,12 @@ impl Paths {
         self.state.join("ssh_host_ed25519_key")
     }
 
+    /// The SSH host keys that a host announces, and those that it saw last.
+    #[must_use]
+    pub fn kept_host_keys(&self) -> PathBuf {
+        self.state.join("ssh_host_keys.toml")
+    }
+
     /// The password of the user whom the built-in SSH server serves, hashed.
     #[must_use]
     pub fn password(&self) -> PathBuf {
@@ -123,6 +138,12 @@ impl Paths {
         self.state.join("invites.toml")
     }
 
+    /// What makes the loopback addresses of the host's peers.
+    #[must_use]
+    pub fn loopback_key(&self) -> PathBuf {
+        self.state.join("loopback_key")
+    }
+
     /// Where a running host notes its ticket for the other commands.
     #[must_use]
     pub fn host_note(&self) -> PathBuf {
@@ -134,4 +155,9 @@ impl Paths {
     pub fn announced_keys(&self) -> PathBuf {
         self.runtime.join("host_keys")
     }
+}
+
+/// Whether it is a folder of this user's.
+fn is_own(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw())
 }

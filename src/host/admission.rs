@@ -1,18 +1,22 @@
 //! Who may come in.
 
 use std::{
+    net::Ipv4Addr,
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
 };
 
 use iroh::{PublicKey, Signature};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::{
     invites::{self, OpenInvite},
-    peers::{self, AuthorizedPeers, Identity, Peer, PeerOptions},
+    loopback::AddressKey,
+    peer_edits::{self, EditError},
+    peers::{AuthorizedPeers, Identity, Peer, PeerOptions},
+    roll::{Departure, Roll, Standing, Verdict},
     settings::Access,
 };
 use crate::{
@@ -25,13 +29,25 @@ use crate::{
 pub struct Admission {
     peers: PathBuf,
     invites: PathBuf,
-    access: Mutex<Access>,
-    /// The peers as last read, with what the file looked like.
-    cached: Mutex<Option<(Stamp, Arc<AuthorizedPeers>)>>,
+    address_key: AddressKey,
+    access: watch::Sender<Access>,
+    reading: Mutex<Reading>,
+    /// Held while an invite is used: of two connections of one newcomer, the second finds it on the list.
+    redeeming: Mutex<()>,
+}
+
+/// The list as it was read last.
+#[derive(Debug, Default)]
+struct Reading {
+    /// What the file looked like then.
+    stamp: Stamp,
+    roll: Option<Arc<Roll>>,
+    /// Whether it could not be read when it was looked at last.
+    failed: bool,
 }
 
 /// Enough of a file's metadata to see that it has changed.
-type Stamp = Option<(u64, u64, SystemTime)>;
+type Stamp = Option<[i64; 5]>;
 
 /// An identity that may come in.
 #[derive(Debug, Clone)]
@@ -45,12 +61,18 @@ pub struct Admitted {
 }
 
 impl Admission {
-    pub(super) fn new(peers: PathBuf, invites: PathBuf, access: Access) -> Self {
-        Self { peers, invites, access: Mutex::new(access), cached: Mutex::new(None) }
+    pub(super) fn new(peers: PathBuf, invites: PathBuf, address_key: AddressKey, access: Access) -> Self {
+        let access = watch::Sender::new(access);
+        Self { peers, invites, address_key, access, reading: Mutex::default(), redeeming: Mutex::default() }
     }
 
     pub(super) fn set_access(&self, access: Access) {
-        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        self.access.send_replace(access);
+    }
+
+    /// The access as it is, and as it will be.
+    pub(super) fn access(&self) -> watch::Receiver<Access> {
+        self.access.subscribe()
     }
 
     /// Checks that who says `hello` holds its identity.
@@ -71,213 +93,202 @@ impl Admission {
 
     /// Admits an identity, or says why not. Reads and may write files: not for an async task.
     ///
-    /// An identity that is admitted already is let in whatever invite it shows.
+    /// An identity that is on the list is let in whatever invite it shows. An invite counts before standing
+    /// as a stranger, where strangers may come in.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] for the peer.
     pub fn admit(&self, identity: Identity, invite: Option<&InviteSecret>) -> Result<Admitted, Refusal> {
-        match self.standing(&identity)? {
-            Some((peer, listed)) if !peer.expired(Timestamp::now()) => {
-                return Ok(Admitted { peer, listed, invite: None });
+        let roll = self.load().map_err(|_| unreadable())?;
+        match (roll.verdict(&identity, *self.access.borrow(), Timestamp::now()), invite) {
+            (Verdict::Listed(peer), _) => Ok(Admitted { peer: peer.clone(), listed: true, invite: None }),
+            (Verdict::KeptOut, _) => {
+                let sentence =
+                    "this host has taken back your admission for good\nonly its owner can let you in again";
+                Err(Refusal::new(RefusalCode::NotAdmitted, sentence))
             }
-            Some(_) if invite.is_none() => {
+            (Verdict::Expired(_) | Verdict::Unknown, Some(secret)) => self.redeem(identity, secret),
+            (Verdict::Expired(_), None) => {
                 let sentence = "your admission to this host has expired\nask its owner to extend it, or for a new invite";
-                return Err(Refusal::new(RefusalCode::Expired, sentence));
+                Err(Refusal::new(RefusalCode::Expired, sentence))
             }
-            _ => {}
-        }
-        match invite {
-            Some(secret) => self.redeem(identity, secret),
-            None => Err(Refusal::new(
-                RefusalCode::NotAdmitted,
-                format!(
-                    "this host does not know you\nask its owner for an invite, or to run: irosh peers allow '{}'",
-                    identity.openssh()
-                ),
-            )),
+            (Verdict::Unknown, None) => {
+                let key = identity.openssh();
+                let sentence = format!(
+                    "this host does not know you\nask its owner for an invite, or to run: irosh peers allow '{key}'"
+                );
+                Err(Refusal::new(RefusalCode::NotAdmitted, sentence))
+            }
+            (Verdict::Stranger, Some(secret)) => match self.redeem(identity, secret) {
+                Err(refusal) if refusal.code != RefusalCode::Internal => {
+                    let reason = refusal.sentence.lines().next().unwrap_or_default();
+                    tracing::info!(peer = %identity, "it comes in as a stranger: {reason}");
+                    Ok(stranger(identity))
+                }
+                other => other,
+            },
+            (Verdict::Stranger, None) => Ok(stranger(identity)),
         }
     }
 
-    /// The line of an identity, or a nameless one where everybody may come in; and whether there is
-    /// a line.
-    fn standing(&self, identity: &Identity) -> Result<Option<(Peer, bool)>, Refusal> {
-        let listed = self.load().map_err(|error| internal(&error))?.find(identity).cloned();
-        let stranger = || Peer { identity: *identity, name: String::new(), options: PeerOptions::default() };
-        Ok(match listed {
-            Some(peer) => Some((peer, true)),
-            None => self.is_open().then(|| (stranger(), false)),
+    /// Whether an identity may come in without an invite.
+    pub(super) fn lets_in(&self, identity: &Identity) -> bool {
+        let now = Timestamp::now();
+        self.load().is_ok_and(|roll| {
+            matches!(
+                roll.verdict(identity, *self.access.borrow(), now),
+                Verdict::Listed(_) | Verdict::Stranger
+            )
         })
     }
 
-    fn is_open(&self) -> bool {
-        *self.access.lock().unwrap_or_else(PoisonError::into_inner) == Access::Open
-    }
-
-    /// Says which identities may be here, as the list is now. Reads a file: not for an async task.
-    pub(super) fn roll_call(&self) -> impl Fn(&Identity) -> bool + use<> {
-        let (list, open, now) = (self.load().ok(), self.is_open(), Timestamp::now());
-        move |identity| match &list {
-            Some(list) => list.find(identity).map_or(open, |peer| !peer.expired(now)),
-            // A list that cannot be read now throws nobody out.
-            None => true,
+    /// Says who may stay, as the list is now. Reads a file: not for an async task.
+    ///
+    /// While the list cannot be read, whoever is here stays, but for those whose time comes by what was read
+    /// last.
+    pub(super) fn roll_call(&self) -> impl Fn(&Standing) -> Result<(), Departure> + use<> {
+        let roll = self.load().ok().or_else(|| self.reading().roll.clone());
+        let (access, now) = (*self.access.borrow(), Timestamp::now());
+        move |standing| match &roll {
+            Some(roll) => roll.reconsider(standing, access, now).map(drop),
+            None => Ok(()),
         }
     }
 
-    /// Uses the invite and puts the identity on the list: both or neither.
+    /// Who somebody is now who came in earlier, and the address of its sessions. Reads a file: not for an
+    /// async task.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] for the session.
+    pub(super) fn look_up_again(&self, standing: &Standing) -> Result<(Peer, Ipv4Addr), Refusal> {
+        let roll = self.load().map_err(|_| unreadable())?;
+        match roll.reconsider(standing, *self.access.borrow(), Timestamp::now()) {
+            Ok(standing) => {
+                let address = roll.address_of(&standing.peer.identity);
+                Ok((standing.peer, address))
+            }
+            Err(departure) => Err(departure.refusal()),
+        }
+    }
+
+    /// Uses the invite, and then puts the identity on the list. What fails in between costs the invite a use,
+    /// and the identity that it was for may come back.
     fn redeem(&self, identity: Identity, secret: &InviteSecret) -> Result<Admitted, Refusal> {
+        let _one_at_a_time = self.redeeming.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Timestamp::now();
-        let admit = |invite: &OpenInvite| {
-            let day = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d");
-            let name = format!("invited {day} by {}", invite.name());
-            let options = PeerOptions { login: invite.login.clone(), ..PeerOptions::default() };
-            let peer = Peer { identity, name, options };
-            peers::allow(&self.peers, &peer)?;
-            Ok(Admitted { peer, listed: true, invite: Some(invite.name().to_owned()) })
+        let roll = self.load().map_err(|_| unreadable())?;
+        let before = match roll.verdict(&identity, *self.access.borrow(), now) {
+            Verdict::Listed(peer) => return Ok(Admitted { peer: peer.clone(), listed: true, invite: None }),
+            Verdict::Expired(peer) => Some(peer),
+            _ => None,
         };
-        match invites::redeem(&self.invites, secret, &identity, now, admit)
-            .map_err(|error| internal(&error))?
-        {
-            // Another connection of this identity may have used it a moment ago.
-            Err(refusal) => match self.standing(&identity)? {
-                Some((peer, listed)) if !peer.expired(now) => Ok(Admitted { peer, listed, invite: None }),
-                _ => Err(refusal),
-            },
-            admitted => admitted,
+        let fits = |invite: &OpenInvite| go_together(before, invite);
+        let invite = invites::consume(&self.invites, secret, &identity, now, fits).map_err(internal)??;
+        let change = |before: Option<&Peer>| invited(identity, before, &invite, now);
+        let peer = peer_edits::update(&self.peers, &identity, change).map_err(internal)?.peer;
+        if let Err(error) = invites::settle(&self.invites, &[identity.fingerprint()]) {
+            tracing::warn!("cannot note that the invite {} has admitted {identity}: {error}", invite.name());
         }
+        Ok(Admitted { peer, listed: true, invite: Some(invite.name().to_owned()) })
     }
 
-    /// The list as it is now; a line that is refused is logged once a change of the file.
-    pub(super) fn load(&self) -> std::io::Result<Arc<AuthorizedPeers>> {
+    /// The list as it is now. A line that is refused is logged once a change of the file, and so is a file
+    /// that cannot be read.
+    fn load(&self) -> std::io::Result<Arc<Roll>> {
         let stamp = self.stamp();
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read_at, peers)) = &*cached
-            && *read_at == stamp
-        {
-            return Ok(peers.clone());
+        let mut reading = self.reading();
+        if let Some(roll) = reading.roll.as_ref().filter(|_| reading.stamp == stamp && !reading.failed) {
+            return Ok(roll.clone());
         }
-        let peers = Arc::new(AuthorizedPeers::load(&self.peers)?);
+        let peers = AuthorizedPeers::load(&self.peers).inspect_err(|error| {
+            if !std::mem::replace(&mut reading.failed, true) {
+                tracing::error!("nobody new comes in, and nobody is thrown out: {error}");
+            }
+        })?;
+        if std::mem::take(&mut reading.failed) {
+            tracing::info!("{} can be read again", self.peers.display());
+        }
         for bad in &peers.refused {
             tracing::warn!("{} {bad}; this line admits nobody", self.peers.display());
         }
-        *cached = Some((stamp, peers.clone()));
-        Ok(peers)
+        let roll = Arc::new(Roll::new(peers, self.address_key.clone()));
+        (reading.stamp, reading.roll) = (stamp, Some(roll.clone()));
+        Ok(roll)
+    }
+
+    fn reading(&self) -> std::sync::MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stamp(&self) -> Stamp {
-        let metadata = std::fs::metadata(&self.peers).ok()?;
-        Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
+        let file = std::fs::metadata(&self.peers).ok()?;
+        let number = i64::try_from(file.ino()).unwrap_or_default();
+        let changes = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+        let [mtime, mtime_nsec, ctime, ctime_nsec] = changes;
+        Some([number, mtime, mtime_nsec, ctime, ctime_nsec])
     }
 }
 
-fn internal(error: &dyn std::fmt::Display) -> Refusal {
-    tracing::error!("cannot decide about a peer: {error}");
+impl Admitted {
+    pub(super) fn standing(&self) -> Standing {
+        Standing { peer: self.peer.clone(), listed: self.listed }
+    }
+}
+
+impl Departure {
+    /// What a session hears that would begin now.
+    fn refusal(self) -> Refusal {
+        let sentence = match self {
+            Self::Revoked => "this host does not admit you any more\nask its owner",
+            Self::Changed => "what you may do at this host has changed\nconnect again",
+        };
+        Refusal::new(RefusalCode::NotAdmitted, sentence)
+    }
+}
+
+fn stranger(identity: Identity) -> Admitted {
+    let Standing { peer, listed } = Standing::of_stranger(identity);
+    Admitted { peer, listed, invite: None }
+}
+
+/// The line of who comes in by an invite. What it had stays, but for the end of its admission and the login,
+/// which are the invite's.
+fn invited(identity: Identity, before: Option<&Peer>, invite: &OpenInvite, now: Timestamp) -> Peer {
+    let old = before.map(|peer| peer.options.clone()).unwrap_or_default();
+    let restrictions =
+        if old.restrictions.is_empty() { invite.restrictions.clone() } else { old.restrictions.clone() };
+    let options =
+        PeerOptions { expiry_time: None, login: invite.login.clone(), restrictions, revoked: false, ..old };
+    let name = before.map(|peer| peer.name.clone()).filter(|name| !name.is_empty());
+    let day = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d");
+    let name = name.unwrap_or_else(|| format!("invited {day} by {}", invite.name()));
+    Peer { identity, name, options }
+}
+
+/// Neither what restricts the line nor what restricts the invite may get lost.
+fn go_together(before: Option<&Peer>, invite: &OpenInvite) -> Result<(), Refusal> {
+    let old = before.map(|peer| &peer.options.restrictions).filter(|old| !old.is_empty());
+    if invite.restrictions.is_empty() || old.is_none_or(|old| *old == invite.restrictions) {
+        return Ok(());
+    }
+    let sentence = "your line on this host's list and this invite restrict you in different ways\nask its owner to run: irosh peers allow";
+    Err(Refusal::new(RefusalCode::InviteUsed, sentence))
+}
+
+fn internal(error: EditError) -> Refusal {
+    tracing::error!("cannot use an invite: {error}");
+    let sentence =
+        "the host cannot write its list of peers or its invites\nits log says why; try again later";
+    Refusal::new(RefusalCode::Internal, sentence)
+}
+
+fn unreadable() -> Refusal {
     let sentence = "the host cannot read its list of peers\nits log says why";
     Refusal::new(RefusalCode::Internal, sentence)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::invites::Terms;
-
-    struct Place {
-        _folder: tempfile::TempDir,
-        admission: Admission,
-    }
-
-    fn place(access: Access) -> Place {
-        let folder = tempfile::tempdir().expect("a folder");
-        let admission = Admission::new(folder.path().join("peers"), folder.path().join("invites"), access);
-        Place { _folder: folder, admission }
-    }
-
-    fn identity(seed: u8) -> Identity {
-        Identity(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
-    }
-
-    #[test]
-    fn a_stranger_is_told_what_to_ask_for() {
-        let place = place(Access::Invited);
-        let refusal = place.admission.admit(identity(1), None).expect_err("refused");
-        assert_eq!(refusal.code, RefusalCode::NotAdmitted);
-        assert!(refusal.sentence.contains("irosh peers allow 'ssh-ed25519 "), "{refusal}");
-    }
-
-    #[test]
-    fn open_access_lets_anybody_reach_ssh() {
-        let place = place(Access::Open);
-        place.admission.admit(identity(1), None).expect("admitted");
-    }
-
-    #[test]
-    fn an_invite_admits_for_good_and_is_used_once() {
-        let place = place(Access::Invited);
-        let secret = InviteSecret::generate();
-        invites::issue(&place.admission.invites, &secret, &Terms::default(), Timestamp::now())
-            .expect("issued");
-        assert!(place.admission.admit(identity(1), Some(&secret)).expect("admitted").invite.is_some());
-        assert!(place.admission.admit(identity(1), None).expect("admitted").invite.is_none());
-        place.admission.admit(identity(1), Some(&secret)).expect("whatever invite it shows");
-        peers::revoke(&place.admission.peers, &identity(1).fingerprint()).expect("revoked");
-        let revoked = place.admission.admit(identity(1), Some(&secret)).expect_err("refused");
-        assert!(revoked.sentence.contains("taken back"), "{revoked}");
-        let late = place.admission.admit(identity(2), Some(&secret)).expect_err("refused");
-        assert_eq!(late.code, RefusalCode::InviteUsed);
-    }
-
-    #[test]
-    fn an_invite_is_not_used_up_when_the_list_cannot_be_written() {
-        let place = place(Access::Invited);
-        let secret = InviteSecret::generate();
-        invites::issue(&place.admission.invites, &secret, &Terms::default(), Timestamp::now())
-            .expect("issued");
-        std::fs::create_dir(&place.admission.peers).expect("something in the way");
-        assert!(place.admission.admit(identity(1), Some(&secret)).is_err());
-        std::fs::remove_dir(&place.admission.peers).expect("away again");
-        place.admission.admit(identity(1), Some(&secret)).expect("admitted");
-    }
-
-    #[test]
-    fn two_connections_of_one_newcomer_are_both_admitted_by_one_invite() {
-        let place = place(Access::Invited);
-        let secret = InviteSecret::generate();
-        invites::issue(&place.admission.invites, &secret, &Terms::default(), Timestamp::now())
-            .expect("issued");
-        std::thread::scope(|scope| {
-            let admit = || place.admission.admit(identity(1), Some(&secret)).expect("admitted");
-            let both = [scope.spawn(admit), scope.spawn(admit)];
-            let used = both.into_iter().filter_map(|one| one.join().expect("no panic").invite).count();
-            assert_eq!(used, 1);
-        });
-    }
-
-    #[test]
-    fn a_revoked_or_expired_peer_may_not_stay() {
-        let place = place(Access::Invited);
-        let peer = Peer { identity: identity(1), name: "one".to_owned(), options: PeerOptions::default() };
-        peers::allow(&place.admission.peers, &peer).expect("allowed");
-        assert!(place.admission.roll_call()(&identity(1)));
-        peers::revoke(&place.admission.peers, "one").expect("revoked");
-        assert!(!place.admission.roll_call()(&identity(1)));
-        let options = PeerOptions {
-            expiry_time: Some(Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(1)),
-            ..PeerOptions::default()
-        };
-        peers::allow(&place.admission.peers, &Peer { options, ..peer }).expect("allowed");
-        assert!(!place.admission.roll_call()(&identity(1)));
-        let refusal = place.admission.admit(identity(1), None).expect_err("refused");
-        assert_eq!(refusal.code, RefusalCode::Expired);
-    }
-
-    #[test]
-    fn a_proof_holds_on_its_own_connection_only() {
-        let key = iroh::SecretKey::from_bytes(&[5; 32]);
-        let exported = [1; EXPORTER_LENGTH];
-        let proof = key.sign(&proof_message(&exported)).to_bytes();
-        let hello = Hello::new(*key.public().as_bytes(), proof, None);
-        assert!(Admission::prove(&hello, &exported).is_ok());
-        let elsewhere = Admission::prove(&hello, &[2; EXPORTER_LENGTH]).expect_err("refused");
-        assert_eq!(elsewhere.code, RefusalCode::BadProof);
-    }
-}
+#[path = "admission_tests.rs"]
+mod tests;

@@ -14,12 +14,18 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpSocket, TcpStream, UnixStream},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     time::timeout,
 };
 
-use super::{limits::MaxStartups, loopback, peers::Identity};
+use super::{
+    host_keys::machine_has_sshd,
+    limits::MaxStartups,
+    loopback, owner,
+    peers::{AuthorizedPeers, Peer},
+};
 use crate::{
+    files::Paths,
     log,
     protocol::{BackendKind, Refusal, RefusalCode},
 };
@@ -29,6 +35,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a command may take to end by itself once its session is over.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// The variable by which the built-in server is told what its client may do, in the words of
+/// `authorized_keys`.
+pub const LOGIN_OPTIONS: &str = "IROSH_LOGIN_OPTIONS";
 
 /// Where sshd is looked for by `auto`.
 const LOCAL_SSHD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 22);
@@ -71,10 +81,8 @@ pub struct BuiltinServer {
 /// For whom a backend is connected, and by what means.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
-    /// Whose session it is; none for the host's own questions.
-    pub identity: Option<&'a Identity>,
-    /// The login that they need no further proof for at the built-in server.
-    pub login: Option<&'a str>,
+    /// Whose session it is, and from which address; none for the host's own questions.
+    pub peer: Option<(&'a Peer, Ipv4Addr)>,
     /// The command of the built-in server: a program and its arguments.
     pub builtin: &'a [OsString],
     /// Whether the built-in server is to tell when somebody has logged in.
@@ -87,28 +95,56 @@ pub enum BackendError {
     /// Not a backend.
     #[error("`{0}` is not a backend\nuse auto, builtin, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND")]
     Unknown(String),
+    /// `auto` would hand peers to the built-in server who need no proof there.
+    #[error(
+        "sshd does not answer at {LOCAL_SSHD}, and at the built-in server the peers with `login=` in {0} would need no proof\nstart sshd, or say what is meant: --backend builtin, or --backend tcp:{LOCAL_SSHD}"
+    )]
+    SshdIsDown(PathBuf),
 }
 
 impl BackendChoice {
     /// Settles what `auto` stands for: an SSH server at 127.0.0.1:22, or the built-in one.
-    pub async fn settle(&self) -> Backend {
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::SshdIsDown`] where this machine has an sshd that does not answer, and somebody could log in
+    /// to the built-in server without a proof that sshd would ask for.
+    pub async fn settle(&self, paths: &Paths) -> Result<Backend, BackendError> {
         match self {
-            Self::Fixed(backend) => backend.clone(),
-            Self::Auto if answers_ssh(LOCAL_SSHD).await => Backend::Tcp(LOCAL_SSHD),
-            Self::Auto => Backend::Builtin,
+            Self::Fixed(backend) => Ok(backend.clone()),
+            Self::Auto if is_sshd(LOCAL_SSHD).await => Ok(Backend::Tcp(LOCAL_SSHD)),
+            Self::Auto => {
+                let vouched =
+                    |peers: AuthorizedPeers| peers.peers.iter().any(|peer| peer.options.login.is_some());
+                let list = paths.authorized_peers();
+                if machine_has_sshd(&paths.kept_host_keys(), &Backend::Tcp(LOCAL_SSHD))
+                    && AuthorizedPeers::load(&list).is_ok_and(vouched)
+                {
+                    return Err(BackendError::SshdIsDown(list));
+                }
+                Ok(Backend::Builtin)
+            }
         }
     }
 }
 
-/// Whether an SSH identification string comes from an address within two seconds.
-async fn answers_ssh(addr: SocketAddr) -> bool {
+/// Whether an SSH identification string comes from an address within two seconds, and not from just anybody's
+/// process.
+async fn is_sshd(addr: SocketAddr) -> bool {
     let greeting = async {
         let mut stream = TcpStream::connect(addr).await?;
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting).await?;
-        io::Result::Ok(greeting)
+        io::Result::Ok((greeting == *b"SSH-").then(|| ServerEnd::of_tcp(&stream).owner()))
     };
-    matches!(timeout(Duration::from_secs(2), greeting).await, Ok(Ok(greeting)) if &greeting == b"SSH-")
+    let Ok(Ok(Some(owner))) = timeout(Duration::from_secs(2), greeting).await else {
+        return false;
+    };
+    let foreign = owner.filter(|uid| owner::is_trusted(*uid) == Some(false));
+    if let Some(uid) = foreign {
+        tracing::error!("what listens at {addr} is user {uid}'s, and not sshd");
+    }
+    foreign.is_none()
 }
 
 impl FromStr for BackendChoice {
@@ -160,6 +196,37 @@ pub struct BackendStream {
     pub child: Option<BackendChild>,
     /// Ends once somebody has logged in, where the backend tells.
     pub logged_in: Option<ChildStdout>,
+    /// What the command complains about, where the question is the host's own.
+    pub stderr: Option<ChildStderr>,
+    /// Whose the server is.
+    pub server: ServerEnd,
+}
+
+/// The server's end of a connection, as far as its owner can be found by it.
+#[derive(Debug, Clone, Copy)]
+pub enum ServerEnd {
+    /// By the addresses of a TCP connection.
+    Tcp(Option<(SocketAddr, SocketAddr)>),
+    /// The user who listens at a unix socket.
+    Unix(Option<u32>),
+    /// The host's own child.
+    Command,
+}
+
+impl ServerEnd {
+    fn of_tcp(stream: &TcpStream) -> Self {
+        Self::Tcp(stream.local_addr().ok().zip(stream.peer_addr().ok()))
+    }
+
+    /// The user whose process it is, where that can be known; reads files, so it blocks.
+    #[must_use]
+    pub fn owner(self) -> Option<u32> {
+        match self {
+            Self::Tcp(addresses) => addresses.and_then(|(ours, theirs)| owner::of_connection(ours, theirs)),
+            Self::Unix(uid) => uid,
+            Self::Command => None,
+        }
+    }
 }
 
 impl Backend {
@@ -182,14 +249,14 @@ impl Backend {
     pub async fn connect(&self, caller: Caller<'_>) -> Result<BackendStream, Refusal> {
         let connecting = async {
             match self {
-                Self::Tcp(addr) => connect_tcp(*addr, caller.identity).await.map(BackendStream::of_tcp),
+                Self::Tcp(addr) => connect_tcp(*addr, caller).await.map(BackendStream::of_tcp),
                 Self::Unix(path) => UnixStream::connect(path).await.map(BackendStream::of_unix),
                 Self::Exec(command) => {
                     let mut shell = Command::new("/bin/sh");
                     shell.arg("-c").arg(format!("exec {command}"));
-                    spawn(shell, caller.identity, false)
+                    spawn(shell, caller, false)
                 }
-                Self::Builtin => spawn(builtin(caller)?, caller.identity, caller.tells_login),
+                Self::Builtin => spawn(builtin(caller)?, caller, caller.tells_login),
             }
         };
         match timeout(CONNECT_DEADLINE, connecting).await {
@@ -206,37 +273,61 @@ impl Backend {
             io::ErrorKind::TimedOut => "did not answer".to_owned(),
             _ => format!("cannot be reached: {error}"),
         };
-        let (server, next) = match self {
-            Self::Tcp(addr) => (format!("the host's ssh server at {addr} {what}"), "sshd is running there"),
-            Self::Unix(path) => {
-                (format!("the host's ssh server at {} {what}", path.display()), "sshd is running there")
-            }
-            // The command itself may hold what is nobody's business.
-            Self::Exec(_) => {
-                (format!("the host's ssh server command {what}"), "the host's --backend command runs")
-            }
-            Self::Builtin => (format!("the host's built-in ssh server {what}"), "`irosh sshd` can be run"),
+        let next = match self {
+            Self::Tcp(_) | Self::Unix(_) => "sshd is running there",
+            Self::Exec(_) => "the host's --backend command runs",
+            Self::Builtin => "`irosh sshd` can be run",
         };
-        Refusal::new(RefusalCode::Backend, format!("{server}\non the host, check that {next}"))
+        Refusal::new(
+            RefusalCode::Backend,
+            format!("{} {what}\non the host, check that {next}", self.server()),
+        )
+    }
+
+    /// What a peer is told that it is.
+    pub(super) fn server(&self) -> String {
+        match self {
+            Self::Tcp(addr) => format!("the host's ssh server at {addr}"),
+            Self::Unix(path) => format!("the host's ssh server at {}", path.display()),
+            // The command itself may hold what is nobody's business.
+            Self::Exec(_) => "the host's ssh server command".to_owned(),
+            Self::Builtin => "the host's built-in ssh server".to_owned(),
+        }
     }
 }
 
 impl BackendStream {
     fn of_tcp(stream: TcpStream) -> Self {
+        let server = ServerEnd::of_tcp(&stream);
         let (reader, writer) = stream.into_split();
-        Self { reader: Box::new(reader), writer: Box::new(writer), child: None, logged_in: None }
+        Self {
+            child: None,
+            logged_in: None,
+            stderr: None,
+            server,
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+        }
     }
 
     fn of_unix(stream: UnixStream) -> Self {
+        let server = ServerEnd::Unix(stream.peer_cred().ok().map(|theirs| theirs.uid()));
         let (reader, writer) = stream.into_split();
-        Self { reader: Box::new(reader), writer: Box::new(writer), child: None, logged_in: None }
+        Self {
+            child: None,
+            logged_in: None,
+            stderr: None,
+            server,
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+        }
     }
 }
 
 /// Connects from an address that is the identity's own, where the server is on loopback.
-async fn connect_tcp(addr: SocketAddr, identity: Option<&Identity>) -> io::Result<TcpStream> {
+async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = identity.and_then(|identity| loopback::source_for(addr, identity)) {
+    if let Some(source) = caller.peer.and_then(|(_, address)| loopback::source_for(addr, address)) {
         socket.bind(SocketAddr::new(source.into(), 0))?;
     }
     let stream = socket.connect(addr).await?;
@@ -249,22 +340,31 @@ pub struct BackendChild(Option<Child>);
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
 /// stdout where it tells by that.
-fn spawn(mut command: Command, identity: Option<&Identity>, tells: bool) -> io::Result<BackendStream> {
+fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<BackendStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let theirs: OwnedFd = theirs.into();
     let stdout = if tells { Stdio::piped() } else { Stdio::from(theirs.try_clone()?) };
-    command.stdin(Stdio::from(theirs)).stdout(stdout).stderr(log::stderr_of_children()).process_group(0);
-    if let Some(identity) = identity {
-        command.env("IROSH_PEER", identity.fingerprint());
+    // Of a session, all that is complained of belongs into the log.
+    let stderr = if caller.peer.is_some() { log::stderr_of_children() } else { Stdio::piped() };
+    command.stdin(Stdio::from(theirs)).stdout(stdout).stderr(stderr).process_group(0);
+    // It may be of a host that runs in a session of another's.
+    for name in ["IROSH_PEER", "IROSH_PEER_NAME", "IROSH_PEER_ADDRESS"] {
+        command.env_remove(name);
+    }
+    if let Some((peer, address)) = caller.peer {
+        command.env("IROSH_PEER", peer.identity.fingerprint());
+        command.env("IROSH_PEER_NAME", peer.shown_name());
+        command.env("IROSH_PEER_ADDRESS", address.to_string());
     }
     start_anew(&mut command);
     let mut child = command.spawn()?;
     // The command holds the other copies of its end of the socketpair.
     drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
-    let logged_in = child.stdout.take();
-    Ok(BackendStream { child: Some(BackendChild(Some(child))), logged_in, ..stream })
+    let (logged_in, stderr) = (child.stdout.take(), child.stderr.take());
+    let child = Some(BackendChild(Some(child)));
+    Ok(BackendStream { child, logged_in, stderr, server: ServerEnd::Command, ..stream })
 }
 
 /// A command starts as if the system had started it: what it runs for its user must not inherit what this process
@@ -279,13 +379,20 @@ fn start_anew(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
-/// The built-in server's command, with the login that the caller needs no proof for.
+/// The built-in server's command, with the login that the caller needs no proof for, and what it may do.
 fn builtin(caller: Caller<'_>) -> io::Result<Command> {
     let (program, arguments) = caller.builtin.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(program);
     command.args(arguments);
-    if let Some(login) = caller.login {
-        command.arg(format!("--login={login}"));
+    command.env_remove(LOGIN_OPTIONS);
+    if let Some((Peer { options, .. }, _)) = caller.peer {
+        if let Some(login) = &options.login {
+            command.arg(format!("--login={login}"));
+        }
+        // Not as an argument: a command may hold what is nobody's business.
+        if !options.restrictions.is_empty() {
+            command.env(LOGIN_OPTIONS, options.restrictions.to_string());
+        }
     }
     if caller.tells_login {
         command.arg("--logged-in-on-stdout");
@@ -317,7 +424,7 @@ impl Drop for BackendChild {
 mod tests {
     use super::*;
 
-    const NOBODY: Caller<'static> = Caller { identity: None, login: None, builtin: &[], tells_login: false };
+    const NOBODY: Caller<'static> = Caller { peer: None, builtin: &[], tells_login: false };
 
     #[test]
     fn backends_are_read_and_printed() {

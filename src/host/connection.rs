@@ -1,21 +1,26 @@
 //! One connection to a host, from its first packet to its last session.
 
 use std::{
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt};
-use tokio::{io::AsyncReadExt, time::timeout};
+use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use tokio::{
+    io::AsyncReadExt,
+    time::{timeout, timeout_at},
+};
 use tracing::Instrument;
 
 use super::{
     admission::{Admission, Admitted},
     backend::{Backend, BackendStream, BuiltinServer, Caller},
-    event::Event,
-    peers::Identity,
-    registry::{ConnectionPlace, Standing},
-    run::{Pending, Shared, Source},
+    door::Newcomer,
+    peers::{Identity, Peer},
+    registry::ConnectionPlace,
+    roll::Standing,
+    run::Shared,
     settings::LimitSettings,
 };
 use crate::{
@@ -23,13 +28,11 @@ use crate::{
         CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, Limits,
         MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
     },
-    session::{
-        Counters, Ended, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay,
-    },
+    session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
     transport,
 };
 
-/// How long a `Welcome` waits for the SSH server's host keys, once.
+/// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
 const HOST_KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a refusal may take to arrive.
@@ -38,46 +41,47 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 /// Seconds of penalty for a peer that breaks the protocol or proves nothing.
 const PENALTY_PROTOCOL: u64 = 15;
 
-/// Seconds of penalty for a peer that is not admitted: a few tries are a person's.
+/// Seconds of penalty for a peer that is not admitted, or never says who it is: a few tries are a person's.
 const PENALTY_REFUSED: u64 = 5;
 
 /// Serves a connection until it closes.
-pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, pending: Pending) {
-    let address = match incoming.remote_addr() {
-        IncomingAddr::Ip(addr) => Some(addr.ip()),
-        _ => None,
-    };
+pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, mut newcomer: Newcomer) {
     let limits = shared.limits.read().await.clone();
+    let deadline = tokio::time::Instant::now() + limits.grace();
     let Ok(accepting) = incoming.accept() else {
-        return;
+        return newcomer.fail(PENALTY_REFUSED).await;
     };
-    let connection = match timeout(limits.grace(), accepting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!("handshake failed: {error}"),
-        Err(_) => return tracing::debug!("handshake timed out"),
+    let shaken = timeout_at(deadline, accepting).await.map_err(|_| "it took too long".to_owned());
+    let connection = match shaken.and_then(|shaken| shaken.map_err(|error| error.to_string())) {
+        Ok(connection) => connection,
+        Err(why) => {
+            tracing::debug!("handshake failed: {why}");
+            return newcomer.fail(PENALTY_REFUSED).await;
+        }
     };
+    newcomer.prove();
     let from = from(&connection);
     let span = tracing::info_span!("connection", %from);
     let guest = async {
-        match timeout(limits.grace(), greet(&shared, &connection, &limits)).await {
-            Ok(Ok(guest)) => Some(guest),
-            Ok(Err(turned_away)) => {
-                turned_away.tell(&shared, &connection, address, &from).await;
-                None
-            }
-            Err(_) => {
-                tracing::info!("closed: it did not say who it is within {} s", limits.grace().as_secs());
-                penalize(&shared, address, None, PENALTY_REFUSED);
-                connection.close(CloseCode::Deadline.into(), b"no Hello in time");
+        let heard = match timeout_at(deadline, hear(&connection)).await {
+            Ok(heard) => heard,
+            Err(_) => Err(TurnedAway::Silent { seconds: limits.grace().as_secs() }),
+        };
+        let guest = match heard {
+            Ok(hello) => greet(&shared, &connection, hello, &limits).await,
+            Err(turned_away) => Err(turned_away),
+        };
+        match guest {
+            Ok(guest) => Some((guest, newcomer)),
+            Err(turned_away) => {
+                turned_away.tell(&shared, &connection, newcomer, &from).await;
                 None
             }
         }
     };
-    let guest = guest.instrument(span.clone()).await;
-    drop(pending);
-    if let Some(guest) = guest {
-        guest.host(shared, connection).instrument(span).await;
-    }
+    let Some((guest, newcomer)) = guest.instrument(span.clone()).await else { return };
+    drop(newcomer);
+    guest.host(shared, connection).instrument(span).await;
 }
 
 /// A connection whose peer may come in.
@@ -92,6 +96,7 @@ struct Guest {
 enum TurnedAway {
     Refused { refusal: Refusal, identity: Option<Identity>, control: SendStream, penalty: u64 },
     Protocol(String),
+    Silent { seconds: u64 },
     Lost,
 }
 
@@ -104,19 +109,27 @@ impl From<FrameReadError> for TurnedAway {
     }
 }
 
-/// Reads the peer's `Hello` and answers it.
+/// What a peer says first, and the control stream on which it does.
+type Heard = (Hello, SendStream, RecvStream);
+
+/// Reads the peer's `Hello`.
+async fn hear(connection: &Connection) -> Result<Heard, TurnedAway> {
+    let (send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::Lost)?;
+    let frame = read_frame(&mut recv, MAX_CONTROL_FRAME).await?;
+    match Frame::decode(&frame) {
+        Ok(Frame::Hello(hello)) => Ok((hello, send, recv)),
+        Ok(other) => Err(TurnedAway::Protocol(other.unexpected().to_string())),
+        Err(error) => Err(TurnedAway::Protocol(error.to_string())),
+    }
+}
+
+/// Answers a peer's `Hello`.
 async fn greet(
     shared: &Arc<Shared>,
     connection: &Connection,
+    (hello, mut send, recv): Heard,
     limits: &LimitSettings,
 ) -> Result<Guest, TurnedAway> {
-    let (mut send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::Lost)?;
-    let frame = read_frame(&mut recv, MAX_CONTROL_FRAME).await?;
-    let hello = match Frame::decode(&frame) {
-        Ok(Frame::Hello(hello)) => hello,
-        Ok(other) => return Err(TurnedAway::Protocol(other.unexpected().to_string())),
-        Err(error) => return Err(TurnedAway::Protocol(error.to_string())),
-    };
     let mut exported = [0; EXPORTER_LENGTH];
     if connection.export_keying_material(&mut exported, EXPORTER_LABEL, &hello.identity).is_err() {
         return Err(TurnedAway::Protocol("no keying material".to_owned()));
@@ -145,11 +158,13 @@ async fn greet(
     } else {
         transport::admit_stranger(connection);
     }
-    let host_keys =
-        if backend == shared.backend { shared.host_keys(HOST_KEYS_WAIT).await } else { Vec::new() };
+    let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
-    send.write_all(&Frame::Welcome(welcome).encode()).await.map_err(|_| TurnedAway::Lost)?;
+    match timeout(limits.grace(), send.write_all(&Frame::Welcome(welcome).encode())).await {
+        Ok(Ok(())) => {}
+        _ => return Err(TurnedAway::Lost),
+    }
     Ok(Guest { admitted, control: (send, recv), backend, place })
 }
 
@@ -175,14 +190,22 @@ async fn enter(
     limits: &LimitSettings,
 ) -> Result<(Admitted, Backend, ConnectionPlace), Refusal> {
     let place = shared.registry.enter(identity, connection, limits)?;
-    let deciding = shared.clone();
-    let admitted = tokio::task::spawn_blocking(move || deciding.decide(identity, hello.invite.as_ref()))
+    let (deciding, span) = (shared.clone(), tracing::Span::current());
+    let decide = move || span.in_scope(|| deciding.decide(identity, hello.invite.as_ref()));
+    let admitted = tokio::task::spawn_blocking(decide)
         .await
         .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
-    place.admit(if admitted.listed { Standing::Listed } else { Standing::Stranger }, limits)?;
-    shared.forgive(&Source::Identity(identity));
-    let backend = match &admitted.peer.options.backend {
-        None => shared.backend.clone(),
+    place.admit(Arc::new(admitted.standing()), limits)?;
+    shared.forgive(&identity);
+    let backend = backend_for(&admitted.peer, &shared.backend)?;
+    Ok((admitted, backend, place))
+}
+
+/// What takes a peer's sessions: its own backend, or the host's.
+fn backend_for(peer: &Peer, of_host: &Backend) -> Result<Backend, Refusal> {
+    let Peer { identity, options, .. } = peer;
+    let backend = match &options.backend {
+        None => of_host.clone(),
         Some(own) => own.parse().map_err(|error| {
             tracing::error!(peer = %identity, "backend= in authorized_peers: {error}");
             Refusal::new(
@@ -191,52 +214,44 @@ async fn enter(
             )
         })?,
     };
-    if let Some(invite) = &admitted.invite {
-        tracing::info!(peer = %identity, invite, "admitted by an invite");
-        shared.event(Event::Admitted { peer: identity.fingerprint(), invite: invite.clone() });
+    if backend != Backend::Builtin && !options.restrictions.is_empty() {
+        tracing::error!(peer = %identity, "authorized_peers restricts it by options that the built-in server alone knows, and {backend} takes its sessions");
+        let sentence =
+            "the host restricts you by options that its ssh server does not know\nits log says which";
+        return Err(Refusal::new(RefusalCode::Backend, sentence));
     }
-    Ok((admitted, backend, place))
+    Ok(backend)
 }
 
 impl TurnedAway {
-    async fn tell(
-        self,
-        shared: &Shared,
-        connection: &Connection,
-        address: Option<std::net::IpAddr>,
-        from: &str,
-    ) {
-        match self {
+    async fn tell(self, shared: &Shared, connection: &Connection, newcomer: Newcomer, from: &str) {
+        let origin = newcomer.origin();
+        let penalty = match self {
             Self::Refused { refusal, identity, mut control, penalty } => {
-                let peer = identity.map(|identity| identity.fingerprint());
-                let reason = refusal.sentence.lines().next().unwrap_or_default().to_owned();
-                tracing::info!(peer = peer.as_deref().unwrap_or("unproved"), "refused: {reason}");
-                penalize(shared, address, identity, penalty);
-                shared.event(Event::Refused { peer, from: from.to_owned(), reason });
+                shared.audit.refused(identity.as_ref(), origin, from, &refusal);
+                if let Some(identity) = identity.filter(|_| penalty > 0) {
+                    shared.penalize(identity, penalty);
+                }
                 last_words(&mut control, &Frame::Refused(refusal).encode()).await;
                 connection.close(CloseCode::Refused.into(), b"refused");
+                penalty
             }
             Self::Protocol(error) => {
-                tracing::info!("closed: not our protocol: {error}");
-                penalize(shared, address, None, PENALTY_PROTOCOL);
+                shared.audit.closed(origin, &format!("not our protocol: {error}"));
                 connection.close(CloseCode::Protocol.into(), error.as_bytes());
+                PENALTY_PROTOCOL
             }
-            Self::Lost => tracing::debug!("the peer left before it said who it is"),
-        }
-    }
-}
-
-/// The address of loopback is never turned away: it is where everybody behind an administrator's
-/// experiments comes from. An identity is, wherever it comes from.
-fn penalize(shared: &Shared, address: Option<std::net::IpAddr>, identity: Option<Identity>, seconds: u64) {
-    if seconds == 0 {
-        return;
-    }
-    if let Some(address) = address.filter(|address| !address.is_loopback()) {
-        shared.penalize(Source::Address(address), seconds);
-    }
-    if let Some(identity) = identity {
-        shared.penalize(Source::Identity(identity), seconds);
+            Self::Silent { seconds } => {
+                shared.audit.closed(origin, &format!("it did not say who it is within {seconds} s"));
+                connection.close(CloseCode::Deadline.into(), b"no Hello in time");
+                PENALTY_REFUSED
+            }
+            Self::Lost => {
+                tracing::debug!("the peer left before it was let in");
+                PENALTY_REFUSED
+            }
+        };
+        newcomer.fail(penalty).await;
     }
 }
 
@@ -244,7 +259,7 @@ impl Guest {
     /// Takes sessions until the connection closes.
     async fn host(self, shared: Arc<Shared>, connection: Connection) {
         let Self { admitted, control: (mut send, recv), backend, place } = self;
-        let (admitted, place) = (Arc::new(admitted), Arc::new(place));
+        let (standing, place) = (Arc::new(admitted.standing()), Arc::new(place));
         let control = listen(&connection, recv);
         tokio::pin!(control);
         let mut going = false;
@@ -254,7 +269,7 @@ impl Guest {
                     Ok((send, recv)) => {
                         let leg = Leg {
                             shared: shared.clone(),
-                            admitted: admitted.clone(),
+                            standing: standing.clone(),
                             place: place.clone(),
                             backend: backend.clone(),
                             from: from(&connection),
@@ -300,7 +315,7 @@ fn going_away() -> Refusal {
 /// What a leg's task needs of its connection.
 struct Leg {
     shared: Arc<Shared>,
-    admitted: Arc<Admitted>,
+    standing: Arc<Standing>,
     place: Arc<ConnectionPlace>,
     backend: Backend,
     from: String,
@@ -330,14 +345,16 @@ impl Leg {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
             }
+            if let Some(objection) = self.shared.host_keys.objection(&self.backend, HOST_KEYS_WAIT).await {
+                return Err(objection);
+            }
             let place = self.place.start(&limits)?;
-            let peer = &self.admitted.peer;
-            let login = peer.options.login.as_deref();
+            let (peer, address) = self.look_up_again().await?;
             let BuiltinServer { command: builtin, max_startups } = &self.shared.builtin;
             let limit = max_startups.filter(|_| self.backend == Backend::Builtin);
-            let startup = limit.map(|limit| self.shared.startups.enter(limit)).transpose()?;
+            let startup = limit.map(|limit| self.shared.startups.enter(peer.identity, limit)).transpose()?;
             let tells_login = startup.is_some();
-            let caller = Caller { identity: Some(&peer.identity), login, builtin, tells_login };
+            let caller = Caller { peer: Some((&peer, address)), builtin, tells_login };
             let mut stream = self.backend.connect(caller).await?;
             if let Some(mut logged_in) = stream.logged_in.take() {
                 tokio::spawn(async move {
@@ -350,7 +367,7 @@ impl Leg {
         let (place, stream) = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
-                tracing::warn!(peer = %self.admitted.peer.identity, "session refused: {}", refusal.sentence.lines().next().unwrap_or_default());
+                self.shared.audit.session_refused(&self.standing.peer, &refusal);
                 return refuse(send, refusal).await;
             }
         };
@@ -362,39 +379,28 @@ impl Leg {
         drop(place);
     }
 
+    /// What the list says of the peer by now.
+    async fn look_up_again(&self) -> Result<(Peer, Ipv4Addr), Refusal> {
+        let (shared, standing) = (self.shared.clone(), self.standing.clone());
+        tokio::task::spawn_blocking(move || shared.admission.look_up_again(&standing))
+            .await
+            .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))?
+    }
+
     /// Moves the session's bytes until it is over.
     async fn carry(&self, session: SessionId, stream: BackendStream, send: SendStream, recv: RecvStream) {
         let started = Instant::now();
-        let peer = &self.admitted.peer;
-        let fingerprint = peer.identity.fingerprint();
-        let backend = self.backend.kind();
-        tracing::info!(%session, name = peer.name, peer = fingerprint, backend = %self.backend, "session started");
-        self.shared.event(Event::SessionStarted {
-            session: session.to_string(),
-            name: peer.name.clone(),
-            peer: fingerprint.clone(),
-            from: self.from.clone(),
-            backend,
-        });
+        let peer = &self.standing.peer;
+        let Self { shared, backend, from, .. } = self;
+        let told = shared.audit.session_started(peer, session, from, backend);
         let client = Side { source: LegSource::new(recv), sink: LegSink::new(send) };
         let BackendStream { reader, writer, child, .. } = stream;
         let server = Side { source: ReadSource::new(reader), sink: WriteSink::new(writer) };
         let report = relay(client, server, &Counters::default()).await;
         drop(child);
-        let seconds = started.elapsed().as_secs_f64();
-        if report.to_client == 0 && matches!(report.ended, Ended::ServerClosed) {
-            tracing::warn!(%session, "the backend ended the session before its first word");
+        if told {
+            shared.audit.session_ended(peer, session, started.elapsed(), &report);
         }
-        let (received, sent, reason) = (report.to_server, report.to_client, report.ended.to_string());
-        tracing::info!(%session, name = peer.name, peer = fingerprint, received, sent, seconds, "session ended: {reason}");
-        self.shared.event(Event::SessionEnded {
-            session: session.to_string(),
-            peer: fingerprint,
-            received,
-            sent,
-            seconds,
-            reason,
-        });
     }
 }
 

@@ -18,6 +18,16 @@ pub enum Event {
         backend: String,
         /// Its process.
         pid: u32,
+        /// Why its backend cannot be used as it is, if it cannot.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// A backend shows SSH host keys that are not announced until they are accepted.
+    HostKeysChanged {
+        /// The backend, as `--backend` takes it.
+        backend: String,
+        /// The fingerprints of those keys.
+        keys: Vec<String>,
     },
     /// An invite was used up for a new identity.
     Admitted {
@@ -62,6 +72,17 @@ pub enum Event {
         seconds: f64,
         /// Why it ended.
         reason: String,
+    },
+    /// More of the same than is told one by one.
+    Repeated {
+        /// What: refusals, or connections and sessions.
+        what: String,
+        /// Where they came from, or the fingerprint of the identity.
+        of: String,
+        /// How many more there were.
+        more: u64,
+        /// In how long.
+        seconds: u64,
     },
     /// Nobody read the events that were to follow the last one.
     Dropped {

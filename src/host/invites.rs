@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::peers::{EditError, Identity};
+use super::{peer_edits::EditError, peers::Identity, restrictions::Restrictions};
 use crate::{
     files::update_file,
     protocol::{Refusal, RefusalCode},
@@ -22,12 +22,19 @@ pub struct Terms {
     pub uses: u32,
     /// The login that those need no further proof for at the built-in server.
     pub login: Option<String>,
+    /// What they may do there.
+    pub restrictions: Restrictions,
 }
 
 impl Default for Terms {
     /// One use within 24 hours.
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(24 * 60 * 60), uses: 1, login: None }
+        Self {
+            ttl: Duration::from_secs(24 * 60 * 60),
+            uses: 1,
+            login: None,
+            restrictions: Restrictions::default(),
+        }
     }
 }
 
@@ -44,6 +51,15 @@ pub struct OpenInvite {
     /// The login that comes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
+    /// What those may do at the built-in server whom it admits.
+    #[serde(default, skip_serializing_if = "Restrictions::is_empty")]
+    pub restrictions: Restrictions,
+    /// Whether it was taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    revoked: bool,
+    /// Fingerprints of the identities that have used it and may not be on the list yet: they may come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    admitting: Vec<String>,
     /// Fingerprints of the identities that it has admitted: it admits nobody twice, so that who was
     /// revoked does not come in again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,12 +67,60 @@ pub struct OpenInvite {
 }
 
 impl OpenInvite {
-    /// A short name for logs and comments.
+    /// A short name for logs and comments: the id by which it is taken back.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.hash.get(..8).unwrap_or_default()
+        self.hash.get(..SHORT).unwrap_or_default()
+    }
+
+    /// The same, of the invite with this secret.
+    #[must_use]
+    pub fn name_of(secret: &InviteSecret) -> String {
+        let mut name = hash(secret);
+        name.truncate(SHORT);
+        name
+    }
+
+    /// Whether somebody might still come in with it.
+    fn is_open(&self, now: Timestamp) -> bool {
+        !self.revoked && (self.uses > 0 || !self.admitting.is_empty()) && self.expires > now
+    }
+
+    fn brought(&self, fingerprint: &String) -> bool {
+        self.admitted.contains(fingerprint) || self.admitting.contains(fingerprint)
+    }
+
+    /// Notes that these are on the list now.
+    fn settle(&mut self, fingerprints: &[String]) {
+        let (settled, left) =
+            std::mem::take(&mut self.admitting).into_iter().partition(|one| fingerprints.contains(one));
+        self.admitting = left;
+        self.admitted.extend::<Vec<_>>(settled);
+    }
+
+    /// Why it does not admit an identity that has not used it before.
+    fn refuses(&self, fingerprint: &String, now: Timestamp) -> Option<Refusal> {
+        let known = self.admitted.contains(fingerprint);
+        let (code, what) = if self.revoked && !known {
+            (RefusalCode::InviteExpired, "this invite was taken back")
+        } else if self.expires <= now {
+            (RefusalCode::InviteExpired, "this invite has expired")
+        } else if known {
+            (
+                RefusalCode::InviteUsed,
+                "this invite has admitted you before, and your admission was taken back",
+            )
+        } else if self.uses == 0 {
+            (RefusalCode::InviteUsed, "this invite has been used already")
+        } else {
+            return None;
+        };
+        Some(refusal(code, what))
     }
 }
+
+/// The length of a short name, in hex digits.
+const SHORT: usize = 8;
 
 /// All invites of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,53 +150,118 @@ pub fn issue(
         expires,
         uses: terms.uses,
         login: terms.login.clone(),
+        restrictions: terms.restrictions.clone(),
+        revoked: false,
+        admitting: Vec::new(),
         admitted: Vec::new(),
     };
-    update_file::<_, EditError>(path, 0o600, |text| {
-        let mut invites = parse(path, text)?;
-        invites.invite.retain(|old| old.expires.checked_add(REMEMBERED).map_or(true, |end| end > now));
-        invites.invite.push(invite.clone());
-        Ok((Some(render(&invites)?), ()))
-    })?;
-    Ok(invite)
+    change(path, |invites| {
+        invites.retain(|old| old.expires.checked_add(REMEMBERED).map_or(true, |end| end > now));
+        invites.push(invite.clone());
+        invite
+    })
 }
 
-/// Uses an invite once, for an identity that `admit` puts on the list; the refusal says why it does
-/// not admit.
+/// The invites that can still be used, as they were issued.
 ///
 /// # Errors
 ///
-/// [`EditError`] when a file cannot be read or written, or `admit` fails; the invite is then not used.
-pub(super) fn redeem<T>(
+/// What the system says, or that the file is damaged.
+pub fn open_invites(path: &Path, now: Timestamp) -> std::io::Result<Vec<OpenInvite>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other?,
+    };
+    Ok(parse(path, &text)?.invite.into_iter().filter(|invite| invite.is_open(now)).collect())
+}
+
+/// Takes back the open invites that are `meant`; returns them.
+///
+/// # Errors
+///
+/// [`EditError`] when the file cannot be read or written.
+pub fn revoke_invites(
+    path: &Path,
+    now: Timestamp,
+    meant: impl Fn(&OpenInvite) -> bool,
+) -> Result<Vec<OpenInvite>, EditError> {
+    change(path, |invites| {
+        let open = invites.iter_mut().filter(|invite| invite.is_open(now) && meant(invite));
+        open.map(|invite| {
+            invite.revoked = true;
+            invite.clone()
+        })
+        .collect()
+    })
+}
+
+/// Ends what brought identities in that are revoked, by their fingerprints; returns the invites that others
+/// could still have used.
+///
+/// # Errors
+///
+/// [`EditError`] when the file cannot be read or written.
+pub fn end_invites_of(
+    path: &Path,
+    now: Timestamp,
+    fingerprints: &[String],
+) -> Result<Vec<OpenInvite>, EditError> {
+    settle(path, fingerprints)?;
+    revoke_invites(path, now, |invite| fingerprints.iter().any(|one| invite.brought(one)))
+}
+
+/// Uses an invite once for an identity that will then be put on the list, where `fits` has nothing against
+/// it; the refusal says why it does not admit.
+///
+/// An identity for which it was used before and that may not be on the list yet, since something failed in
+/// between, has it again.
+///
+/// # Errors
+///
+/// [`EditError`] when the file cannot be read or written; the invite is then not used.
+pub(super) fn consume(
     path: &Path,
     secret: &InviteSecret,
     identity: &Identity,
     now: Timestamp,
-    admit: impl FnOnce(&OpenInvite) -> Result<T, EditError>,
-) -> Result<Result<T, Refusal>, EditError> {
+    fits: impl FnOnce(&OpenInvite) -> Result<(), Refusal>,
+) -> Result<Result<OpenInvite, Refusal>, EditError> {
     let hash = hash(secret);
-    update_file(path, 0o600, |text| {
-        let mut invites = parse(path, text)?;
-        let Some(invite) = invites.invite.iter_mut().find(|invite| invite.hash == hash) else {
-            return Ok((
-                None,
-                Err(refusal(RefusalCode::InviteUnknown, "the host does not know this invite")),
-            ));
-        };
-        if invite.expires <= now {
-            return Ok((None, Err(refusal(RefusalCode::InviteExpired, "this invite has expired"))));
+    let fingerprint = identity.fingerprint();
+    change(path, |invites| {
+        let unknown = || refusal(RefusalCode::InviteUnknown, "the host does not know this invite");
+        let invite = invites.iter_mut().find(|invite| invite.hash == hash).ok_or_else(unknown)?;
+        if !invite.revoked && invite.admitting.contains(&fingerprint) {
+            return Ok(invite.clone());
         }
-        if invite.admitted.contains(&identity.fingerprint()) {
-            let sentence = "this invite has admitted you before, and your admission was taken back";
-            return Ok((None, Err(refusal(RefusalCode::InviteUsed, sentence))));
+        if let Some(refusal) = invite.refuses(&fingerprint, now) {
+            return Err(refusal);
         }
-        if invite.uses == 0 {
-            return Ok((None, Err(refusal(RefusalCode::InviteUsed, "this invite has been used already"))));
-        }
-        let admitted = admit(invite)?;
+        fits(invite)?;
         invite.uses -= 1;
-        invite.admitted.push(identity.fingerprint());
-        Ok((Some(render(&invites)?), Ok(admitted)))
+        invite.admitting.push(fingerprint);
+        Ok(invite.clone())
+    })
+}
+
+/// Notes that identities are on the list, by their fingerprints: no invite that they have used admits them
+/// again.
+///
+/// # Errors
+///
+/// [`EditError`] when the file cannot be read or written.
+pub(super) fn settle(path: &Path, fingerprints: &[String]) -> Result<(), EditError> {
+    change(path, |invites| invites.iter_mut().for_each(|invite| invite.settle(fingerprints)))
+}
+
+/// Changes the invites of a file, which is written if anything is different then.
+fn change<T>(path: &Path, change: impl FnOnce(&mut Vec<OpenInvite>) -> T) -> Result<T, EditError> {
+    update_file(path, 0o600, |text| {
+        let before = parse(path, text)?;
+        let mut after = before.clone();
+        let result = change(&mut after.invite);
+        let text = if after == before { None } else { Some(render(&after)?) };
+        Ok((text, result))
     })
 }
 
@@ -158,75 +287,5 @@ fn render(invites: &Invites) -> std::io::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn now() -> Timestamp {
-        "2026-01-02T03:04:05Z".parse().expect("a time")
-    }
-
-    /// Shows an invite as the identity of this number; returns the uses that were left before.
-    fn show(path: &Path, secret: &InviteSecret, number: u8, now: Timestamp) -> Result<u32, RefusalCode> {
-        let identity = Identity([number; 32]);
-        let admit = |invite: &OpenInvite| Ok(invite.uses);
-        redeem(path, secret, &identity, now, admit).expect("io").map_err(|refusal| refusal.code)
-    }
-
-    #[test]
-    fn an_invite_admits_as_often_as_it_says_and_no_longer_than_it_says() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("invites.toml");
-        let secret = InviteSecret::generate();
-        let terms = Terms { uses: 2, ..Terms::default() };
-        issue(&path, &secret, &terms, now()).expect("issued");
-        let later = now() + Duration::from_secs(60);
-        assert_eq!(show(&path, &secret, 1, later), Ok(2));
-        let tomorrow = now() + terms.ttl;
-        assert_eq!(show(&path, &secret, 2, tomorrow), Err(RefusalCode::InviteExpired));
-        assert_eq!(show(&path, &secret, 1, later), Err(RefusalCode::InviteUsed));
-        assert_eq!(show(&path, &secret, 2, later), Ok(1));
-        assert_eq!(show(&path, &secret, 3, later), Err(RefusalCode::InviteUsed));
-        let wrong = InviteSecret::generate();
-        assert_eq!(show(&path, &wrong, 3, later), Err(RefusalCode::InviteUnknown));
-    }
-
-    #[test]
-    fn the_secret_is_not_in_the_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("invites.toml");
-        let secret = InviteSecret::generate();
-        issue(&path, &secret, &Terms::default(), now()).expect("issued");
-        let text = std::fs::read_to_string(&path).expect("read");
-        assert!(!text.contains(&hex::encode(secret.0)));
-    }
-
-    #[test]
-    fn of_many_who_show_one_invite_at_once_one_is_admitted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("invites.toml");
-        let secret = InviteSecret::generate();
-        issue(&path, &secret, &Terms::default(), now()).expect("issued");
-        let (path, secret) = (&path, &secret);
-        let admitted = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|number| scope.spawn(move || show(path, secret, number, now()).is_ok())).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .filter(|admitted| *admitted)
-                .count()
-        });
-        assert_eq!(admitted, 1);
-    }
-
-    #[test]
-    fn a_damaged_file_is_said_to_be_damaged_and_kept() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("invites.toml");
-        std::fs::write(&path, "garbage").expect("write");
-        let error = redeem(&path, &InviteSecret::generate(), &Identity([1; 32]), now(), |_| Ok(()));
-        let error = error.expect_err("refused").to_string();
-        assert!(error.contains("is damaged"), "{error}");
-        assert_eq!(std::fs::read_to_string(&path).expect("read"), "garbage");
-    }
-}
+#[path = "invites_tests.rs"]
+mod tests;

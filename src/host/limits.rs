@@ -1,7 +1,7 @@
 //! What a stranger may cost: pure rules over times and counts.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     hash::Hash,
     time::{Duration, Instant},
 };
@@ -93,17 +93,18 @@ pub(super) fn dice() -> u32 {
 #[derive(Debug)]
 pub struct Penalties<S> {
     until: HashMap<S, Instant>,
-    /// Sources in the order in which they came, for dropping the oldest.
-    order: VecDeque<S>,
+    /// The same in the order in which they end. Where there is no room, the one that ends first goes: who
+    /// comes by many names flushes nobody out who has earned more.
+    order: BTreeSet<(Instant, S)>,
 }
 
-impl<S: Hash + Eq + Clone> Default for Penalties<S> {
+impl<S> Default for Penalties<S> {
     fn default() -> Self {
-        Self { until: HashMap::new(), order: VecDeque::new() }
+        Self { until: HashMap::new(), order: BTreeSet::new() }
     }
 }
 
-impl<S: Hash + Eq + Clone> Penalties<S> {
+impl<S: Hash + Ord + Clone> Penalties<S> {
     /// A penalty below this turns nobody away yet.
     pub const MINIMUM: Duration = Duration::from_secs(15);
     /// No source is turned away for longer.
@@ -113,22 +114,22 @@ impl<S: Hash + Eq + Clone> Penalties<S> {
 
     /// Adds to a source's penalty.
     pub fn punish(&mut self, source: S, penalty: Duration, now: Instant) {
-        let until = self.until.entry(source.clone()).or_insert_with(|| {
-            self.order.push_back(source);
-            now
-        });
-        *until = ((*until).max(now) + penalty).min(now + Self::MAXIMUM);
-        while self.order.len() > Self::SOURCES {
-            if let Some(oldest) = self.order.pop_front() {
-                self.until.remove(&oldest);
-            }
+        let before = self.until.get(&source).copied();
+        let until = (before.unwrap_or(now).max(now) + penalty).min(now + Self::MAXIMUM);
+        self.forgive(&source);
+        self.until.insert(source.clone(), until);
+        self.order.insert((until, source));
+        if self.order.len() > Self::SOURCES
+            && let Some((_, first)) = self.order.pop_first()
+        {
+            self.until.remove(&first);
         }
     }
 
     /// Forgets what a source has done.
     pub fn forgive(&mut self, source: &S) {
-        if self.until.remove(source).is_some() {
-            self.order.retain(|other| other != source);
+        if let Some(until) = self.until.remove(source) {
+            self.order.remove(&(until, source.clone()));
         }
     }
 
@@ -185,10 +186,21 @@ mod tests {
     fn no_more_sources_are_remembered_than_there_is_room_for() {
         let mut penalties = Penalties::default();
         let now = Instant::now();
-        for source in 0..Penalties::<usize>::SOURCES + 100 {
+        for source in 1..Penalties::<usize>::SOURCES + 100 {
             penalties.punish(source, Penalties::<usize>::MINIMUM, now);
         }
         assert_eq!(penalties.until.len(), Penalties::<usize>::SOURCES);
-        assert_eq!(penalties.turned_away(&0, now), None);
+        assert_eq!(penalties.order.len(), Penalties::<usize>::SOURCES);
+    }
+
+    #[test]
+    fn many_small_offenders_do_not_flush_a_great_one_out() {
+        let mut penalties = Penalties::default();
+        let now = Instant::now();
+        penalties.punish(0, Penalties::<usize>::MAXIMUM, now);
+        for source in 1..2 * Penalties::<usize>::SOURCES {
+            penalties.punish(source, Penalties::<usize>::MINIMUM, now);
+        }
+        assert_eq!(penalties.turned_away(&0, now), Some(Penalties::<usize>::MAXIMUM));
     }
 }

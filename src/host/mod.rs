@@ -1,28 +1,43 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
 mod admission;
+mod audit;
 mod backend;
 mod connection;
 mod crowd;
+mod door;
 mod event;
 mod host_keys;
 mod invites;
 mod limits;
 mod loopback;
+mod newcomers;
+mod owner;
+mod peer_edits;
 mod peers;
 mod presence;
 mod registry;
+mod repeats;
+mod restrictions;
+mod roll;
 mod run;
 mod settings;
 mod startups;
+mod vouching;
 
 pub use admission::{Admission, Admitted};
-pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer};
+pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer, LOGIN_OPTIONS};
 pub use event::Event;
-pub use invites::{OpenInvite, Terms, issue};
+pub use host_keys::{
+    Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,
+};
+pub use invites::{OpenInvite, Terms, end_invites_of, issue, open_invites, revoke_invites};
 pub use limits::{MaxStartups, Penalties};
-pub use loopback::address_of;
-pub use peers::{AuthorizedPeers, BadLine, EditError, Identity, Peer, PeerOptions, allow, revoke};
+pub use loopback::{AddressKey, Addresses};
+pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, revoke};
+pub use peers::{AuthorizedPeers, BadLine, Identity, Peer, PeerOptions, Revoked};
 pub use presence::{Presence, PresenceError};
+pub use restrictions::Restrictions;
 pub use run::{Host, HostError, HostOptions, Reload, Stop};
 pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};
+pub use vouching::{CannotVouch, can_vouch};

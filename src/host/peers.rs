@@ -2,15 +2,18 @@
 //!
 //! A line is `[options] ssh-ed25519 AAAA... comment` (sshd(8), AUTHORIZED_KEYS FILE FORMAT). A line
 //! that is not understood, or that has an option that is not, is refused alone; the rest stays in
-//! force.
+//! force. With the option `revoked`, a line keeps its peer out; such a line may have a fingerprint in
+//! place of the key.
 
 use std::{fmt, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
-use russh::keys::ssh_key::{HashAlg, PublicKey, public::KeyData};
+use russh::keys::ssh_key::{Fingerprint, HashAlg, PublicKey, public::KeyData};
 
+use super::restrictions::{Restrictions, quoted};
 use crate::{
-    files::{LockError, refuse_writable_by_others, update_file},
+    files::read_trusted_file,
+    log::printable,
     server::option_list::{options, parse_time, split_options_of_text},
     transport::openssh_public,
 };
@@ -76,6 +79,19 @@ pub struct PeerOptions {
     pub login: Option<String>,
     /// Lost sessions are not kept.
     pub no_resume: bool,
+    /// It is never let in.
+    pub revoked: bool,
+    /// What it may do at the built-in server, whatever it logs in by.
+    pub restrictions: Restrictions,
+}
+
+/// A line that keeps somebody out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// The fingerprint of the identity.
+    pub fingerprint: String,
+    /// What the line calls them; may be empty.
+    pub name: String,
 }
 
 /// A line that is not in force, and why.
@@ -86,13 +102,17 @@ pub struct BadLine {
     pub line: usize,
     /// What is wrong with it.
     pub reason: String,
+    /// Whose line it is, as far as that can be seen.
+    pub identity: Option<Identity>,
 }
 
 /// The content of an `authorized_peers` file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthorizedPeers {
-    /// The lines in force, in order.
+    /// The lines that admit, in order.
     pub peers: Vec<Peer>,
+    /// The lines that keep out.
+    pub revoked: Vec<Revoked>,
     /// The lines that are not.
     pub refused: Vec<BadLine>,
 }
@@ -107,9 +127,15 @@ impl AuthorizedPeers {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match parse_line(line, time_zone) {
-                Ok(peer) => read.peers.push(peer),
-                Err(reason) => read.refused.push(BadLine { line: index + 1, reason }),
+            match Line::parse(line, time_zone) {
+                Ok(Line::Peer(peer)) if peer.options.revoked => read.revoked.push(peer.into()),
+                Ok(Line::Peer(peer)) => read.peers.push(peer),
+                Ok(Line::Revoked(revoked)) => read.revoked.push(revoked),
+                Err(reason) => {
+                    let bad =
+                        BadLine { line: index + 1, reason: printable(&reason), identity: identity_in(line) };
+                    read.refused.push(bad);
+                }
             }
         }
         read
@@ -121,18 +147,40 @@ impl AuthorizedPeers {
     ///
     /// What the system says, with the file's name.
     pub fn load(path: &Path) -> std::io::Result<Self> {
-        refuse_writable_by_others(path)?;
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self::parse(&text, &TimeZone::system())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+        match read_trusted_file(path) {
+            Ok(Some(text)) => Ok(Self::parse(&text, &TimeZone::system())),
+            Ok(None) => Ok(Self::default()),
             Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
         }
     }
 
-    /// The line for an identity; the first one counts, as in sshd.
+    /// The line that admits an identity; the first one counts, as in sshd, and none where there is one that
+    /// keeps it out.
     #[must_use]
     pub fn find(&self, identity: &Identity) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.identity == *identity)
+        let admits = self.peers.iter().find(|peer| peer.identity == *identity);
+        admits.filter(|_| !self.keeps_out(identity))
+    }
+
+    /// Whether a line keeps an identity out.
+    #[must_use]
+    pub fn keeps_out(&self, identity: &Identity) -> bool {
+        let fingerprint = identity.fingerprint();
+        self.revoked.iter().any(|revoked| revoked.fingerprint == fingerprint)
+    }
+}
+
+impl From<Peer> for Revoked {
+    fn from(peer: Peer) -> Self {
+        Self { fingerprint: peer.identity.fingerprint(), name: peer.name }
+    }
+}
+
+impl Revoked {
+    /// A line of the file that says so.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("revoked {} {}", self.fingerprint, without_controls(&self.name)).trim_end().to_owned()
     }
 }
 
@@ -146,103 +194,144 @@ impl Peer {
     /// The peer as a line of the file.
     #[must_use]
     pub fn line(&self) -> String {
-        let name: String = self.name.chars().filter(|c| !c.is_control()).collect();
+        let name = without_controls(&self.name);
         let options = self.options.to_string();
         let space = if options.is_empty() { "" } else { " " };
         format!("{options}{space}{} {name}", self.identity.openssh()).trim_end().to_owned()
+    }
+
+    /// Reads a line of the file that has a key.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(line: &str, time_zone: &TimeZone) -> Result<Self, String> {
+        match Line::parse(line.trim(), time_zone)? {
+            Line::Peer(peer) => Ok(peer),
+            Line::Revoked(_) => Err(NO_KEY.to_owned()),
+        }
+    }
+
+    /// Its name, for a terminal or a log.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        printable(&self.name)
+    }
+}
+
+fn without_controls(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).collect()
+}
+
+impl PeerOptions {
+    /// These options where `newer` ones change them: what `newer` does not speak of stays, but for an
+    /// admission that has ended by `now` or was taken back, since this gives it anew.
+    #[must_use]
+    pub(super) fn changed_by(&self, newer: &Self, now: Timestamp) -> Self {
+        let still = self.expiry_time.filter(|expiry| *expiry > now);
+        Self {
+            expiry_time: newer.expiry_time.or(still),
+            backend: newer.backend.as_ref().or(self.backend.as_ref()).cloned(),
+            login: newer.login.as_ref().or(self.login.as_ref()).cloned(),
+            no_resume: newer.no_resume || self.no_resume,
+            revoked: newer.revoked,
+            restrictions: self.restrictions.changed_by(&newer.restrictions),
+        }
+    }
+
+    /// Whether sessions that began under these are what `other` would make them: all but the times match.
+    #[must_use]
+    pub(super) fn permit_the_same(&self, other: &Self) -> bool {
+        Self { expiry_time: other.expiry_time, ..self.clone() } == *other
     }
 }
 
 impl fmt::Display for PeerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = |value: &str| format!("\"{}\"", value.replace('"', "\\\""));
         let expiry = |time: &Timestamp| time.strftime("\"%Y%m%d%H%M%SZ\"").to_string();
         let options = [
+            self.revoked.then(|| "revoked".to_owned()),
             self.expiry_time.as_ref().map(|time| format!("expiry-time={}", expiry(time))),
-            self.backend.as_ref().map(|backend| format!("backend={}", quote(backend))),
-            self.login.as_ref().map(|login| format!("login={}", quote(login))),
+            self.backend.as_ref().map(|backend| format!("backend={}", quoted(backend))),
+            self.login.as_ref().map(|login| format!("login={}", quoted(login))),
             self.no_resume.then(|| "no-resume".to_owned()),
+            Some(self.restrictions.to_string()).filter(|text| !text.is_empty()),
         ];
         f.write_str(&options.into_iter().flatten().collect::<Vec<_>>().join(","))
     }
 }
 
-/// Adds a peer, or replaces its line.
-///
-/// # Errors
-///
-/// [`EditError`] when the file cannot be read or written.
-pub fn allow(path: &Path, peer: &Peer) -> Result<(), EditError> {
-    update_file(path, 0o600, |text| {
-        let mut lines = without(text, |line| is_for(line, &peer.identity));
-        lines.push(peer.line());
-        Ok((Some(lines.join("\n") + "\n"), ()))
-    })
-}
-
-/// Takes out every line of a peer, named by its fingerprint, its key or its comment; returns who
-/// they were.
-///
-/// # Errors
-///
-/// [`EditError`] when the file cannot be read or written.
-pub fn revoke(path: &Path, who: &str) -> Result<Vec<Peer>, EditError> {
-    let by_key = Identity::from_openssh(who);
-    let is_meant =
-        |peer: &Peer| peer.name == who || peer.identity.fingerprint() == who || by_key == Some(peer.identity);
-    update_file(path, 0o600, |text| {
-        let gone: Vec<Peer> =
-            AuthorizedPeers::parse(text, &TimeZone::system()).peers.into_iter().filter(is_meant).collect();
-        if gone.is_empty() {
-            return Ok((None, gone));
-        }
-        let lines = without(text, |line| gone.iter().any(|peer| is_for(line, &peer.identity)));
-        let text = lines.iter().map(|line| format!("{line}\n")).collect();
-        Ok((Some(text), gone))
-    })
-}
-
-/// `authorized_peers` could not be changed.
-#[derive(Debug, thiserror::Error)]
-pub enum EditError {
-    /// Reading or writing failed.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// Another process holds the file.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-}
-
-fn is_for(line: &str, identity: &Identity) -> bool {
-    parse_line(line.trim(), &TimeZone::UTC).is_ok_and(|peer| peer.identity == *identity)
-}
-
-fn without(text: &str, unwanted: impl Fn(&str) -> bool) -> Vec<String> {
-    text.lines().filter(|line| !unwanted(line)).map(str::to_owned).collect()
-}
-
 /// The name with which an OpenSSH public key of this kind begins.
 const KEY_TYPE: &str = "ssh-ed25519";
 
-fn parse_line(line: &str, time_zone: &TimeZone) -> Result<Peer, String> {
-    let starts_with_key = line.split_ascii_whitespace().next() == Some(KEY_TYPE);
-    let (options, key) =
-        if starts_with_key { ("", line) } else { split_options_of_text(line).map_err(|e| e.to_string())? };
-    let mut words = key.splitn(3, [' ', '\t']);
-    match words.next() {
-        Some(KEY_TYPE) => {}
-        Some(other)
-            if other.starts_with("ssh-") || other.starts_with("ecdsa-") || other.starts_with("sk-") =>
-        {
-            return Err(format!("a key of type {other}: an identity is an {KEY_TYPE} key"));
+/// What stands there when there is no key.
+const NO_KEY: &str = "no ssh-ed25519 key found";
+
+/// A line that is understood.
+pub(super) enum Line {
+    /// With a key.
+    Peer(Peer),
+    /// With a fingerprint, which can only keep somebody out.
+    Revoked(Revoked),
+}
+
+impl Line {
+    /// Reads a line that is neither empty nor a comment.
+    pub(super) fn parse(line: &str, time_zone: &TimeZone) -> Result<Self, String> {
+        let first = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+        let has_no_options = first(line) == KEY_TYPE || is_fingerprint(&first(line));
+        let (options, key) = if has_no_options {
+            ("", line)
+        } else {
+            split_options_of_text(line).map_err(|e| e.to_string())?
+        };
+        if is_fingerprint(&first(key)) {
+            return Self::of_fingerprint(&parse_options(options, time_zone)?, key);
         }
-        _ => return Err(format!("no {KEY_TYPE} key found")),
+        let mut words = key.splitn(3, [' ', '\t']);
+        match words.next() {
+            Some(KEY_TYPE) => {}
+            Some(other)
+                if other.starts_with("ssh-") || other.starts_with("ecdsa-") || other.starts_with("sk-") =>
+            {
+                return Err(format!("a key of type {other}: an identity is an {KEY_TYPE} key"));
+            }
+            _ => return Err(NO_KEY.to_owned()),
+        }
+        let blob = words.next().unwrap_or_default();
+        let identity = Identity::from_openssh(&format!("{KEY_TYPE} {blob}"))
+            .ok_or_else(|| "the key is damaged".to_owned())?;
+        let name = words.next().unwrap_or_default().trim().to_owned();
+        Ok(Self::Peer(Peer { identity, name, options: parse_options(options, time_zone)? }))
     }
-    let blob = words.next().unwrap_or_default();
-    let identity = Identity::from_openssh(&format!("{KEY_TYPE} {blob}"))
-        .ok_or_else(|| "the key is damaged".to_owned())?;
-    let name = words.next().unwrap_or_default().trim().to_owned();
-    Ok(Peer { identity, name, options: parse_options(options, time_zone)? })
+
+    fn of_fingerprint(options: &PeerOptions, rest: &str) -> Result<Self, String> {
+        if *options != (PeerOptions { revoked: true, ..PeerOptions::default() }) {
+            return Err("a fingerprint admits nobody: give the key, or the option revoked alone".to_owned());
+        }
+        let (fingerprint, name) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+        Ok(Self::Revoked(Revoked { fingerprint: fingerprint.to_owned(), name: name.trim().to_owned() }))
+    }
+
+    /// Whether it speaks of this identity.
+    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Peer(peer) => peer.identity == *identity,
+            Self::Revoked(revoked) => revoked.fingerprint == identity.fingerprint(),
+        }
+    }
+}
+
+/// Whether a word is a fingerprint as `ssh-keygen -l` prints it: `SHA256:` and 43 characters of base64.
+pub(super) fn is_fingerprint(word: &str) -> bool {
+    word.parse::<Fingerprint>().is_ok_and(|read| read.is_sha256())
+}
+
+/// The key in a line that is not understood.
+fn identity_in(line: &str) -> Option<Identity> {
+    let mut words = line.split_ascii_whitespace();
+    words.find(|word| *word == KEY_TYPE)?;
+    Identity::from_openssh(&format!("{KEY_TYPE} {}", words.next()?))
 }
 
 fn parse_options(text: &str, time_zone: &TimeZone) -> Result<PeerOptions, String> {
@@ -268,116 +357,13 @@ fn parse_options(text: &str, time_zone: &TimeZone) -> Result<PeerOptions, String
             "backend" => read.backend = Some(needed()?),
             "login" => read.login = Some(needed()?),
             "no-resume" if value.is_none() => read.no_resume = true,
-            _ => return Err(format!("unknown option `{name}`")),
+            "revoked" if value.is_none() => read.revoked = true,
+            _ => read.restrictions.push(name, value),
         }
     }
-    Ok(read)
+    read.restrictions.check().map(|()| read)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn identity(seed: u8) -> Identity {
-        Identity(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
-    }
-
-    fn parse(text: &str) -> AuthorizedPeers {
-        AuthorizedPeers::parse(text, &TimeZone::UTC)
-    }
-
-    #[test]
-    fn lines_are_read_as_sshd_reads_them() {
-        let key = identity(1).openssh();
-        let text = format!(
-            "# a comment\n\n{key} one\n  \tno-resume,backend=\"exec:/bin/a, b\" {key}\tname with # in it\nLOGIN=\"a\\\"b\" {key}\n"
-        );
-        let read = parse(&text);
-        assert_eq!(read.refused, []);
-        let [one, two, three] = &read.peers[..] else { panic!("{read:?}") };
-        assert_eq!((one.name.as_str(), &one.options), ("one", &PeerOptions::default()));
-        assert_eq!(two.name, "name with # in it");
-        assert_eq!(two.options.backend.as_deref(), Some("exec:/bin/a, b"));
-        assert!(two.options.no_resume);
-        assert_eq!(three.options.login.as_deref(), Some("a\"b"));
-    }
-
-    #[test]
-    fn an_unknown_option_refuses_its_line_alone_and_is_named() {
-        let text = format!(
-            "{}\nfrobnicate {}\n{}\n",
-            identity(1).openssh(),
-            identity(2).openssh(),
-            identity(3).openssh()
-        );
-        let read = parse(&text);
-        assert!(read.find(&identity(1)).is_some() && read.find(&identity(3)).is_some());
-        assert_eq!(read.find(&identity(2)), None);
-        assert_eq!(read.refused[0].to_string(), "line 2: unknown option `frobnicate`");
-    }
-
-    #[test]
-    fn bad_lines_say_why() {
-        let key = identity(1).openssh();
-        for (line, reason) in [
-            ("ssh-ed25519 AAAA", "the key is damaged"),
-            ("ssh-rsa AAAA x", "no ssh-ed25519 key found"),
-            ("no-resume ssh-rsa AAAA x", "a key of type ssh-rsa"),
-            ("hello world", "no ssh-ed25519 key found"),
-            (&format!("login=\"x {key}"), "a quote is not closed"),
-            (&format!("login {key}"), "option login needs a value"),
-            (&format!("no-resume=yes {key}"), "unknown option `no-resume`"),
-            (&format!("expiry-time=\"2026\" {key}"), "is not a time"),
-            (&format!("expiry-time=\"20261341\" {key}"), "is not a time"),
-        ] {
-            let read = parse(line);
-            assert!(read.peers.is_empty(), "{line}");
-            assert!(read.refused[0].reason.contains(reason), "{line}: {}", read.refused[0]);
-        }
-    }
-
-    #[test]
-    fn expiry_time_is_local_unless_it_ends_in_z() {
-        let key = identity(1).openssh();
-        let zone = TimeZone::fixed(jiff::tz::offset(2));
-        let time = |text: &str| {
-            let read = AuthorizedPeers::parse(&format!("expiry-time=\"{text}\" {key}"), &zone);
-            read.peers[0].options.expiry_time.expect("a time").to_string()
-        };
-        assert_eq!(time("20260102Z"), "2026-01-02T00:00:00Z");
-        assert_eq!(time("20260102"), "2026-01-01T22:00:00Z");
-        assert_eq!(time("202601021530"), "2026-01-02T13:30:00Z");
-        assert_eq!(time("20260102153012Z"), "2026-01-02T15:30:12Z");
-    }
-
-    #[test]
-    fn allowing_and_revoking_touch_no_other_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("authorized_peers");
-        let kept = format!("# mine\nbad line\n{} other\n", identity(1).openssh());
-        std::fs::write(&path, &kept).expect("write");
-        let options = PeerOptions { no_resume: true, ..PeerOptions::default() };
-        let peer = Peer { identity: identity(2), name: "new".to_owned(), options };
-        allow(&path, &peer).expect("allowed");
-        allow(&path, &peer).expect("allowed twice is allowed once");
-        let text = std::fs::read_to_string(&path).expect("read");
-        assert_eq!(text, format!("{kept}no-resume {} new\n", identity(2).openssh()));
-        assert_eq!(revoke(&path, "nobody").expect("no change"), []);
-        assert_eq!(revoke(&path, &identity(2).fingerprint()).expect("revoked"), [peer]);
-        assert_eq!(std::fs::read_to_string(&path).expect("read"), kept);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_panics_and_a_line_reads_as_it_was_written(text in ".{0,120}", seed: u8, name in "[a-z @]{0,10}", login in "[^\\\\\\p{Cc}]{1,20}") {
-            let _ = parse(&text);
-            let _ = parse(&format!("{text} {} {name}", identity(seed).openssh()));
-            let options = PeerOptions { login: Some(login), ..PeerOptions::default() };
-            let peer = Peer { identity: identity(seed), name: name.trim().to_owned(), options };
-            let line = peer.line();
-            prop_assert_eq!(parse(&line).peers, vec![peer]);
-        }
-    }
-}
+#[path = "peers_tests.rs"]
+mod tests;

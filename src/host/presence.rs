@@ -4,13 +4,15 @@ use std::{
     io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use iroh::{EndpointAddr, EndpointId};
 use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Lock, LockError, Paths, create_private_dir, write_file};
+use super::settings::Access;
+use crate::files::{Lock, LockError, Paths, create_private_dir, read_trusted_file, write_file};
 
 /// A host's hold on its key, and the note that says where it can be reached.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub enum PresenceError {
 #[derive(Serialize, Deserialize)]
 struct Note {
     ticket: String,
+    access: Access,
 }
 
 impl Presence {
@@ -45,7 +48,7 @@ impl Presence {
     /// [`PresenceError::KeyInUse`] when another process has it.
     pub fn claim(paths: &Paths) -> Result<Self, PresenceError> {
         let key = paths.host_key();
-        let lock = match Lock::try_new(&key.with_extension("lock")) {
+        let lock = match Lock::wait(&lock_of(paths), LOOKS) {
             Err(LockError::Held(_)) => return Err(PresenceError::KeyInUse(key)),
             other => other.map_err(io::Error::other)?,
         };
@@ -61,23 +64,54 @@ impl Presence {
     /// # Errors
     ///
     /// What the system says.
-    pub fn announce(&self, addr: &EndpointAddr) -> io::Result<()> {
-        let note = Note { ticket: EndpointTicket::new(addr.clone()).to_string() };
+    pub fn announce(&self, addr: &EndpointAddr, access: Access) -> io::Result<()> {
+        let note = Note { ticket: EndpointTicket::new(addr.clone()).to_string(), access };
         write_file(&self.note, serde_json::to_string(&note)?.as_bytes(), 0o644)
     }
 
     /// Where a running host is, or `None` when none runs.
-    #[must_use]
-    pub fn of_running(paths: &Paths) -> Option<EndpointAddr> {
-        let running =
-            matches!(Lock::try_new(&paths.host_key().with_extension("lock")), Err(LockError::Held(_)));
-        if !running {
-            return None;
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the name of the file that cannot be looked at.
+    pub fn of_running(paths: &Paths) -> io::Result<Option<EndpointAddr>> {
+        let note = Self::note(paths)?;
+        Ok(note.and_then(|note| EndpointTicket::from_str(&note.ticket).ok()).map(Into::into))
+    }
+
+    /// Who reaches SSH by a running host, or `None` when none runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of_running`].
+    pub fn access_of_running(paths: &Paths) -> io::Result<Option<Access>> {
+        Ok(Self::note(paths)?.map(|note| note.access))
+    }
+
+    fn note(paths: &Paths) -> io::Result<Option<Note>> {
+        let named = |path: PathBuf| {
+            move |error: io::Error| {
+                let message = format!("cannot look whether the host is running: {}: {error}", path.display());
+                io::Error::new(error.kind(), message)
+            }
+        };
+        let lock = lock_of(paths);
+        if !Lock::is_held(&lock).map_err(named(lock))? {
+            return Ok(None);
         }
-        let note: Note = serde_json::from_str(&std::fs::read_to_string(paths.host_note()).ok()?).ok()?;
-        EndpointTicket::from_str(&note.ticket).ok().map(Into::into)
+        let note = paths.host_note();
+        let text = read_trusted_file(&note).map_err(named(note))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 }
+
+/// Held by the host that has the key.
+fn lock_of(paths: &Paths) -> PathBuf {
+    paths.host_key().with_extension("lock")
+}
+
+/// How long those may take who look whether a host is running.
+const LOOKS: Duration = Duration::from_secs(1);
 
 impl Drop for Presence {
     fn drop(&mut self) {
@@ -87,7 +121,7 @@ impl Drop for Presence {
 
 /// The ports that the host of this key had last, so that its old tickets still lead to it.
 pub(super) fn last_ports(path: &Path, id: EndpointId) -> Vec<u16> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = read_trusted_file(path).ok().flatten().unwrap_or_default();
     let mut words = text.split_ascii_whitespace();
     match words.next() {
         Some(owner) if owner == id.to_string() => words.filter_map(|port| port.parse().ok()).collect(),

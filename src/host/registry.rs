@@ -1,14 +1,14 @@
 //! The connections and sessions of a running host.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use iroh::endpoint::Connection;
 use tokio_util::sync::CancellationToken;
 
-use super::{peers::Identity, settings::LimitSettings};
+use super::{peers::Identity, roll::Standing, settings::LimitSettings};
 use crate::{
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::set_max_sessions,
@@ -34,20 +34,15 @@ struct State {
 struct Entry {
     identity: Identity,
     connection: Connection,
-    /// Whether it has been decided that the peer may come in.
-    standing: Standing,
+    /// By what right the peer is here, once that is decided.
+    standing: Option<Arc<Standing>>,
     sessions: u32,
 }
 
-/// What is known of a peer's right to be here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is being looked up.
-    Undecided,
-    /// It is on the list.
-    Listed,
-    /// It is here because everybody may come in.
-    Stranger,
+impl Entry {
+    fn is(&self, listed: bool) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.listed == listed)
+    }
 }
 
 /// A place in the registry, given back when dropped.
@@ -71,15 +66,15 @@ impl ConnectionPlace {
     /// # Errors
     ///
     /// [`RefusalCode::TooMany`] for a stranger when there are as many as there may be.
-    pub(super) fn admit(&self, standing: Standing, limits: &LimitSettings) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, standing: Arc<Standing>, limits: &LimitSettings) -> Result<(), Refusal> {
         self.registry.with(|state| {
-            let strangers = state.connections.values().filter(|entry| entry.standing == Standing::Stranger);
-            if standing == Standing::Stranger && strangers.count() >= limits.max_strangers as usize {
+            let strangers = state.connections.values().filter(|entry| entry.is(false));
+            if !standing.listed && strangers.count() >= limits.max_strangers as usize {
                 let sentence = "as many strangers are connected as this host allows\ntry again later, or ask its owner to put you on its list";
                 return Err(Refusal::new(RefusalCode::TooMany, sentence));
             }
             if let Some(entry) = state.connections.get_mut(&self.serial) {
-                entry.standing = standing;
+                entry.standing = Some(standing);
             }
             Ok(())
         })
@@ -133,7 +128,7 @@ impl Registry {
             state.serial += 1;
             let serial = state.serial;
             let connection = connection.clone();
-            let entry = Entry { identity, connection, standing: Standing::Undecided, sessions: 0 };
+            let entry = Entry { identity, connection, standing: None, sessions: 0 };
             state.connections.insert(serial, entry);
             state.most = state.most.max(state.connections.len());
             Ok(ConnectionPlace { registry: self.clone(), serial })
@@ -163,19 +158,18 @@ impl Registry {
         empty.cancelled().await;
     }
 
-    /// Who has come in.
-    pub(super) fn identities(&self) -> HashSet<Identity> {
+    /// Who has come in, by the number of the connection.
+    pub(super) fn admitted(&self) -> Vec<(u64, Arc<Standing>)> {
         self.with(|state| {
-            let entries = state.connections.values();
-            let admitted = entries.filter(|entry| entry.standing != Standing::Undecided);
-            admitted.map(|entry| entry.identity).collect()
+            let entries = state.connections.iter();
+            entries.filter_map(|(serial, entry)| Some((*serial, entry.standing.clone()?))).collect()
         })
     }
 
-    /// Closes the connections of an identity.
-    pub(super) fn close(&self, identity: &Identity, code: CloseCode) {
+    /// Closes a connection.
+    pub(super) fn close(&self, serial: u64, code: CloseCode) {
         self.with(|state| {
-            for entry in state.connections.values().filter(|entry| entry.identity == *identity) {
+            if let Some(entry) = state.connections.get(&serial) {
                 entry.connection.close(code.into(), b"");
             }
         });
@@ -194,7 +188,7 @@ impl Registry {
     pub(super) fn set_max_sessions(&self, sessions: u32) {
         self.with(|state| {
             for entry in state.connections.values() {
-                if entry.standing == Standing::Listed {
+                if entry.is(true) {
                     set_max_sessions(&entry.connection, sessions);
                 }
             }

@@ -2,37 +2,34 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use iroh::{
-    Endpoint, EndpointAddr, Watcher,
-    endpoint::{Incoming, IncomingAddr},
-};
+use iroh::{Endpoint, EndpointAddr, Watcher};
 use iroh_tickets::endpoint::EndpointTicket;
 use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admission::{Admission, Admitted},
+    audit::Audit,
     backend::{Backend, BuiltinServer},
-    connection,
     crowd::Crowd,
     event::Event,
-    host_keys::HostKeys,
-    limits::{Penalties, dice},
+    host_keys::{Events, HostKey, HostKeys},
+    limits::Penalties,
+    loopback::AddressKey,
+    newcomers::Newcomers,
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
+    roll::Standing,
     settings::{Access, LimitSettings},
     startups::Startups,
 };
 use crate::{
-    files::Paths,
+    files::{Paths, PrivateFileError},
     memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::{
@@ -42,6 +39,9 @@ use crate::{
 
 /// How long the first ticket waits for a relay before it is printed without one.
 const RELAY_WAIT: Duration = Duration::from_secs(3);
+
+/// How long it waits for a first word of the SSH server, to say whether it has one.
+const SERVER_WAIT: Duration = Duration::from_secs(2);
 
 /// How often the list of peers is looked at for changes.
 const PEERS_CHECK: Duration = Duration::from_secs(1);
@@ -56,6 +56,8 @@ pub struct HostOptions {
     pub backend: Backend,
     /// What [`Backend::Builtin`] runs.
     pub builtin: BuiltinServer,
+    /// The SSH host keys of the backend; where there are none, those that the host has reason to believe.
+    pub host_keys: Vec<HostKey>,
     /// Who reaches SSH.
     pub access: Access,
     /// The name that peers are told.
@@ -72,6 +74,9 @@ pub enum HostError {
     /// Its key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key of its peers' addresses.
+    #[error(transparent)]
+    AddressKey(#[from] PrivateFileError),
     /// Its place on the machine.
     #[error(transparent)]
     Presence(#[from] PresenceError),
@@ -107,20 +112,14 @@ pub(super) struct Shared {
     pub(super) limits: RwLock<LimitSettings>,
     pub(super) registry: Registry,
     pub(super) stop: Stop,
-    pub(super) penalties: Mutex<Penalties<Source>>,
-    host_keys: HostKeys,
-    relays: bool,
-    events: Box<dyn Fn(Event) + Send + Sync>,
+    pub(super) audit: Audit,
     /// Connections that have not yet been admitted or refused.
-    pending: AtomicU32,
-    tasks: TaskTracker,
-}
-
-/// Who is held responsible for failures.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Source {
-    Identity(Identity),
-    Address(std::net::IpAddr),
+    pub(super) newcomers: Mutex<Newcomers>,
+    pub(super) tasks: TaskTracker,
+    /// Identities that were refused.
+    penalties: Mutex<Penalties<Identity>>,
+    pub(super) host_keys: Arc<HostKeys>,
+    relays: bool,
 }
 
 impl Host {
@@ -130,12 +129,22 @@ impl Host {
     ///
     /// [`HostError`], each with what to do.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
-        let HostOptions { paths, network, backend, builtin, access, name, limits, events } = options;
+        let HostOptions { paths, network, backend, builtin, host_keys, access, name, limits, events } =
+            options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
+        let address_key = AddressKey::load_or_create(&paths.loopback_key())?;
         let endpoint = bind_again(&paths, &network, &key).await?;
+        let events: Events = events.into();
+        let host_keys = HostKeys::new(
+            paths.kept_host_keys(),
+            backend.clone(),
+            host_keys,
+            builtin.command.clone(),
+            events.clone(),
+        );
         let shared = Shared {
-            admission: Admission::new(paths.authorized_peers(), paths.invites(), access),
+            admission: Admission::new(paths.authorized_peers(), paths.invites(), address_key, access),
             backend,
             builtin,
             startups: Startups::default(),
@@ -143,12 +152,12 @@ impl Host {
             limits: RwLock::new(limits),
             registry: Registry::default(),
             stop: Stop::default(),
-            penalties: Mutex::default(),
-            host_keys: HostKeys::default(),
-            relays: network.relay != Relay::None,
-            events,
-            pending: AtomicU32::new(0),
+            audit: Audit::new(events),
+            newcomers: Mutex::default(),
             tasks: TaskTracker::new(),
+            penalties: Mutex::default(),
+            host_keys,
+            relays: network.relay != Relay::None,
         };
         Ok(Self { endpoint, presence, shared: Arc::new(shared) })
     }
@@ -178,9 +187,9 @@ impl Host {
     pub async fn run(self) {
         let Self { endpoint, presence, shared } = self;
         let stop = shared.stop.clone();
-        shared.host_keys.ask(&shared.backend, &shared.builtin.command);
         let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
+        let watching = tokio::spawn(shared.host_keys.clone().watch_file());
         loop {
             tokio::select! {
                 biased;
@@ -198,6 +207,7 @@ impl Host {
             () = async { while let Some(incoming) = endpoint.accept().await { incoming.refuse() } } => {}
         }
         checking.abort();
+        watching.abort();
         shared.registry.close_all(CloseCode::GoingAway);
         announcing.abort();
         let _ = announcing.await;
@@ -211,45 +221,36 @@ impl Host {
 pub struct Reload(Arc<Shared>);
 
 impl Shared {
-    pub(super) fn event(&self, event: Event) {
-        (self.events)(event);
-    }
-
-    /// The SSH host keys of the backend, as far as they are known within `wait`.
-    pub(super) async fn host_keys(&self, wait: Duration) -> Vec<Vec<u8>> {
-        self.host_keys.ask(&self.backend, &self.builtin.command);
-        self.host_keys.known(wait).await
-    }
-
-    pub(super) fn penalize(&self, source: Source, seconds: u64) {
+    pub(super) fn penalize(&self, identity: Identity, seconds: u64) {
         let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
-        penalties.punish(source, Duration::from_secs(seconds), Instant::now());
+        penalties.punish(identity, Duration::from_secs(seconds), Instant::now());
     }
 
-    pub(super) fn turned_away(&self, source: &Source) -> Option<Duration> {
+    fn turned_away(&self, identity: &Identity) -> Option<Duration> {
         let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
-        penalties.turned_away(source, Instant::now())
+        penalties.turned_away(identity, Instant::now())
     }
 
-    /// Forgets what a source has done.
-    pub(super) fn forgive(&self, source: &Source) {
-        self.penalties.lock().unwrap_or_else(PoisonError::into_inner).forgive(source);
+    /// Forgets what an identity has done.
+    pub(super) fn forgive(&self, identity: &Identity) {
+        self.penalties.lock().unwrap_or_else(PoisonError::into_inner).forgive(identity);
     }
 
-    /// Decides about an identity that has been proved. Reads and may write files: not for an async task.
+    /// Decides about an identity that has been proved, and writes down whom it lets in, however the connection
+    /// fares. Reads and may write files: not for an async task.
     pub(super) fn decide(
         &self,
         identity: Identity,
         invite: Option<&InviteSecret>,
     ) -> Result<Admitted, Refusal> {
-        let penalty = self.turned_away(&Source::Identity(identity));
+        let penalty = self.turned_away(&identity);
         // Who is on the list by now need not wait for what was before.
-        match penalty.filter(|_| !self.admission.roll_call()(&identity)) {
+        match penalty.filter(|_| !self.admission.lets_in(&identity)) {
             Some(left) => {
                 let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
                 Err(Refusal::new(RefusalCode::Busy, sentence))
             }
-            None => self.admission.admit(identity, invite),
+            None => self.admission.admit(identity, invite).inspect(|admitted| self.audit.admitted(admitted)),
         }
     }
 
@@ -261,6 +262,7 @@ impl Shared {
         loop {
             check.tick().await;
             self.clone().check_peers().await;
+            self.audit.sum_up();
             let (now, most) = self.registry.connections();
             if crowd.has_left(now, most) {
                 let _ = tokio::task::spawn_blocking(give_back).await;
@@ -268,49 +270,25 @@ impl Shared {
         }
     }
 
-    /// Closes the connections of all who are no longer admitted.
+    /// Closes the connections of all who are no longer admitted, or not to the same as when they came.
     async fn check_peers(self: Arc<Self>) {
         // First who is here, then the list: who came in with an invite meanwhile is on it.
-        let mut here = self.registry.identities();
+        let here = self.registry.admitted();
         if here.is_empty() {
             return;
         }
         let shared = self.clone();
         let leaving = tokio::task::spawn_blocking(move || {
             let may_stay = shared.admission.roll_call();
-            here.retain(|identity| !may_stay(identity));
-            here
+            let leaves = |(serial, standing): (u64, Arc<Standing>)| {
+                Some((serial, standing.peer.identity, may_stay(&standing).err()?))
+            };
+            here.into_iter().filter_map(leaves).collect::<Vec<_>>()
         });
-        for identity in leaving.await.unwrap_or_default() {
-            self.registry.close(&identity, CloseCode::Revoked);
-            tracing::info!(peer = %identity, "connection closed: no longer admitted");
+        for (serial, identity, departure) in leaving.await.unwrap_or_default() {
+            self.registry.close(serial, departure.into());
+            tracing::info!(peer = %identity, "connection closed: {departure}");
         }
-    }
-
-    /// Takes a connection in before anything is spent on it, or turns it away.
-    async fn take(self: Arc<Self>, incoming: Incoming) {
-        let pending = self.pending.load(Ordering::Relaxed);
-        let startups = self.limits.read().await.max_startups;
-        let source = match incoming.remote_addr() {
-            IncomingAddr::Ip(addr) => Some(Source::Address(addr.ip())),
-            _ => None,
-        };
-        if startups.drops(pending, dice()) || source.is_some_and(|source| self.turned_away(&source).is_some())
-        {
-            incoming.refuse();
-            return;
-        }
-        // When many come at once, a direct address has to prove that it is one; a relay's cannot be forged.
-        if pending >= startups.start / 2
-            && !incoming.remote_addr_validated()
-            && matches!(incoming.remote_addr(), IncomingAddr::Ip(_))
-        {
-            let _ = incoming.retry();
-            return;
-        }
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let pending = Pending(self.clone());
-        self.tasks.clone().spawn(connection::serve(self, incoming, pending));
     }
 
     /// Waits for sessions to end, for as long as a stop allows.
@@ -320,22 +298,13 @@ impl Shared {
             return;
         }
         tracing::info!(sessions, "draining");
-        self.event(Event::Draining { sessions });
+        self.audit.event(Event::Draining { sessions });
         let drain = self.limits.read().await.drain();
         tokio::select! {
             () = self.registry.empty() => {}
             () = self.stop.now.cancelled() => {}
             () = tokio::time::sleep(drain) => {}
         }
-    }
-}
-
-/// A connection that is neither admitted nor refused yet; counts for as long as it lives.
-pub(super) struct Pending(Arc<Shared>);
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -380,10 +349,33 @@ fn same_ports(asked: &[SocketAddr], kept: &[u16]) -> Vec<Vec<SocketAddr>> {
 /// Says that the host is ready, and notes its address whenever that changes.
 async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
     let mut addrs = endpoint.watch_addr();
-    let deadline = tokio::time::sleep(if shared.relays { RELAY_WAIT } else { Duration::from_millis(500) });
+    let (problem, ()) =
+        tokio::join!(shared.host_keys.problem(SERVER_WAIT), complete(&mut addrs, shared.relays));
+    let mut access = shared.admission.access();
+    let addr = addrs.get();
+    note(&presence, &addr, *access.borrow_and_update());
+    shared.audit.event(Event::Ready {
+        endpoint_id: addr.id.to_string(),
+        ticket: EndpointTicket::new(addr).to_string(),
+        backend: shared.backend.to_string(),
+        pid: std::process::id(),
+        problem,
+    });
+    loop {
+        tokio::select! {
+            updated = addrs.updated() => if updated.is_err() { return },
+            changed = access.changed() => if changed.is_err() { return },
+        }
+        note(&presence, &addrs.get(), *access.borrow_and_update());
+    }
+}
+
+/// Waits for addresses that make a good ticket, for a while.
+async fn complete(addrs: &mut impl Watcher<Value = EndpointAddr>, relays: bool) {
+    let deadline = tokio::time::sleep(if relays { RELAY_WAIT } else { Duration::from_millis(500) });
     tokio::pin!(deadline);
     let complete = |addr: &EndpointAddr| {
-        if shared.relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
+        if relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
     };
     while !complete(&addrs.get()) {
         tokio::select! {
@@ -391,21 +383,10 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
             () = &mut deadline => break,
         }
     }
-    let addr = addrs.get();
-    note(&presence, &addr);
-    shared.event(Event::Ready {
-        endpoint_id: addr.id.to_string(),
-        ticket: EndpointTicket::new(addr).to_string(),
-        backend: shared.backend.to_string(),
-        pid: std::process::id(),
-    });
-    while let Ok(addr) = addrs.updated().await {
-        note(&presence, &addr);
-    }
 }
 
-fn note(presence: &Presence, addr: &EndpointAddr) {
-    if let Err(error) = presence.announce(addr) {
-        tracing::warn!("cannot note the host's ticket for other commands: {error}");
+fn note(presence: &Presence, addr: &EndpointAddr, access: Access) {
+    if let Err(error) = presence.announce(addr, access) {
+        tracing::warn!("cannot note for other commands where the host is: {error}");
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{backend::BackendChoice, limits::MaxStartups};
-use crate::files::refuse_writable_by_others;
+use super::{backend::BackendChoice, limits::MaxStartups, newcomers::Places};
+use crate::files::read_trusted_file;
 use crate::transport::{Bind, NameService, Relay};
 
 /// Who reaches SSH.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Identities in `authorized_peers`, and those that present a live invite.
@@ -44,6 +44,9 @@ pub struct HostSettings {
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,
+    /// The SSH host keys of the backend: lines of public key files, or paths of such files.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
     /// Who reaches SSH.
     pub access: Option<Access>,
     /// The name that peers are told; the machine's when absent.
@@ -62,6 +65,8 @@ pub struct HostSettings {
 pub struct LimitSettings {
     /// Connections on their way in, with early drop.
     pub max_startups: MaxStartups,
+    /// How many of them may come from one IPv4 address or one IPv6 network of 64 bits.
+    pub per_source_max_startups: u32,
     /// Seconds for a connection to say who it is, and for a leg to say what it wants.
     pub login_grace_time: u64,
     /// Connections of one identity at once.
@@ -80,6 +85,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             max_startups: MaxStartups::default(),
+            per_source_max_startups: 64,
             login_grace_time: 10,
             max_connections: 2048,
             max_sessions: 64,
@@ -95,6 +101,10 @@ impl LimitSettings {
         Duration::from_secs(self.login_grace_time.max(1))
     }
 
+    pub(super) fn places(&self) -> Places {
+        Places { in_all: self.max_startups, per_source: self.per_source_max_startups }
+    }
+
     pub(super) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_time)
     }
@@ -103,10 +113,7 @@ impl LimitSettings {
 /// A settings file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Others can write it.
-    #[error("{0}")]
-    Open(std::io::Error),
-    /// It could not be read.
+    /// It could not be read, or others can write it.
     #[error("cannot read {0}: {1}")]
     Io(std::path::PathBuf, std::io::Error),
     /// It is not right; the message names line and key.
@@ -120,11 +127,10 @@ pub enum SettingsError {
 ///
 /// [`SettingsError`] with the file's name, and the line and key that are wrong.
 pub fn load_settings<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
-    refuse_writable_by_others(path).map_err(SettingsError::Open)?;
-    match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text)
+    match read_trusted_file(path) {
+        Ok(Some(text)) => toml::from_str(&text)
             .map_err(|error| SettingsError::Wrong(path.to_owned(), error.to_string().trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Ok(None) => Ok(T::default()),
         Err(error) => Err(SettingsError::Io(path.to_owned(), error)),
     }
 }
@@ -148,13 +154,14 @@ mod tests {
     fn every_key_is_read() {
         let settings = load(
             "relay = \"none\"\ndns = \"none\"\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\n[limits]\nmax-startups = \"1:2:3\"\nlogin-grace-time = 5\nmax-connections = 6\n\
+             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");
         assert_eq!(settings.relay, Some(Relay::None));
         assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
         assert_eq!(settings.limits.drain_time, 9);
+        assert_eq!(settings.host_keys, ["/etc/ssh/k.pub"]);
     }
 
     #[test]

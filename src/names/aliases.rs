@@ -6,7 +6,7 @@ use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    files::{LockError, update_file},
+    files::{LockError, read_trusted_file, update_file},
     transport::{Invite, Target, TargetError},
 };
 
@@ -54,10 +54,9 @@ impl Aliases {
     ///
     /// [`AliasError::Io`] or [`AliasError::Damaged`].
     pub fn load(path: &Path) -> Result<Self, AliasError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error.into()),
+        match read_trusted_file(path)? {
+            Some(text) => Self::parse(path, &text),
+            None => Ok(Self::default()),
         }
     }
 

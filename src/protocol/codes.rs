@@ -102,10 +102,12 @@ pub enum CloseCode {
     ReaderGone = 6,
     /// The client was told to stop, or its ssh vanished.
     Interrupted = 7,
+    /// What the peer may do at the host has changed; it may connect again.
+    Changed = 8,
 }
 
 impl CloseCode {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Done,
         Self::Protocol,
         Self::Deadline,
@@ -114,6 +116,7 @@ impl CloseCode {
         Self::Revoked,
         Self::ReaderGone,
         Self::Interrupted,
+        Self::Changed,
     ];
 
     /// The code of a number that a peer sent.
@@ -140,6 +143,7 @@ impl fmt::Display for CloseCode {
             Self::Revoked => "the host has revoked this identity",
             Self::ReaderGone => "nobody reads there any more",
             Self::Interrupted => "the client was stopped",
+            Self::Changed => "the host has changed what this identity may do",
         })
     }
 }

@@ -27,6 +27,8 @@ const MAX_NAME: usize = 255;
 const MAX_HOST_KEYS: u32 = 16;
 /// An RSA key of 16,384 bits is 2 KiB.
 const MAX_HOST_KEY: usize = 4 << 10;
+/// All of them together leave room for the rest of a `Welcome`.
+const MAX_HOST_KEYS_LENGTH: usize = MAX_CONTROL_FRAME / 2;
 
 mod kind {
     pub(super) const HELLO: u8 = 1;
@@ -242,11 +244,13 @@ impl Welcome {
     pub fn new(host_name: &str, backend: BackendKind, host_keys: Vec<Vec<u8>>, limits: Limits) -> Self {
         let mut host_name: String = host_name.chars().filter(|c| !c.is_control()).collect();
         host_name.truncate(host_name.floor_char_boundary(MAX_NAME));
-        let host_keys: Vec<_> = host_keys
-            .into_iter()
-            .filter(|key| key.len() <= MAX_HOST_KEY)
-            .take(MAX_HOST_KEYS as usize)
-            .collect();
+        let mut room = MAX_HOST_KEYS_LENGTH;
+        let mut fits = |key: &Vec<u8>| {
+            let fits = key.len() <= MAX_HOST_KEY.min(room);
+            room -= if fits { key.len() } else { 0 };
+            fits
+        };
+        let host_keys = host_keys.into_iter().filter(&mut fits).take(MAX_HOST_KEYS as usize).collect();
         let software = software("irosh");
         Self { version: VERSION, host_name, software, backend, host_keys, limits }
     }

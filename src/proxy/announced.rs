@@ -8,7 +8,7 @@ use std::{io, path::PathBuf};
 use iroh::EndpointId;
 use russh::keys::ssh_key::PublicKey;
 
-use crate::files::{Paths, create_private_dir, write_file};
+use crate::files::{Paths, create_private_dir, read_trusted_file, write_file};
 
 /// Keeps what a host announced over its authenticated connection.
 ///
@@ -19,18 +19,20 @@ pub fn save_host_keys(paths: &Paths, id: EndpointId, keys: &[Vec<u8>]) -> io::Re
     if keys.is_empty() {
         return Ok(());
     }
-    let text: String = keys
-        .iter()
-        .filter_map(|key| PublicKey::from_bytes(key).ok()?.to_openssh().ok())
-        .filter(|line| is_one_line(line))
-        .map(|line| line + "\n")
-        .collect();
+    let text: String = public_key_lines(keys).into_iter().map(|line| line + "\n").collect();
     let path = file_of(paths, id);
-    if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+    if read_trusted_file(&path).is_ok_and(|old| old.as_ref() == Some(&text)) {
         return Ok(());
     }
     create_private_dir(&paths.announced_keys())?;
     write_file(&path, text.as_bytes(), 0o600)
+}
+
+/// The keys that a host announced as lines of public key files, without those that make none.
+#[must_use]
+pub fn public_key_lines(keys: &[Vec<u8>]) -> Vec<String> {
+    let lines = keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok()?.to_openssh().ok());
+    lines.filter(|line| is_one_line(line)).collect()
 }
 
 /// Whether a public key line is a type and a key: the type of a key that is not known here is whatever
@@ -41,11 +43,15 @@ fn is_one_line(line: &str) -> bool {
     words.len() == 2 && words.iter().all(is_word) && !line.starts_with('@')
 }
 
-/// The public key lines that a host announced last; none when it was never reached.
+/// The public key lines that a host announced last; none when it was never reached, or when others could
+/// have written them.
 #[must_use]
 pub fn load_host_keys(paths: &Paths, id: EndpointId) -> Vec<String> {
-    let text = std::fs::read_to_string(file_of(paths, id)).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    let text = read_trusted_file(&file_of(paths, id)).unwrap_or_else(|error| {
+        tracing::warn!("the host keys that were announced are not believed: {error}");
+        None
+    });
+    text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// The keys as lines of a known_hosts file for the name that ssh was given, on any port.

@@ -130,6 +130,7 @@ async fn keep_host_keys(paths: Paths, host: HostConnection, id: iroh::EndpointId
         return;
     };
     if let Err(error) = save_host_keys(&paths, id, &welcome.host_keys) {
-        tracing::warn!("cannot keep the host's ssh keys for KnownHostsCommand: {error}");
+        // KnownHostsCommand will ask the host itself.
+        tracing::debug!("the host's ssh keys are not kept: {error}");
     }
 }

@@ -6,7 +6,7 @@ use iroh::endpoint::{
     ConnectError, ConnectWithOptsError, ConnectingError, ConnectionError, TransportErrorCode,
 };
 
-use crate::{session::printable, transport::BindFailed};
+use crate::{log::one_line, transport::BindFailed};
 
 /// A host could not be reached. Each message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ impl Missed {
             | ConnectError::Connecting { source: ConnectingError::ConnectionError { source, .. }, .. } => {
                 source
             }
-            other => return Self::Other(printable(&other.to_string())),
+            other => return Self::Other(one_line(&other.to_string())),
         };
         match connection {
             ConnectionError::TimedOut => Self::Silent,
@@ -133,7 +133,7 @@ impl Missed {
             {
                 Self::WrongKey
             }
-            other => Self::Other(printable(&other.to_string())),
+            other => Self::Other(one_line(&other.to_string())),
         }
     }
 

@@ -11,7 +11,7 @@ mod patient;
 mod pending;
 mod stdio;
 
-pub use announced::{known_hosts_lines, load_host_keys, save_host_keys};
+pub use announced::{known_hosts_lines, load_host_keys, public_key_lines, save_host_keys};
 pub use bridge::{BridgeError, bridge};
 pub(crate) use connection::OPEN_DEADLINE;
 pub use connection::{HostConnection, SessionError};

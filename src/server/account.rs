@@ -9,7 +9,10 @@ use std::{
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::config::{Config, access::NotAllowed};
+use super::{
+    config::{Config, access::NotAllowed},
+    key_options::Refusal,
+};
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,9 @@ pub(super) enum NoLogin {
     /// The shell is missing, or cannot be run.
     #[error("the shell {0} does not exist or cannot be run")]
     Shell(PathBuf),
+    /// By what the client may do, whoever it logs in as.
+    #[error(transparent)]
+    Restricted(#[from] Refusal),
 }
 
 impl Account {

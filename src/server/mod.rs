@@ -65,6 +65,7 @@ use auth::Authentication;
 use channel::WINDOW;
 use config::{Config, SshdConfig};
 use connection::Connection;
+use key_options::KeyOptions;
 use keys::HostKeys;
 
 /// The largest packet of a channel, in bytes: as large as russh takes.
@@ -91,6 +92,8 @@ pub struct ServeOptions {
     pub authenticator: Option<Box<dyn Authenticator>>,
     /// A login that needs no further proof: whoever started the server knows that it is them.
     pub vouched_login: Option<String>,
+    /// What the client may do, whatever it logs in by; everything that is configured where there is nothing.
+    pub restrictions: Option<KeyOptions>,
     /// Where the client comes from, if it came over TCP.
     pub origin: Option<Origin>,
     /// Cancelled by the server once somebody has logged in.
@@ -139,7 +142,8 @@ where
     let host_keys = HostKeys::load(&config, &options.host_key)?;
     let authenticator = options.authenticator.unwrap_or_else(|| Box::new(PasswordFile::default()));
     let authentication =
-        Authentication::new(options.config, options.vouched_login, authenticator, options.origin);
+        Authentication::new(options.config, options.vouched_login, authenticator, options.origin)
+            .restricted(options.restrictions);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = options.logged_in;
     let (farewell, mut left) = oneshot::channel();

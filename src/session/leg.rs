@@ -18,7 +18,10 @@ use super::{
     Batch,
     copy::{Sink, Source},
 };
-use crate::protocol::{CloseCode, FrameError, HEADER_LENGTH, frame_length};
+use crate::{
+    log::one_line,
+    protocol::{CloseCode, FrameError, HEADER_LENGTH, frame_length},
+};
 
 /// Chunks taken off a stream at once: as many as packets of one burst.
 const CHUNKS: usize = 64;
@@ -54,17 +57,12 @@ impl From<ConnectionError> for Lost {
             ConnectionError::ApplicationClosed(close) => {
                 match CloseCode::from_number(close.error_code.into_inner()) {
                     Some(code) => Self::Closed(code),
-                    None => Self::Failed(printable(&close.to_string())),
+                    None => Self::Failed(one_line(&close.to_string())),
                 }
             }
-            other => Self::Failed(printable(&other.to_string())),
+            other => Self::Failed(one_line(&other.to_string())),
         }
     }
-}
-
-/// What the other side said, fit for a terminal and a log: it may be anybody's.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn code_of(code: VarInt) -> Lost {

@@ -12,5 +12,4 @@ mod leg;
 pub use batch::Batch;
 pub use copy::{Counters, Ended, Report, Side, Sink, Source, relay};
 pub use io::{ReadSource, WriteSink};
-pub(crate) use leg::printable;
 pub use leg::{FrameReadError, LegSink, LegSource, Lost, read_frame};

@@ -11,6 +11,7 @@ use russh::keys::ssh_key::{
     private::{Ed25519Keypair, KeypairData},
     public::Ed25519PublicKey,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     files::{PrivateFileError, create_private_file, read_private_file, write_file},
@@ -71,7 +72,8 @@ impl KeyFile {
         let key = private_key::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
         match key.key_data() {
             KeypairData::Ed25519(pair) => {
-                Ok(Self { path: path.to_owned(), secret: SecretKey::from_bytes(&pair.private.to_bytes()) })
+                let seed = Zeroizing::new(pair.private.to_bytes());
+                Ok(Self { path: path.to_owned(), secret: SecretKey::from_bytes(&seed) })
             }
             KeypairData::Encrypted(_) => Err(KeyError::Encrypted(path.to_owned())),
             _ => Err(KeyError::NotEd25519 { path: path.to_owned(), kind: key.algorithm().to_string() }),
@@ -137,11 +139,11 @@ pub(crate) fn openssh_public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
     ssh_key::public::KeyData::Ed25519(Ed25519PublicKey(*bytes)).into()
 }
 
-fn new_key(comment: &str) -> Result<String, ssh_key::Error> {
-    let seed = SecretKey::generate().to_bytes();
+fn new_key(comment: &str) -> Result<Zeroizing<String>, ssh_key::Error> {
+    let seed = Zeroizing::new(SecretKey::generate().to_bytes());
     let pair = Ed25519Keypair::from_seed(&seed);
     let key = PrivateKey::new(KeypairData::Ed25519(pair), comment)?;
-    Ok(key.to_openssh(LineEnding::LF)?.to_string())
+    key.to_openssh(LineEnding::LF)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::fmt;
 
 use iroh::EndpointAddr;
 use iroh_tickets::{ParseError, Ticket, endpoint::EndpointTicket};
+use zeroize::{Zeroize, Zeroizing};
 
-/// The bytes of an invite that only its holder knows.
+/// The bytes of an invite that only its holder knows; they are wiped from memory with their value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteSecret(pub [u8; Self::LENGTH]);
 
@@ -16,9 +17,16 @@ impl InviteSecret {
     /// A new secret.
     #[must_use]
     pub fn generate() -> Self {
-        let mut secret = [0; Self::LENGTH];
-        secret.copy_from_slice(&iroh::SecretKey::generate().to_bytes()[..Self::LENGTH]);
-        Self(secret)
+        let random = Zeroizing::new(iroh::SecretKey::generate().to_bytes());
+        let mut secret = Self([0; Self::LENGTH]);
+        secret.0.copy_from_slice(&random[..Self::LENGTH]);
+        secret
+    }
+}
+
+impl Drop for InviteSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -226,3 +226,22 @@ mod nonsense {
         }
     }
 }
+
+#[tokio::test]
+async fn a_server_that_answers_no_open_keeps_no_connection() {
+    let script = Script { open: true, opens_nothing: true, ..Script::default() };
+    let left = script.left.clone();
+    let (stream, policy) = Scripted::start(script);
+    let options = ClientOptions::new("me").host_keys(policy);
+    let connection = irosh::client::connect_without_session(stream, options).await.expect("connected");
+    let opening = connection.clone();
+    let opening = tokio::spawn(async move { opening.open_session().await.map(drop) });
+    drop(connection);
+    tokio::select! {
+        () = left.cancelled() => panic!("somebody waits for it"),
+        // What is on its way has gone when the clock moves on: nothing ends as long as somebody waits.
+        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+    }
+    opening.abort();
+    tokio::time::timeout(crate::servers::DEADLINE, left.cancelled()).await.expect("it has ended");
+}

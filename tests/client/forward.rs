@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-use crate::servers::{Random, Server};
+use crate::servers::{DEADLINE, Random, Server};
 use irosh::client::{
     ConnectionEvent,
     forward::{Bound, ForwardError, Listen, Place, RemoteListen},
@@ -10,6 +10,7 @@ use irosh::client::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::timeout,
 };
 
 on_every_server!(
@@ -30,6 +31,7 @@ on_every_server!(
     an_agent_is_lent,
     a_forward_twice_is_refused,
     a_lost_connection_resets_what_it_carried,
+    a_lost_connection_leaves_a_socket_that_takes_nothing,
     a_client_that_leaves_ends_what_is_sent_to_it,
 );
 
@@ -203,7 +205,7 @@ async fn sockets_are_forwarded_there(server: Server) {
     let session = server.connect().await;
     let (_, target) = echo().await;
     let there = server.path("there");
-    let listen = RemoteListen::Socket(there.to_str().expect("text").to_owned());
+    let listen = RemoteListen::Socket(there.clone());
     let forward = session.connection().remote_forward(listen, target).await.expect("forwarded");
     assert_echo(UnixStream::connect(&there).await.expect("connected"), &Random::new(5).bytes(1 << 20)).await;
     forward.cancel().await.expect("cancelled");
@@ -395,6 +397,28 @@ async fn a_lost_connection_resets_what_it_carried(server: Server) {
     server.kill();
     let read = stream.read(&mut [0; 10]).await;
     assert_eq!(read.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+}
+
+async fn a_lost_connection_leaves_a_socket_that_takes_nothing(server: Server) {
+    let session = server.connect().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let target = Place::tcp("127.0.0.1", listener.local_addr().expect("an address").port());
+    let path = server.path("near");
+    let listen = Listen::Socket { path: path.clone(), unlink: false };
+    let _forward = session.connection().local_forward(&listen, target).await.expect("forwarded");
+    let mut near = UnixStream::connect(&path).await.expect("connected");
+    let (mut far, _) = listener.accept().await.expect("a connection");
+    tokio::spawn(async move {
+        let chunk = vec![7; 64 << 10];
+        while far.write_all(&chunk).await.is_ok() {}
+    });
+    // From here on it takes nothing, and much more is on its way than fits.
+    near.read_exact(&mut vec![0; 1 << 20]).await.expect("some of it");
+    server.kill();
+    // It sees the end of the other side without reading.
+    let chunk = vec![7; 64 << 10];
+    let written = timeout(DEADLINE, async { while near.write_all(&chunk).await.is_ok() {} });
+    written.await.expect("it was left");
 }
 
 async fn a_client_that_leaves_ends_what_is_sent_to_it(server: Server) {

@@ -140,6 +140,11 @@ impl Host {
         self.daemon.pid()
     }
 
+    /// What is wrong with it, as it says itself when it is ready.
+    pub(crate) fn problem(&self) -> &str {
+        self.ready["problem"].as_str().unwrap_or_default()
+    }
+
     pub(crate) fn ticket(&self) -> String {
         self.ready["ticket"].as_str().expect("a ticket").to_owned()
     }

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod client;
+mod entry;
 mod host;
 mod master;
 mod process;
@@ -28,6 +29,7 @@ use std::{
 };
 
 pub(crate) use client::Client;
+pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
 pub(crate) use process::{
@@ -65,7 +67,8 @@ pub(crate) fn subfolder(folder: &Path, name: &str) -> PathBuf {
 /// Lets everybody in, where somebody else logs in (see [`login`]).
 fn share(folder: &Path) {
     if std::env::var_os("IROSH_TEST_LOGIN").is_some() {
-        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        // As /tmp: nobody replaces what is another's.
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(folder, everybody).expect("a mode");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 
 use nix::unistd::{Uid, User, geteuid};
 
-use super::{Daemon, IROSH, free_port, new_key, subfolder};
+use super::{Daemon, IROSH, free_port, new_key, subfolder, succeed};
 
 /// Where sshd is; it wants to be run by its full path.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -57,6 +58,14 @@ impl Server {
         self.folder.join("sshd_config")
     }
 
+    /// Has files served by this command.
+    pub(crate) fn serve_files_by(&self, command: &str) {
+        let config = fs::read_to_string(self.config()).expect("sshd_config");
+        let other =
+            config.lines().filter(|line| !line.starts_with("Subsystem")).collect::<Vec<_>>().join("\n");
+        fs::write(self.config(), format!("Subsystem sftp {command}\n{other}\n")).expect("sshd_config");
+    }
+
     /// Whose keys may log in.
     pub(crate) fn authorized_keys(&self) -> PathBuf {
         self.folder.join("authorized_keys")
@@ -90,10 +99,26 @@ impl Server {
 
     /// Gives the server another host key.
     pub(crate) fn change_host_key(&mut self) {
+        self.change_host_key_to(&["-t", "ed25519"]);
+    }
+
+    /// Gives the server another host key, of the type that these arguments of ssh-keygen say.
+    pub(crate) fn change_host_key_to(&mut self, arguments: &[&str]) {
+        let path = self.folder.join("host_key");
         for name in ["host_key", "host_key.pub"] {
             fs::remove_file(self.folder.join(name)).expect("the old key");
         }
-        self.host_key = new_key(&self.folder.join("host_key"));
+        succeed(
+            Command::new("ssh-keygen").args(["-q", "-N", "", "-C", "test", "-f"]).arg(&path).args(arguments),
+        );
+        let public = fs::read_to_string(path.with_extension("pub")).expect("a public key");
+        public.trim().clone_into(&mut self.host_key);
+    }
+
+    /// Puts lines before its configuration: the first value of a keyword counts.
+    pub(crate) fn configure(&self, lines: &str) {
+        let old = fs::read_to_string(self.config()).expect("sshd_config");
+        fs::write(self.config(), format!("{lines}\n{old}")).expect("sshd_config");
     }
 
     /// Starts sshd on a free port.
@@ -109,10 +134,18 @@ impl Server {
 
     /// Starts sshd on this port, if that is free.
     pub(crate) fn listen_on(&self, port: u16) -> Option<Sshd> {
-        let mut command = Command::new(SSHD);
-        command.args(["-D", "-e", "-f"]).arg(self.config()).args(["-o", "ListenAddress=127.0.0.1"]);
-        let daemon = Daemon::start(command.args(["-p", &port.to_string()]));
-        let listening = format!("Server listening on 127.0.0.1 port {port}");
+        self.listen_as(&[], SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Starts sshd at this address, if that is free, under a command that becomes it.
+    pub(crate) fn listen_as(&self, wrapper: &[&str], address: SocketAddr) -> Option<Sshd> {
+        let words: Vec<_> = wrapper.iter().chain([&SSHD]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(["-D", "-e", "-f"]).arg(self.config());
+        let (ip, port) = (address.ip(), address.port());
+        command.args(["-o", &format!("ListenAddress={ip}"), "-p", &port.to_string()]);
+        let daemon = Daemon::start(&mut command);
+        let listening = format!("Server listening on {ip} port {port}");
         let up = |line: &str| line.starts_with(&listening).then_some(());
         daemon.stderr.find(Duration::from_secs(10), up).map(|()| Sshd { daemon, port })
     }

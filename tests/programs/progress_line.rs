@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
     let start = Instant::now();
     progress.start("file", Some(1000), start);
     for moved in 1..=1000 {
-        progress.moved(moved, start + Duration::from_millis(moved));
+        progress.moved(moved, moved, start + Duration::from_millis(moved));
         if moved == 500 && what.as_deref() == Some("message") {
             progress.clear();
             eprintln!("hello");

@@ -12,7 +12,7 @@ use irosh::{
     files::Paths,
     host::{
         Access, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
-        load_settings,
+        configured_keys, load_settings,
     },
     outlet::Outlet,
     settings::NetworkChoice,
@@ -60,7 +60,7 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
-    let backend = backend.or(settings.backend).unwrap_or_default().settle().await;
+    let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
     let options = HostOptions {
         paths: paths.clone(),
         network: NetworkChoice::from(network).or(file),
@@ -69,6 +69,7 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
             command: builtin_server(&paths)?,
             max_startups: Some(settings.sshd.server().max_startups.into()),
         },
+        host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
         access: access.or(settings.access).unwrap_or_default(),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
@@ -123,9 +124,10 @@ fn tell(output: &Outlet, json: bool, event: &Event) {
     }
     if json {
         output.put(line(event));
-    } else if let Event::Ready { ticket, backend, .. } = event {
+    } else if let Event::Ready { ticket, backend, problem, .. } = event {
+        let problem = problem.as_ref().map(|problem| format!("\nbut: {problem}")).unwrap_or_default();
         output.put(format!(
-            "ticket: {ticket}\nbackend: {backend}\n\n\
+            "ticket: {ticket}\nbackend: {backend}{problem}\n\n\
              admit somebody:   irosh invite\n\
              and there, type:  irosh ssh-config install\n\
              and then:         ssh {}@INVITE\n",
@@ -159,7 +161,7 @@ async fn watch_signals(
                     Ok(settings) => {
                         let access = access.or(settings.access).unwrap_or_default();
                         Host::reload(&reload, access, settings.limits).await;
-                        tracing::info!("settings and lists read again; backend, name, relay, dns and bind stay until a restart");
+                        tracing::info!("settings and lists read again; backend, host-keys, name, relay, dns and bind stay until a restart");
                     }
                     Err(error) => tracing::error!("the settings stay as they were: {error}"),
                 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::ssh_config;
 
 #[derive(clap::Args)]
+#[command(arg = super::no_system())]
 pub(super) struct HostsArguments {
     #[command(subcommand)]
     command: Option<HostsCommand>,

@@ -1,10 +1,13 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
+mod ask;
 mod completion;
 mod escapes;
 mod forward_spec;
 mod host;
+mod host_keys;
 mod hosts;
+mod invites;
 mod man;
 mod passwd;
 mod peers;
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
-    files::{NoHome, Paths},
+    files::{OwnerError, Paths},
     settings::NetworkChoice,
     transport::{Bind, NameService, Relay},
 };
@@ -42,11 +45,13 @@ enum Command {
     /// Run the host in the foreground: accept ssh from admitted peers
     Host(host::HostArguments),
     /// Print this host's ticket
-    Ticket(peers::TicketArguments),
-    /// Print an invite, which admits a new peer
-    Invite(peers::InviteArguments),
+    Ticket(invites::TicketArguments),
+    /// Print an invite, which admits a new peer; list those that are open, or take one back
+    Invite(invites::InviteArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
+    /// The SSH host keys that this host announces
+    HostKeys(host_keys::HostKeysArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -73,6 +78,11 @@ enum Command {
     Man(man::ManArguments),
     /// Set the password with which ssh may log in to the built-in server
     Passwd,
+}
+
+/// `--system` for a command that refuses it: not in its help.
+fn no_system() -> clap::Arg {
+    clap::Arg::new("system").long("system").global(true).hide(true).action(clap::ArgAction::SetTrue)
 }
 
 /// How to reach the network.
@@ -113,7 +123,10 @@ fn main() -> ExitCode {
         return code;
     }
     completion::answer(Arguments::command);
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { status_of_misuse() } else { 0 })
+    });
     match &arguments.command {
         Command::Host(_) => irosh::log::start("info"),
         Command::Sshd(arguments) => arguments.start_log(),
@@ -121,7 +134,7 @@ fn main() -> ExitCode {
     }
     let status = arguments.command.status_of_failure();
     let code = run(arguments).unwrap_or_else(|error| {
-        irosh::log::complain("irosh", &error);
+        irosh::log::complain_of("irosh", &*error);
         ExitCode::from(status(&error))
     });
     irosh::log::flush();
@@ -135,6 +148,12 @@ impl Command {
         matches!(self, Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_))
     }
 
+    /// Whether it needs the rights of who runs it, and not those of whose the files are.
+    fn stays_who_it_is(&self) -> bool {
+        use Command::{Host, Man, SftpServer, Sshd};
+        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_))
+    }
+
     /// What the command exits with after an error.
     fn status_of_failure(&self) -> fn(&anyhow::Error) -> u8 {
         match self {
@@ -146,16 +165,27 @@ impl Command {
     }
 }
 
+/// What a command line that is wrong leaves to exit with: with `shell` and `exec`, all but 255 is what runs
+/// there.
+fn status_of_misuse() -> i32 {
+    let command = std::env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    match command {
+        Some(command) if command == "shell" || command == "exec" => remote::session::FAILED.into(),
+        _ => 2,
+    }
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.system && arguments.command.is_a_users_own() {
         anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
     }
-    let paths = paths(arguments.system)?;
+    let paths = paths(arguments.system, &arguments.command)?;
     match arguments.command {
         Command::Host(arguments) => host::run(paths, arguments)?,
-        Command::Ticket(arguments) => peers::ticket(&paths, &arguments)?,
-        Command::Invite(arguments) => peers::invite(&paths, arguments)?,
+        Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
+        Command::Invite(arguments) => invites::invite(&paths, arguments)?,
         Command::Peers(arguments) => peers::peers(&paths, arguments)?,
+        Command::HostKeys(arguments) => host_keys::run(&paths, &arguments)?,
         Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
@@ -171,8 +201,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn paths(system: bool) -> Result<Paths, NoHome> {
-    if system { Ok(Paths::of_system()) } else { Paths::of_user() }
+fn paths(system: bool, command: &Command) -> Result<Paths, OwnerError> {
+    match (system, command.stays_who_it_is()) {
+        (true, true) => Ok(Paths::of_system()),
+        (true, false) => Paths::of_systems_owner(),
+        (false, true) => Ok(Paths::of_user()?),
+        (false, false) => Paths::of_owner(Paths::of_user),
+    }
 }
 
 /// Prints a result.
@@ -181,5 +216,25 @@ fn print(text: &str) {
         irosh::log::complain("irosh", &error);
         irosh::log::flush();
         std::process::exit(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refuses_the_system_does_not_offer_it() {
+        let mut irosh = Arguments::command();
+        irosh.build();
+        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward"] {
+            let mut command = irosh.find_subcommand(name).expect("a command").clone();
+            assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
+            let words = ["irosh", "--system", name, "box", "a", "b"];
+            let parsed = Arguments::try_parse_from(words).map(|arguments| arguments.system);
+            assert!(parsed.unwrap_or(true), "{name}");
+        }
+        let mut host = irosh.find_subcommand("host").expect("a command").clone();
+        assert!(host.render_long_help().to_string().contains("--system"));
     }
 }

@@ -1,24 +1,41 @@
 //! `irosh passwd`: the password of the built-in SSH server.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, stdin};
 
-use irosh::{files::Paths, server::set_password};
+use irosh::{
+    client::auth::{Answer, Secret},
+    files::Paths,
+    server::set_password,
+};
+
+use super::ask::ask;
 
 pub(super) fn run(paths: &Paths) -> anyhow::Result<()> {
-    let ask = |prompt: &str| -> anyhow::Result<String> {
-        if !std::io::stdin().is_terminal() {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            return Ok(line.trim_end_matches('\n').to_owned());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let password = if stdin().is_terminal() { runtime.block_on(typed()) } else { read() };
+    // A thread may still wait for a line of the terminal.
+    runtime.shutdown_background();
+    Ok(set_password(&paths.password(), &password?)?)
+}
+
+/// Twice, by somebody at the terminal.
+async fn typed() -> anyhow::Result<Secret> {
+    let mut typed = Vec::new();
+    for prompt in ["new password: ", "again: "] {
+        match ask(prompt, false).await? {
+            Answer::Given(password) => typed.push(password),
+            Answer::Cancelled | Answer::None => anyhow::bail!("no password was given\nnothing was changed"),
         }
-        write!(std::io::stderr(), "{prompt}: ")?;
-        let line = irosh::stdio::read_hidden_line();
-        writeln!(std::io::stderr())?;
-        Ok(line?)
-    };
-    let password = ask("new password")?;
-    if std::io::stdin().is_terminal() && ask("again")? != password {
-        anyhow::bail!("the two are not the same\nnothing was changed");
     }
-    Ok(set_password(&paths.password(), &password)?)
+    anyhow::ensure!(typed[0] == typed[1], "the two are not the same\nnothing was changed");
+    Ok(typed.swap_remove(0))
+}
+
+/// A line of a program's.
+fn read() -> anyhow::Result<Secret> {
+    let mut line = Secret::new(String::with_capacity(4096));
+    stdin().read_line(&mut line)?;
+    let length = line.trim_end_matches('\n').len();
+    line.truncate(length);
+    Ok(line)
 }

@@ -1,41 +1,17 @@
-//! `irosh ticket`, `irosh invite` and `irosh peers`.
-
-use std::time::Duration;
+//! `irosh peers`.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use iroh::EndpointAddr;
-use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
-    host::{AuthorizedPeers, Identity, Peer, PeerOptions, Presence, Terms, address_of, allow, issue, revoke},
-    transport::{Invite, InviteSecret, KeyFile},
+    host::{
+        Access, AddressKey, Addresses, Allowed, AuthorizedPeers, Edit, HostSettings, Peer, Presence,
+        Revocation, Revoked, allow, can_vouch, end_invites_of, load_settings, revoke,
+    },
+    log::{printable, say},
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
-
-#[derive(clap::Args)]
-pub(super) struct TicketArguments {
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
-pub(super) struct InviteArguments {
-    /// How long it may be used, such as 30m, 24h or 7d
-    #[arg(long, default_value = "24h", value_parser = duration)]
-    ttl: Duration,
-    /// How many peers it may admit
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    uses: u32,
-    /// The login that the peer needs no further proof for at the built-in server
-    #[arg(long)]
-    login: Option<String>,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(clap::Args)]
 pub(super) struct PeersArguments {
@@ -48,130 +24,123 @@ pub(super) struct PeersArguments {
 
 #[derive(Subcommand)]
 enum PeersCommand {
-    /// List who may come in, and the address of each towards sshd
+    /// List who may come in, the address of each towards sshd, and who is kept out
     List,
-    /// Admit an identity: the one line of its public key file
+    /// Admit an identity, or change what it may do: options that are not named stay as they are
     Allow {
-        /// `ssh-ed25519 AAAA... comment`
+        /// `[options] ssh-ed25519 AAAA... comment`, a line of authorized_peers or of a public key file
         #[arg(required = true, num_args = 1..)]
         key: Vec<String>,
         /// What to call it, in place of the key's comment
         #[arg(long)]
         name: Option<String>,
+        /// Start anew, without the options that it has
+        #[arg(long)]
+        replace: bool,
     },
-    /// Take an admission back, and end the peer's sessions
+    /// Take an admission back, end the peer's sessions, and keep it out where everybody may come in
     Revoke {
         /// A name, a fingerprint or a public key
         who: String,
     },
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time span: use 90s, 30m, 24h or 7d");
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(split);
-    let count: u64 = count.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" | "" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    count.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
-}
-
-/// Where this host is: what the running one says, or its bare endpoint id.
-fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
-    if let Some(addr) = Presence::of_running(paths) {
-        return Ok(addr);
-    }
-    tracing::warn!(
-        "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
-    );
-    let name = irosh::log::machine_name();
-    let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
-    Ok(key.secret().public().into())
-}
-
-pub(super) fn ticket(paths: &Paths, arguments: &TicketArguments) -> anyhow::Result<()> {
-    let addr = addr(paths)?;
-    let id = addr.id.to_string();
-    let ticket = EndpointTicket::new(addr).to_string();
-    if arguments.json {
-        super::print(&json!({ "endpoint_id": id, "ticket": ticket }).to_string());
-    } else {
-        super::print(&ticket);
-    }
-    Ok(())
-}
-
-pub(super) fn invite(paths: &Paths, arguments: InviteArguments) -> anyhow::Result<()> {
-    let InviteArguments { ttl, uses, login, json } = arguments;
-    let addr = addr(paths)?;
-    let secret = InviteSecret::generate();
-    let terms = Terms { ttl, uses, login };
-    let kept =
-        issue(&paths.invites(), &secret, &terms, Timestamp::now()).context("the invite was not made")?;
-    let invite = Invite { addr, secret }.to_string();
-    if json {
-        super::print(&json!({ "invite": invite, "expires": kept.expires, "uses": kept.uses }).to_string());
-    } else {
-        super::print(&invite);
-    }
-    Ok(())
-}
-
 pub(super) fn peers(paths: &Paths, arguments: PeersArguments) -> anyhow::Result<()> {
-    let file = paths.authorized_peers();
+    let json = arguments.json;
     match arguments.command.unwrap_or(PeersCommand::List) {
-        PeersCommand::List => list(&AuthorizedPeers::load(&file)?, &file, arguments.json),
-        PeersCommand::Allow { key, name } => {
-            let key = key.join(" ");
-            let Some(identity) = Identity::from_openssh(&key) else {
-                bail!(
-                    "`{key}` is not an ssh-ed25519 public key\nthe peer finds its own in ~/.config/irosh/identity.pub, or in what irosh-proxy says when it is refused"
-                );
-            };
-            let comment = key.split_ascii_whitespace().skip(2).collect::<Vec<_>>().join(" ");
-            let peer = Peer { identity, name: name.unwrap_or(comment), options: PeerOptions::default() };
-            allow(&file, &peer)?;
-            show(&[peer], arguments.json);
+        PeersCommand::List => list(paths, json),
+        PeersCommand::Allow { key, name, replace } => {
+            admit(paths, &key.join(" "), name, if replace { Edit::Replace } else { Edit::Change }, json)
         }
-        PeersCommand::Revoke { who } => {
-            let meant =
-                AuthorizedPeers::load(&file)?.peers.into_iter().filter(|peer| peer.name == who).count();
-            if meant > 1 {
-                bail!(
-                    "{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them"
-                );
-            }
-            let gone = revoke(&file, &who)?;
-            if gone.is_empty() {
-                bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");
-            }
-            show(&gone, arguments.json);
-        }
+        PeersCommand::Revoke { who } => take_back(paths, &who, json),
     }
-    Ok(())
 }
 
-fn list(peers: &AuthorizedPeers, file: &std::path::Path, json: bool) {
-    for bad in &peers.refused {
+fn list(paths: &Paths, json: bool) -> anyhow::Result<()> {
+    let file = paths.authorized_peers();
+    let list = AuthorizedPeers::load(&file)?;
+    for bad in &list.refused {
         tracing::warn!("{} {bad}; this line admits nobody", file.display());
     }
-    show(&peers.peers, json);
+    let addresses = addresses(paths, &list)?;
+    list.peers.iter().for_each(|peer| show(peer, &addresses, json));
+    list.revoked.iter().for_each(|revoked| show_revoked(revoked, json));
+    Ok(())
 }
 
-fn show(peers: &[Peer], json: bool) {
-    for peer in peers {
-        let (fingerprint, address) = (peer.identity.fingerprint(), address_of(&peer.identity));
-        let expires = peer.options.expiry_time;
-        if json {
-            let line = json!({ "name": peer.name, "peer": fingerprint, "address": address, "options": peer.options.to_string(), "expires": expires });
-            super::print(&line.to_string());
-        } else {
-            super::print(&format!("{fingerprint}  {address:<15}  {}  {}", peer.name, peer.options));
-        }
+fn admit(paths: &Paths, line: &str, name: Option<String>, edit: Edit, json: bool) -> anyhow::Result<()> {
+    let file = paths.authorized_peers();
+    let mut peer = Peer::parse(line, &TimeZone::system()).map_err(|reason| {
+        anyhow::anyhow!(
+            "`{line}` is no line of authorized_peers: {reason}\nthe peer finds its key in ~/.config/irosh/identity.pub, or in what irosh-proxy says when it is refused"
+        )
+    })?;
+    if let Some(login) = &peer.options.login {
+        can_vouch(&file, login)?;
     }
+    peer.name = name.unwrap_or(peer.name);
+    let Allowed { peer, before } = allow(&file, &peer, edit)?;
+    show(&peer, &addresses(paths, &AuthorizedPeers::load(&file)?)?, json);
+    if let Some(before) = before.filter(|before| *before != peer) {
+        say(&printable(&format!("irosh: it was: {} {}\n", before.options, before.name)));
+    }
+    Ok(())
+}
+
+fn take_back(paths: &Paths, who: &str, json: bool) -> anyhow::Result<()> {
+    let file = paths.authorized_peers();
+    let list = AuthorizedPeers::load(&file)?;
+    let meant = list.peers.iter().filter(|peer| peer.name == who).count();
+    if meant > 1 {
+        bail!("{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them");
+    }
+    let addresses = addresses(paths, &list)?;
+    let Revocation { gone, kept_out } = revoke(&file, who, access(paths)? == Access::Open)?;
+    if gone.is_empty() && kept_out.is_empty() {
+        bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");
+    }
+    gone.iter().for_each(|peer| show(peer, &addresses, json));
+    kept_out.iter().for_each(|revoked| show_revoked(revoked, json));
+    let fingerprints: Vec<_> = gone.iter().map(|peer| peer.identity.fingerprint()).collect();
+    let ended = end_invites_of(&paths.invites(), Timestamp::now(), &fingerprints)
+        .context("the peer is revoked, but the invite that brought it is not")?;
+    for invite in ended {
+        say(&format!("irosh: the invite {} brought it and has ended too\n", invite.name()));
+    }
+    Ok(())
+}
+
+/// Who reaches SSH: by the host that runs, or by its settings.
+fn access(paths: &Paths) -> anyhow::Result<Access> {
+    match Presence::access_of_running(paths)? {
+        Some(access) => Ok(access),
+        None => Ok(load_settings::<HostSettings>(&paths.host_settings())?.access.unwrap_or_default()),
+    }
+}
+
+fn addresses(paths: &Paths, list: &AuthorizedPeers) -> anyhow::Result<Addresses> {
+    let key = AddressKey::load_or_create(&paths.loopback_key())?;
+    Ok(Addresses::new(key, list.peers.iter().map(|peer| &peer.identity)))
+}
+
+fn show(peer: &Peer, addresses: &Addresses, json: bool) {
+    let Peer { identity, name, options } = peer;
+    let (fingerprint, address) = (identity.fingerprint(), addresses.of(identity));
+    if json {
+        let line = json!({
+            "name": name, "peer": fingerprint, "address": address, "login": options.login, "revoked": false,
+            "options": options.to_string(), "expires": options.expiry_time,
+        });
+        return super::print(&line.to_string());
+    }
+    super::print(&printable(&format!("{fingerprint}  {address:<15}  {name}  {options}")));
+}
+
+fn show_revoked(revoked: &Revoked, json: bool) {
+    let Revoked { fingerprint, name } = revoked;
+    if json {
+        let line = json!({ "name": name, "peer": fingerprint, "revoked": true, "options": "revoked" });
+        return super::print(&line.to_string());
+    }
+    super::print(&printable(&format!("{fingerprint}  {:<15}  {name}", "kept out")));
 }

@@ -10,6 +10,7 @@ use irosh::{
 };
 
 #[derive(clap::Args)]
+#[command(arg = super::no_system())]
 pub(super) struct SshConfigArguments {
     #[command(subcommand)]
     command: Option<SshConfigCommand>,

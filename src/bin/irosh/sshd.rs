@@ -12,13 +12,15 @@ use std::{
 use anyhow::Context;
 use irosh::{
     files::Paths,
-    host::{HostSettings, load_settings},
+    host::{HostSettings, LOGIN_OPTIONS, load_settings},
     server::{
         Authenticator, Origin, PasswordFile, ServeOptions,
         config::{Config, Connection, SshdConfig},
+        key_options::KeyOptions,
         serve,
     },
 };
+use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
 /// The options are sshd's, as far as they mean anything on stdin and stdout.
@@ -87,6 +89,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         host_key: paths.ssh_host_key(),
         authenticator: Some(authenticator(paths, &server, origin.as_ref())),
         vouched_login: arguments.login,
+        restrictions: restrictions()?,
         origin,
         logged_in: logged_in.clone(),
         ..ServeOptions::default()
@@ -120,7 +123,7 @@ pub(super) fn serve_pam(program: &str) -> Option<ExitCode> {
     irosh::log::start("warn");
     let result = irosh::server::pam::run();
     if let Err(error) = &result {
-        irosh::log::complain(program, error);
+        irosh::log::complain_of(program, error);
     }
     irosh::log::flush();
     Some(result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
@@ -145,6 +148,13 @@ fn authenticator(paths: &Paths, config: &Config, _: Option<&Origin>) -> Box<dyn 
         tracing::warn!("this build has no PAM: UsePAM has no effect");
     }
     Box::new(PasswordFile::new(paths.password()))
+}
+
+/// What the host lets its peer do, whatever it logs in by.
+fn restrictions() -> anyhow::Result<Option<KeyOptions>> {
+    let Some(options) = std::env::var_os(LOGIN_OPTIONS) else { return Ok(None) };
+    let options = options.to_str().with_context(|| format!("{LOGIN_OPTIONS} is not UTF-8"))?;
+    KeyOptions::parse(options, &TimeZone::UTC).map(Some).context(LOGIN_OPTIONS)
 }
 
 /// The addresses of stdin, where inetd or the like has handed over a TCP connection.

@@ -68,7 +68,7 @@ fn lines(notes: &[String]) -> String {
 
 /// A login that is about to be tried.
 pub(crate) struct Login<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) name: &'a [u8],
     /// How long the server may take for each step.
     pub(crate) deadline: Duration,
     pub(crate) authenticator: Box<dyn Authenticator>,
@@ -104,8 +104,7 @@ impl Login<'_> {
     ///
     /// [`ConnectError`].
     pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), ConnectError> {
-        let mut says =
-            ServerSays { login: self.name.to_owned(), methods: Vec::new(), partial_success: false };
+        let mut says = ServerSays { login: self.shown_name(), methods: Vec::new(), partial_success: false };
         let mut progress = Progress::default();
         let none = self.in_time(handle.authenticate_none(self.name)).await?;
         let mut outcome = none.map(Outcome::from).map_err(|error| self.gone(&error, &progress))?;
@@ -241,7 +240,6 @@ impl Login<'_> {
                 why = gone(self.shared) => return Err(self.ended(why, progress)),
             };
             progress.last_was_secret |= !answers.is_empty();
-            let answers = answers.iter().map(|answer| answer.to_string()).collect();
             said = self.in_time(handle.authenticate_keyboard_interactive_respond(answers)).await?;
         }
         Err(ConnectError::Handshake("the server does not stop asking".to_owned()))
@@ -250,6 +248,11 @@ impl Login<'_> {
     /// Not of `&self`, with which a login could not be spawned.
     async fn in_time<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ConnectError> {
         tokio::time::timeout(self.deadline, step).await.map_err(|_| self.too_slow())
+    }
+
+    /// The login, for people.
+    fn shown_name(&self) -> String {
+        String::from_utf8_lossy(self.name).into_owned()
     }
 
     fn too_slow(&self) -> ConnectError {
@@ -280,7 +283,7 @@ impl Login<'_> {
     }
 
     fn refused(&self, says: &ServerSays, progress: Progress) -> ConnectError {
-        let (login, remaining) = (self.name.to_owned(), says.methods.clone());
+        let (login, remaining) = (self.shown_name(), says.methods.clone());
         let mut notes = progress.notes;
         notes.extend(self.authenticator.notes());
         let notes: BTreeSet<_> = notes.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct RemoteForwards {
 struct Known {
     /// By address and port. The port is 0 until the server has told the one that it has chosen.
     ports: HashMap<(String, u32), Place>,
-    sockets: HashMap<String, Place>,
+    sockets: HashMap<PathBuf, Place>,
 }
 
 impl RemoteForwards {
@@ -73,7 +73,7 @@ impl RemoteForwards {
     }
 
     /// As [`Self::add_port`].
-    pub(super) fn add_socket(&self, path: &str, target: Place) -> bool {
+    pub(super) fn add_socket(&self, path: &Path, target: Place) -> bool {
         let mut known = self.known();
         if known.sockets.contains_key(path) {
             return false;
@@ -82,7 +82,7 @@ impl RemoteForwards {
         true
     }
 
-    pub(super) fn remove_socket(&self, path: &str) {
+    pub(super) fn remove_socket(&self, path: &Path) {
         self.known().sockets.remove(path);
     }
 
@@ -96,9 +96,9 @@ impl RemoteForwards {
     }
 
     /// Where a connection to a socket of the server goes.
-    pub(crate) fn of_socket(&self, path: &str) -> Option<Incoming> {
+    pub(crate) fn of_socket(&self, path: &Path) -> Option<Incoming> {
         let target = self.known().sockets.get(path).cloned()?;
-        Some(Incoming { name: path.to_owned(), target })
+        Some(Incoming { name: path.display().to_string(), target })
     }
 }
 

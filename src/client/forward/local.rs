@@ -156,7 +156,7 @@ impl Accepting {
             from.map_or_else(|| ("127.0.0.1".to_owned(), 0), |from| (from.ip().to_string(), from.port()));
         let wanted = match place {
             Place::Tcp { host, port } => Wanted::Tcp { host, port, originator },
-            Place::Socket(path) => Wanted::Socket { path: path.to_string_lossy().into_owned() },
+            Place::Socket(path) => Wanted::Socket { path },
         };
         self.connection.open(wanted).await
     }

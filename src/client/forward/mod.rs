@@ -40,7 +40,7 @@ pub enum Bound {
         port: u16,
     },
     /// On a socket of the server.
-    RemoteSocket(String),
+    RemoteSocket(PathBuf),
 }
 
 #[derive(Debug)]

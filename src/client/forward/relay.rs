@@ -116,13 +116,16 @@ async fn send_all(mut reader: impl AsyncRead + Unpin, channel: &RawChannel, firs
 
 /// Writes all that the server sends, and closes the writer at its end; whether it came to an end. A writer
 /// that fails stops nothing: what comes then is thrown away, until one of the sides is done. OpenSSH, too,
-/// closes a channel on which neither direction goes on.
+/// closes a channel on which neither direction goes on. A connection that is lost is not outlasted by a writer
+/// that takes nothing.
 async fn receive_all(
     channel: &RawChannel,
     mut writer: impl AsyncWrite + Unpin,
     left: &CancellationToken,
 ) -> bool {
     let mut writes = true;
+    let cut = cut_off(channel);
+    tokio::pin!(cut);
     loop {
         let item = tokio::select! {
             item = poll_fn(|cx| channel.poll_next(cx)) => item,
@@ -130,12 +133,14 @@ async fn receive_all(
         };
         match item {
             Some(Item::Data(data, _)) if writes => {
-                writes = async {
+                let writing = async {
                     writer.write_all(&data).await?;
                     writer.flush().await
-                }
-                .await
-                .is_ok();
+                };
+                writes = tokio::select! {
+                    written = writing => written.is_ok(),
+                    () = &mut cut => return false,
+                };
             }
             Some(Item::Data(..) | Item::Exit(_)) => {}
             Some(Item::Eof) => {
@@ -151,5 +156,13 @@ async fn receive_all(
                 return whole;
             }
         }
+    }
+}
+
+/// Waits until the connection is lost before the server has sent all.
+async fn cut_off(channel: &RawChannel) {
+    channel.connection.wait_disconnected().await;
+    if channel.inbox.has_ended() {
+        std::future::pending().await
     }
 }

@@ -1,5 +1,7 @@
 //! Forwards that begin at the server (RFC 4254 section 7.1, OpenSSH's PROTOCOL section 2.4).
 
+use std::{os::unix::ffi::OsStrExt, path::PathBuf};
+
 use super::{Bound, ForwardError, Place};
 use crate::client::connection::Connection;
 
@@ -14,7 +16,7 @@ pub enum RemoteListen {
         port: u16,
     },
     /// On a unix socket.
-    Socket(String),
+    Socket(PathBuf),
 }
 
 impl RemoteListen {
@@ -35,7 +37,7 @@ pub(super) struct Registration {
 #[derive(Debug, Clone)]
 enum What {
     Port(String, u32),
-    Socket(String),
+    Socket(PathBuf),
 }
 
 /// # Errors
@@ -87,15 +89,15 @@ async fn start_port(
 
 async fn start_socket(
     connection: Connection,
-    path: String,
+    path: PathBuf,
     target: Place,
 ) -> Result<(Bound, Registration), ForwardError> {
     if !connection.shared().remote_forwards.add_socket(&path, target) {
-        return Err(ForwardError::Twice(path));
+        return Err(ForwardError::Twice(path.display().to_string()));
     }
-    if let Err(error) = connection.handle().streamlocal_forward(path.clone()).await {
+    if let Err(error) = connection.handle().streamlocal_forward(path.as_os_str().as_bytes()).await {
         connection.shared().remote_forwards.remove_socket(&path);
-        return Err(failed(&connection, &error, path).await);
+        return Err(failed(&connection, &error, path.display().to_string()).await);
     }
     let bound = Bound::RemoteSocket(path.clone());
     Ok((bound, Registration { connection, what: Some(What::Socket(path)) }))
@@ -118,7 +120,9 @@ impl What {
             }
             Self::Socket(path) => {
                 connection.shared().remote_forwards.remove_socket(&path);
-                (path.clone(), connection.handle().cancel_streamlocal_forward(path).await)
+                let cancelled =
+                    connection.handle().cancel_streamlocal_forward(path.as_os_str().as_bytes()).await;
+                (path.display().to_string(), cancelled)
             }
         };
         match cancelled {

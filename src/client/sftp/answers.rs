@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{
     attributes::Attributes,
@@ -13,6 +13,9 @@ use super::{
 
 /// Content that is shorter is copied out of the block it was received in, which would live on with it.
 const SHORT: usize = 64 << 10;
+
+/// Bytes that are kept of what a server says of a refusal.
+const SAID: usize = 1 << 10;
 
 /// What a request has for an answer, unless it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub(super) enum Answer {
     Refused(StatusCode, Arc<str>),
     Handle(Box<[u8]>),
     Data(Bytes),
-    Names(Vec<Entry>),
+    Names(Names),
     Attributes(Attributes),
     Extended(Bytes),
 }
@@ -70,6 +73,7 @@ impl Answer {
                 let code = body.uint32()?;
                 // Servers of a version before 3 leave the message out, and some of version 3 do too.
                 let message = body.string().unwrap_or_default();
+                let message = &message[..message.len().min(SAID)];
                 match StatusCode::from_wire(code) {
                     Some(code) => Self::Refused(code, String::from_utf8_lossy(message).into()),
                     None if expect == Expect::Status => Self::Done,
@@ -85,7 +89,7 @@ impl Answer {
                 let short = data.len() < SHORT;
                 Self::Data(if short { Bytes::copy_from_slice(data) } else { packet.slice_ref(data) })
             }
-            (kind::NAME, Expect::Names) => Self::Names(names(body)?),
+            (kind::NAME, Expect::Names) => Self::Names(Names::read(body)?),
             (kind::ATTRS, Expect::Attributes) => Self::Attributes(Attributes::read(body)?),
             (kind::EXTENDED_REPLY, Expect::Extended) => Self::Extended(Bytes::copy_from_slice(body.0)),
             _ => return Ok(Err(Nonsense::WrongType(kind))),
@@ -94,17 +98,55 @@ impl Answer {
     }
 }
 
-fn names(body: &mut Reader<'_>) -> Result<Vec<Entry>, Truncated> {
-    let count = body.uint32()?;
-    // A number that is not believed: each entry has at least 12 bytes.
-    let mut names = Vec::with_capacity((count as usize).min(body.0.len() / 12));
-    for _ in 0..count {
-        let name = body.string()?.to_vec();
+/// Entries that are read one by one: at once they would take ten times the memory of the packet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    left: u32,
+    body: Bytes,
+}
+
+impl Names {
+    fn read(body: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let left = body.uint32()?;
+        let all = body.0;
+        for _ in 0..left {
+            Self::entry(body)?;
+        }
+        let body = Bytes::copy_from_slice(&all[..all.len() - body.0.len()]);
+        Ok(Self { left, body })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The only name.
+    pub(super) fn one(mut self) -> Result<Vec<u8>, Nonsense> {
+        match (self.left, self.next()) {
+            (1, Some(entry)) => Ok(entry.name),
+            (left, _) => Err(Nonsense::Names(left as usize)),
+        }
+    }
+
+    fn entry<'a>(body: &mut Reader<'a>) -> Result<(&'a [u8], Attributes), Truncated> {
+        let name = body.string()?;
         // The long name is a line for people that says the same.
         body.string()?;
-        names.push(Entry { name, attributes: Attributes::read(body)? });
+        Ok((name, Attributes::read(body)?))
     }
-    Ok(names)
+}
+
+impl Iterator for Names {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        self.left = self.left.checked_sub(1)?;
+        let mut body = Reader(&self.body);
+        let (name, attributes) = Self::entry(&mut body).ok()?;
+        let (entry, rest) = (Entry { name: name.to_vec(), attributes }, body.0.len());
+        self.body.advance(self.body.len() - rest);
+        Some(entry)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Completion of remote paths.
 
-use super::{attributes::FileKind, error::SftpError, session::Sftp};
+use super::{attributes::FileKind, directories::Entry, error::SftpError, session::Sftp};
 
 /// Entries that are offered at most.
 const MOST: usize = 1000;
+
+/// Bytes of a name that is offered.
+const LONGEST: usize = 1 << 10;
 
 /// Entries of a folder that are looked at.
 const LOOKED_AT: usize = 20_000;
@@ -39,18 +42,20 @@ pub async fn complete(sftp: &Sftp, partial: &[u8]) -> Result<Vec<Completion>, Sf
     let known = async {
         let path = sftp.expand_tilde(folder).await?;
         let path = if path.is_empty() { b".".to_vec() } else { path };
-        let entries = sftp.list_while(&path, |entries| entries.len() < LOOKED_AT).await?;
+        let mut listing = sftp.listing(&path).await?;
+        let (mut entries, mut seen) = (Vec::new(), 0);
+        while seen < LOOKED_AT
+            && let Some(some) = listing.next().await?
+        {
+            seen += some.len();
+            entries.extend(some.into_iter().filter(|entry| is_offered(entry, prefix)));
+        }
         Ok((path, entries))
     };
     let (path, mut entries) = match known.await {
         Err(SftpError::Status { .. } | SftpError::Unsupported { .. }) => return Ok(Vec::new()),
         other => other?,
     };
-    entries.retain(|entry| {
-        let hidden = entry.name.starts_with(b".") && !prefix.starts_with(b".");
-        let hostile = entry.name.is_empty() || entry.name.iter().any(|byte| matches!(byte, b'/' | 0));
-        entry.name.starts_with(prefix) && !hidden && !hostile
-    });
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries.truncate(MOST);
 
@@ -70,4 +75,11 @@ pub async fn complete(sftp: &Sftp, partial: &[u8]) -> Result<Vec<Completion>, Sf
         found.push(Completion { path: [folder, &entry.name, slash].concat(), directory });
     }
     Ok(found)
+}
+
+fn is_offered(entry: &Entry, prefix: &[u8]) -> bool {
+    let hidden = entry.name.starts_with(b".") && !prefix.starts_with(b".");
+    let hostile =
+        !(1..=LONGEST).contains(&entry.name.len()) || entry.name.iter().any(|byte| matches!(byte, b'/' | 0));
+    entry.name.starts_with(prefix) && !hidden && !hostile
 }

@@ -1,7 +1,9 @@
 //! Folders: draft-ietf-secsh-filexfer-02 section 6.7.
 
+use std::collections::VecDeque;
+
 use super::{
-    answers::Expect,
+    answers::{Expect, Names},
     attributes::Attributes,
     error::{Nonsense, SftpError, StatusCode},
     handle::Handle,
@@ -11,14 +13,17 @@ use super::{
 };
 
 /// Entries after which a folder is taken to have no end.
-const MOST: usize = 4_000_000;
+const MOST: usize = 1_000_000;
 
-/// Bytes of all names, after which it is, too.
-const MOST_BYTES: usize = 256 << 20;
+/// Bytes of memory of a list, after which it is taken to have none, too.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Requests for entries that are under way at once. All but the last few of them are answered with
 /// entries, OpenSSH has 100 in each.
 const AHEAD: usize = 4;
+
+/// Entries that are given at once: a server may put twenty thousand into an answer.
+const GIVEN: usize = 256;
 
 /// An entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,17 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// The attributes of the entry itself, not those of what it links to.
     pub attributes: Attributes,
+}
+
+/// A folder that is being read. However long it is, it takes the memory of a few answers.
+pub(crate) struct Listing {
+    sftp: Sftp,
+    folder: Handle,
+    asked: VecDeque<Pending>,
+    /// A small folder costs two requests and one round trip; a large one is read ahead.
+    ahead: usize,
+    names: Names,
+    entries: usize,
 }
 
 impl Sftp {
@@ -45,43 +61,31 @@ impl Sftp {
     /// # Errors
     /// [`SftpError`]. When this is dropped the entries it would have given are lost.
     pub async fn readdir(&self, folder: &Handle) -> Result<Option<Vec<Entry>>, SftpError> {
-        end_is_nothing(self.begin_readdir(folder).names().await)
+        Ok(end_is_nothing(self.begin_readdir(folder).names().await)?.map(Iterator::collect))
     }
 
     /// All entries of a folder but `.` and `..`, in the server's order. Cancel safe.
     ///
     /// # Errors
-    /// [`SftpError`].
+    /// [`SftpError`]; a folder of more than a million entries has no end.
     pub async fn list(&self, path: impl AsRef<[u8]>) -> Result<Vec<Entry>, SftpError> {
-        self.list_while(path, |_| true).await
+        let mut listing = self.listing(path).await?;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(mut some) = listing.next().await? {
+            bytes += some.iter().map(|entry| size_of::<Entry>() + entry.name.len()).sum::<usize>();
+            if bytes > MOST_BYTES {
+                return Err(Nonsense::EndlessFolder(entries.len()).into());
+            }
+            entries.append(&mut some);
+        }
+        Ok(entries)
     }
 
-    /// Entries of a folder, for as long as they are wanted.
-    pub(super) async fn list_while(
-        &self,
-        path: impl AsRef<[u8]>,
-        mut wanted: impl FnMut(&[Entry]) -> bool,
-    ) -> Result<Vec<Entry>, SftpError> {
+    /// Begins to read a folder.
+    pub(crate) async fn listing(&self, path: impl AsRef<[u8]>) -> Result<Listing, SftpError> {
         let folder = self.opendir(path).await?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        // A small folder costs two requests and one round trip; a large one is read ahead.
-        let mut ahead = 2;
-        loop {
-            let batch: Vec<_> = (0..ahead).map(|_| self.begin_readdir(&folder)).collect();
-            ahead = AHEAD;
-            for pending in batch {
-                let Some(mut some) = end_is_nothing(pending.names().await)? else { return Ok(entries) };
-                some.retain(|entry| entry.name != b"." && entry.name != b"..");
-                bytes += some.iter().map(|entry| entry.name.len()).sum::<usize>();
-                entries.append(&mut some);
-                if entries.len() > MOST || bytes > MOST_BYTES {
-                    return Err(Nonsense::EndlessFolder(MOST).into());
-                }
-                if !wanted(&entries) {
-                    return Ok(entries);
-                }
-            }
-        }
+        let (asked, names) = (VecDeque::new(), Names::default());
+        Ok(Listing { sftp: self.clone(), folder, asked, ahead: 2, names, entries: 0 })
     }
 
     fn begin_readdir(&self, folder: &Handle) -> Pending {
@@ -90,7 +94,43 @@ impl Sftp {
     }
 }
 
-fn end_is_nothing(entries: Result<Vec<Entry>, SftpError>) -> Result<Option<Vec<Entry>>, SftpError> {
+impl Listing {
+    /// Some of the entries but `.` and `..`, in the server's order; nothing at the end. When this is dropped, entries
+    /// are lost.
+    ///
+    /// # Errors
+    /// [`SftpError`], as of [`Sftp::list`].
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Entry>>, SftpError> {
+        loop {
+            let mut some: Vec<_> = self.names.by_ref().take(GIVEN).collect();
+            self.entries += some.len();
+            if self.entries > MOST {
+                return Err(Nonsense::EndlessFolder(MOST).into());
+            }
+            some.retain(|entry| entry.name != b"." && entry.name != b"..");
+            if !some.is_empty() {
+                return Ok(Some(some));
+            }
+            if self.names.is_empty() {
+                match self.answer().await? {
+                    Some(names) => self.names = names,
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Option<Names>, SftpError> {
+        if self.asked.is_empty() {
+            self.asked.extend((0..self.ahead).map(|_| self.sftp.begin_readdir(&self.folder)));
+            self.ahead = AHEAD;
+        }
+        let Some(pending) = self.asked.pop_front() else { return Ok(None) };
+        end_is_nothing(pending.names().await)
+    }
+}
+
+fn end_is_nothing(entries: Result<Names, SftpError>) -> Result<Option<Names>, SftpError> {
     match entries {
         // Without an entry there is no progress: other servers say so at the end.
         Ok(entries) if entries.is_empty() => Ok(None),

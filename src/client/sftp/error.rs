@@ -47,6 +47,15 @@ impl SftpError {
         }
     }
 
+    /// The path that was asked about, of a refusal and of a path that cannot be sent.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::Status { path, .. } | Self::BadPath { path } => Some(path),
+            Self::Unsupported { .. } | Self::Nonsense(_) | Self::Gone { .. } => None,
+        }
+    }
+
     /// Whether there is no such file.
     #[must_use]
     pub fn is_no_such_file(&self) -> bool {

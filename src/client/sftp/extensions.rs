@@ -4,7 +4,6 @@ use super::{
     answers::Expect,
     error::{Nonsense, SftpError},
     handle::Handle,
-    paths::one,
     session::Sftp,
     wire::{Reader, Request, Truncated, kind},
 };
@@ -99,7 +98,7 @@ impl Sftp {
         self.offered(NAME)?;
         let user = user.as_ref();
         let request = Request::extended(NAME).string(user);
-        one(self.ask(request, Expect::Names, "find the home of", user).await.names().await?)
+        self.ask(request, Expect::Names, "find the home of", user).await.name().await
     }
 
     /// `expand-path@openssh.com`: as [`Sftp::realpath`], and `~` and `~user` are understood. Cancel safe.
@@ -111,7 +110,7 @@ impl Sftp {
         self.offered(NAME)?;
         let path = path.as_ref();
         let request = Request::extended(NAME).string(path);
-        one(self.ask(request, Expect::Names, "find", path).await.names().await?)
+        self.ask(request, Expect::Names, "find", path).await.name().await
     }
 }
 

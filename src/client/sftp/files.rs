@@ -200,7 +200,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(bytes: Bytes, permit: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(bytes: Bytes, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self { bytes, _permit: permit }
     }
 }

@@ -8,7 +8,8 @@
 //! Paths are bytes and are never decoded. A future that is dropped leaves nothing behind: its answer is
 //! dropped when it comes, and a file or folder that it opened is closed.
 //!
-//! Memory is bounded: [`WINDOW`] bytes of file content may be on their way in each direction.
+//! Memory is bounded: [`WINDOW`] bytes of file content may be on their way in each direction, and of a folder that
+//! is read no more is kept than a few answers.
 
 mod answers;
 mod attributes;

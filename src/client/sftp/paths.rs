@@ -3,8 +3,7 @@
 use super::{
     answers::Expect,
     attributes::Attributes,
-    directories::Entry,
-    error::{Nonsense, SftpError},
+    error::SftpError,
     pending::{About, Pending},
     session::Sftp,
     wire::{Request, kind},
@@ -174,15 +173,6 @@ impl Sftp {
 
     async fn about_path(&self, kind: u8, path: &[u8], expect: Expect, operation: &'static str) -> Pending {
         self.ask(Request::new(kind).string(path), expect, operation, path).await
-    }
-}
-
-/// The only name of an answer.
-pub(super) fn one(names: Vec<Entry>) -> Result<Vec<u8>, SftpError> {
-    let count = names.len();
-    match <[Entry; 1]>::try_from(names) {
-        Ok([entry]) => Ok(entry.name),
-        Err(_) => Err(Nonsense::Names(count).into()),
     }
 }
 

@@ -6,12 +6,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
+    answers::Names,
     attributes::Attributes,
-    directories::Entry,
     error::{Nonsense, SftpError, StatusCode},
     files::Held,
     handle::Handle,
-    paths::one,
 };
 
 /// A request that was sent. Dropping it drops the answer; what it opens is closed.
@@ -52,7 +51,7 @@ impl Pending {
         }
     }
 
-    pub(super) async fn names(self) -> Result<Vec<Entry>, SftpError> {
+    pub(super) async fn names(self) -> Result<Names, SftpError> {
         match self.reply().await? {
             Reply::Names(names) => Ok(names),
             _ => Err(Nonsense::WrongType(0).into()),
@@ -61,7 +60,7 @@ impl Pending {
 
     /// The only name of an answer.
     pub(crate) async fn name(self) -> Result<Vec<u8>, SftpError> {
-        one(self.names().await?)
+        Ok(self.names().await?.one()?)
     }
 
     pub(crate) async fn attributes(self) -> Result<Attributes, SftpError> {
@@ -98,7 +97,7 @@ pub(super) enum Reply {
     Refused(StatusCode, Arc<str>),
     Handle(Handle),
     Data(Held),
-    Names(Vec<Entry>),
+    Names(Names),
     Attributes(Attributes),
     Extended(Bytes),
 }

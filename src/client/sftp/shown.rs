@@ -2,15 +2,15 @@
 
 use std::fmt::{self, Write};
 
-/// A path or a message as text. What is not UTF-8 is replaced, and control characters, which could
-/// steer a terminal, are escaped.
+/// A path or a message as text. What is not UTF-8 is replaced, and characters that could steer a terminal are
+/// escaped.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in String::from_utf8_lossy(self.0).chars() {
-            if character.is_control() {
+            if crate::log::steers(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 f.write_char(character)?;

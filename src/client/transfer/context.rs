@@ -17,7 +17,6 @@ use super::{
     names::parent,
     options::TransferOptions,
     progress::Progress,
-    removals::Removals,
     report::TransferReport,
     umask::Umask,
 };
@@ -35,6 +34,12 @@ const FILES_FAR: usize = 768;
 /// files a second.
 const FILES_A_MILLISECOND: u128 = 30;
 
+/// How long a server that answers nothing is waited for.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The same of a transfer that was stopped, at least: some round trips.
+const IDLE_STOPPED: Duration = Duration::from_secs(1);
+
 /// Errors that are kept; more are only counted.
 const ERRORS: usize = 1000;
 
@@ -43,7 +48,6 @@ pub(super) struct Context {
     pub(super) sftp: Sftp,
     pub(super) options: TransferOptions,
     pub(super) disk: Disk,
-    pub(super) removals: Arc<Removals>,
     pub(super) progress: Progress,
     pub(super) verifier: Verifier,
     /// Of the destination.
@@ -65,18 +69,24 @@ struct Outcome {
     taken: HashSet<Vec<u8>>,
 }
 
+impl Outcome {
+    fn is_whole(&self) -> bool {
+        self.errors_total == 0 && self.fatal.is_none()
+    }
+}
+
 impl Context {
     pub(super) fn new(sftp: &Sftp, options: TransferOptions) -> Self {
+        let stop = options.cancel.child_token();
         Self {
             sftp: sftp.clone(),
-            disk: Disk::new(),
-            removals: Removals::new(sftp),
+            disk: Disk::new(stop.clone()),
             progress: Progress::new(options.progress.clone()),
             verifier: Verifier::new(sftp.clone(), options.remote_sha256.clone()),
             umask: Umask::default(),
             streams: Semaphore::new(STREAMS),
             round_trip: OnceLock::new(),
-            stop: options.cancel.child_token(),
+            stop,
             outcome: Mutex::default(),
             options,
         }
@@ -98,6 +108,15 @@ impl Context {
         // What is wrong with the connection is found by what comes next.
         let _ = tokio::join!(self.sftp.lstat("/"), self.sftp.ask_limits());
         let _ = self.round_trip.set(begun.elapsed());
+    }
+
+    /// How long a server that answers nothing is waited for once all is over. Whoever has stopped it waits too.
+    pub(super) fn patience(&self) -> Duration {
+        if !self.options.cancel.is_cancelled() {
+            return IDLE;
+        }
+        let round_trip = self.round_trip.get().copied().unwrap_or_default();
+        (round_trip * 4).clamp(IDLE_STOPPED, IDLE)
     }
 
     /// Notes that something failed. What no other file can survive ends the transfer.
@@ -141,22 +160,19 @@ impl Context {
 
     /// The end: what was done, or why not all of it.
     pub(super) async fn finish(&self) -> Result<TransferReport, TransferFailure> {
-        let whole = {
-            let outcome = self.outcome();
-            outcome.errors_total == 0 && outcome.fatal.is_none()
-        };
-        if !whole {
-            for path in self.removals.settle().await {
-                self.failed(TransferError::PartLeft { path });
-            }
-        }
+        self.disk.settle().await;
         let mut outcome = std::mem::take(&mut *self.outcome());
-        if whole {
+        if outcome.is_whole() {
             return Ok(outcome.report);
         }
         outcome.errors_total += u64::from(outcome.fatal.is_some());
         let errors = outcome.fatal.into_iter().chain(outcome.errors).collect();
         Err(TransferFailure { errors, errors_total: outcome.errors_total, report: outcome.report })
+    }
+
+    /// Whether nothing has failed so far.
+    pub(super) fn is_whole(&self) -> bool {
+        self.outcome().is_whole()
     }
 
     async fn is_remote_full(&self, path: &[u8]) -> bool {

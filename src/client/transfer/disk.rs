@@ -1,107 +1,118 @@
-//! A few threads of our own for the local disk.
+//! Work on the local disk, a few jobs at a time.
 //!
 //! The runtime's blocking threads grow by one a job that finds none idle: a hundred small files at once
 //! would be a hundred threads.
 
-use std::{
-    collections::VecDeque,
-    io, panic,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    thread,
+use std::{io, sync::Arc};
+
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use tokio::sync::oneshot;
+/// Jobs at a time. Two cores are kept busy by two; more hide the time that a cold disk takes.
+const JOBS: usize = 4;
 
-/// Threads. Two cores are kept busy by two; more hide the time that a cold disk takes.
-const THREADS: usize = 4;
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// The threads. They end when it is dropped and the jobs before are done.
+/// The jobs of a transfer. Those that wait for their turn are not begun any more once it is stopped or this
+/// is dropped.
 #[derive(Debug)]
-pub(super) struct Disk(Arc<Queue>);
-
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
-    threads: usize,
-    idle: usize,
-    closed: bool,
+pub(super) struct Disk {
+    stop: CancellationToken,
+    turns: Arc<Semaphore>,
+    jobs: TaskTracker,
 }
 
 impl Disk {
-    pub(super) fn new() -> Self {
-        Self(Arc::default())
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self { stop, turns: Arc::new(Semaphore::new(JOBS)), jobs: TaskTracker::new() }
     }
 
-    /// Runs a job. When the future is dropped the job is done all the same, and so it is when it is never
-    /// polled.
+    /// Runs a job, also when the future is dropped or never polled.
     ///
     /// # Errors
-    /// Those of the job; an error of its own when no thread can be had.
+    /// Those of the job; one of its own when the transfer was stopped before its turn.
     pub(super) fn run<T, F>(&self, job: F) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce() -> io::Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        self.push(Box::new(move || drop(sender.send(job()))));
-        async { receiver.await.unwrap_or_else(|_| Err(io::Error::other("a disk thread was lost"))) }
+        let (stop, turns) = (self.stop.clone(), Arc::clone(&self.turns));
+        self.jobs.spawn(async move {
+            let turn = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                turn = turns.acquire_owned() => turn.ok(),
+            };
+            // What a job holds or gives, such as a part, is gone before the job counts as done.
+            let Some(turn) = turn else { return drop(job) };
+            let begun = spawn_blocking(move || {
+                drop(sender.send(job()));
+                drop(turn);
+            });
+            // The one who waits for it is told of a panic by its channel.
+            let _ = begun.await;
+        });
+        async { receiver.await.unwrap_or_else(|_| Err(io::Error::other("the transfer was stopped"))) }
     }
 
-    fn push(&self, job: Job) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.jobs.push_back(job);
-        if state.idle > 0 {
-            self.0.changed.notify_one();
-        } else if state.threads < THREADS {
-            let queue = Arc::clone(&self.0);
-            let spawned = thread::Builder::new().name("disk".to_owned()).spawn(move || queue.work());
-            match spawned {
-                Ok(_) => state.threads += 1,
-                // Without any thread the job is dropped, and whoever waits for it is told.
-                Err(_) if state.threads == 0 => state.jobs.clear(),
-                Err(_) => {}
-            }
-        }
+    /// Waits for the jobs that have begun, and for those that wait unless the transfer was stopped.
+    pub(super) async fn settle(&self) {
+        self.jobs.close();
+        self.jobs.wait().await;
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.0.changed.notify_all();
+        self.stop.cancel();
     }
 }
 
-impl Queue {
-    fn work(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                drop(state);
-                // The one who waits for it is told by its channel.
-                let _ = panic::catch_unwind(panic::AssertUnwindSafe(job));
-                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            } else if state.closed {
-                return;
-            } else {
-                state.idle += 1;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-            }
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_not_begun_after_a_stop_and_what_has_begun_is_waited_for() {
+        let stop = CancellationToken::new();
+        let disk = Disk::new(stop.clone());
+        let (begun, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (told, beginning) = mpsc::channel();
+        let mut ends = Vec::new();
+        for _ in 0..JOBS + 100 {
+            let (end, ending) = mpsc::channel::<()>();
+            ends.push(end);
+            let (begun, done, told) = (Arc::clone(&begun), Arc::clone(&done), told.clone());
+            drop(disk.run(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let _ = told.send(());
+                // Until the other end is dropped.
+                let _ = ending.recv();
+                done.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }));
         }
-    }
-}
-
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").finish_non_exhaustive()
+        let beginning = spawn_blocking(move || {
+            for _ in 0..JOBS {
+                beginning.recv_timeout(Duration::from_secs(60)).expect("a job begins");
+            }
+        });
+        beginning.await.expect("as many as there are turns");
+        stop.cancel();
+        assert!(tokio::time::timeout(Duration::from_millis(50), disk.settle()).await.is_err(), "it waits");
+        drop(ends);
+        disk.settle().await;
+        assert_eq!((begun.load(Ordering::SeqCst), done.load(Ordering::SeqCst)), (JOBS, JOBS));
+        disk.run(|| Ok(())).await.expect_err("stopped");
     }
 }

@@ -1,5 +1,6 @@
 //! From the server to this machine.
 
+mod above;
 mod file;
 mod folder;
 mod long;
@@ -9,10 +10,12 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use tokio::sync::Semaphore;
 
 use super::{
     super::sftp::{Attributes, FileKind, Sftp},
@@ -23,11 +26,17 @@ use super::{
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
     placement::{Placement, There, place},
-    report::{TransferReport, WhySkipped},
-    tree::{self, Direction, Work},
+    report::TransferReport,
+    tree::{self, Direction, Finds, Work},
 };
 use file::FileJob;
-use folder::{FolderJob, Into};
+use folder::FolderJob;
+
+/// Bytes of memory for folders that wait to be listed: some 200,000 of them.
+const ROOM: usize = 64 << 20;
+
+/// Files at a time that do not say how long they are.
+const UNSAID: usize = 4;
 
 /// Copies files and trees from the server.
 ///
@@ -47,8 +56,9 @@ pub async fn download(
 ) -> Result<TransferReport, TransferFailure> {
     let download = Arc::new(Download {
         context: Context::new(sftp, options),
-        made: Mutex::default(),
         held: Arc::default(),
+        room: Arc::new(Semaphore::new(ROOM)),
+        unsaid: Arc::new(Semaphore::new(UNSAID)),
     });
     let planned = tokio::select! {
         biased;
@@ -59,17 +69,18 @@ pub async fn download(
         Ok(work) => tree::run(&download, work).await,
         Err(error) => download.context.failed(error),
     }
-    download.finish_folders().await;
     download.context.finish().await
 }
 
 /// A download under way.
 pub(super) struct Download {
     context: Context,
-    /// Folders that get their modes and times once nothing more is put in them.
-    made: Mutex<Vec<Made>>,
     /// Open folders.
     held: Arc<AtomicUsize>,
+    /// Bytes of memory for folders that wait.
+    room: Arc<Semaphore>,
+    /// Turns of files that do not say how long they are.
+    unsaid: Arc<Semaphore>,
 }
 
 /// What a destination means.
@@ -83,23 +94,22 @@ struct Destination {
     sources: usize,
 }
 
-/// A folder to finish: by its path, since too many would be open.
-struct Made {
-    path: Vec<u8>,
-    mode: u32,
-    times: Option<(u32, u32)>,
-}
-
-/// An open folder that is counted.
+/// An open folder that is counted. All that is still to be put in it holds it.
 pub(super) struct Held {
     folder: Arc<LocalFolder>,
+    /// Its mode and times, which it gets when nothing more is put in it.
+    last: Option<(u32, Option<(u32, u32)>)>,
     count: Arc<AtomicUsize>,
 }
 
 impl Held {
-    fn new(folder: LocalFolder, count: &Arc<AtomicUsize>) -> Arc<Self> {
+    fn new(
+        folder: LocalFolder,
+        last: Option<(u32, Option<(u32, u32)>)>,
+        count: &Arc<AtomicUsize>,
+    ) -> Arc<Self> {
         count.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { folder: Arc::new(folder), count: Arc::clone(count) })
+        Arc::new(Self { folder: Arc::new(folder), last, count: Arc::clone(count) })
     }
 }
 
@@ -113,19 +123,21 @@ impl Direction for Download {
     type File = FileJob;
     type Folder = FolderJob;
 
+    const OPEN: usize = 200;
+
     fn context(&self) -> &Context {
         &self.context
     }
 
-    async fn list(&self, folder: FolderJob) -> Result<Work<Self>, TransferError> {
-        self.list_folder(folder).await
+    async fn list(&self, folder: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {
+        self.list_folder(folder, finds).await
     }
 
     async fn copy(&self, file: FileJob) -> Result<(), TransferError> {
         self.copy_file(file).await
     }
 
-    fn held(&self) -> usize {
+    fn open(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 }
@@ -158,7 +170,7 @@ impl Download {
         });
         let (there, folder) = opened.await.map_err(|error| TransferError::local(destination, error))?;
         let missing = || TransferError::NoParent { side: Side::Local, path: given.into() };
-        let folder = Held::new(folder.ok_or_else(missing)?, &self.held);
+        let folder = Held::new(folder.ok_or_else(missing)?, None, &self.held);
 
         let mut found = Vec::new();
         for source in sources {
@@ -193,8 +205,7 @@ impl Download {
         let Destination { there, slash, folder, target, sources } = into;
         let is_folder = attributes.is_directory();
         if attributes.kind() == FileKind::Special {
-            self.context.report(|report| report.skip(path, WhySkipped::Special));
-            return Ok(());
+            return Err(TransferError::SpecialSource { side: Side::Remote, path: path.into() });
         }
         if is_folder && !self.context.options.recursive {
             return Err(TransferError::NeedsRecursive { path: path.into() });
@@ -224,11 +235,8 @@ impl Download {
             self.context.take_name(&join(&folder.folder.path, name))?;
         }
         if let Some(real) = real {
-            let into = match name {
-                Some(name) => Into::Below(Arc::clone(folder), name),
-                None => Into::Itself(Arc::clone(folder)),
-            };
-            work.folders.push(FolderJob::top(path.to_vec(), real, attributes, into));
+            let job = FolderJob::of_source(path.to_vec(), &real, attributes, Arc::clone(folder), name);
+            work.folders.push(job);
         } else if let Some(name) = name {
             self.context.progress.found(1, attributes.size.unwrap_or(0));
             work.files.push(FileJob::new(path.to_vec(), attributes, Arc::clone(folder), name));
@@ -236,18 +244,13 @@ impl Download {
         Ok(())
     }
 
-    /// Sets modes and times of folders, the deepest first.
-    async fn finish_folders(&self) {
-        let mut made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
-        made.sort_by(|one, other| other.path.cmp(&one.path));
-        for Made { path, mode, times } in made {
-            let at = path.clone();
-            let finished = self.context.disk.run(move || {
-                LocalFolder::open(Path::new(OsStr::from_bytes(&at)), false)?.finish(mode, times)
-            });
-            if let Err(error) = finished.await {
-                self.context.failed(TransferError::local_bytes(&path, error));
-            }
+    /// Gives back a folder. The last to do so sets its mode and times: whoever is stopped before leaves them.
+    async fn release(&self, held: Arc<Held>) {
+        let Some(held) = Arc::into_inner(held) else { return };
+        let Some((mode, times)) = held.last else { return };
+        let folder = Arc::clone(&held.folder);
+        if let Err(error) = self.context.disk.run(move || folder.finish(mode, times)).await {
+            self.context.failed(TransferError::local_bytes(&held.folder.path, error));
         }
     }
 }

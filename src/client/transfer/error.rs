@@ -119,12 +119,38 @@ pub enum TransferError {
         /// The link.
         path: Arc<[u8]>,
     },
-    /// A server's name for an entry would lead elsewhere.
+    /// Folders are nested as no person nests them.
+    #[error("{}: folders are nested too deeply, and this {side} one is left out", Shown(path))]
+    TooDeep {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// The server tells of more folders than are remembered at once.
+    #[error("{}: so many folders wait that no more are remembered\ncopy them in several runs", Shown(path))]
+    TooManyFolders {
+        /// The first remote folder that is not.
+        path: Arc<[u8]>,
+    },
+    /// More names fit a pattern than are remembered.
+    #[error("{}: too many names fit\ncopy the folder that they are in", Shown(path))]
+    TooManyMatches {
+        /// The pattern.
+        path: Arc<[u8]>,
+    },
+    /// A file that is longer than it says goes on and on.
+    #[error("{}: is longer than it says, and has no end", Shown(path))]
+    Endless {
+        /// The remote file.
+        path: Arc<[u8]>,
+    },
+    /// A server's name for an entry would lead elsewhere, or is longer than any.
     #[error("{}: the server lists an entry named `{}`, which is no name", Shown(folder), Shown(name))]
     HostileName {
         /// The remote folder.
         folder: Arc<[u8]>,
-        /// The name.
+        /// The name, cut short.
         name: Arc<[u8]>,
     },
     /// A local link stands where a folder of the tree belongs.
@@ -136,6 +162,22 @@ pub enum TransferError {
     /// Something that is neither a file nor a link has the name that a file is to get.
     #[error("{}: is no {side} file, but a device, a socket or the like\nit is not replaced", Shown(path))]
     Special {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A source that was named is neither a file nor a folder.
+    #[error("{}: is a {side} FIFO, socket or device, which is not copied", Shown(path))]
+    SpecialSource {
+        /// Where.
+        side: Side,
+        /// Which.
+        path: Arc<[u8]>,
+    },
+    /// A file is larger than the system, or a limit of this process, lets one be.
+    #[error("{}: is larger than a {side} file may be\nlook at `ulimit -f`", Shown(path))]
+    TooLarge {
         /// Where.
         side: Side,
         /// Which.
@@ -180,11 +222,45 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    /// Which file or folder it is about, where that is known.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::NoSuchFile { path, .. }
+            | Self::NeedsFolder { path, .. }
+            | Self::NoParent { path, .. }
+            | Self::PermissionDenied { path, .. }
+            | Self::IsDirectory { path, .. }
+            | Self::NotDirectory { path, .. }
+            | Self::NeedsRecursive { path }
+            | Self::SameName { path }
+            | Self::DiskFull { path, .. }
+            | Self::Checksum { path }
+            | Self::SourceChanged { path, .. }
+            | Self::Loop { path }
+            | Self::HostileName { folder: path, .. }
+            | Self::TooDeep { path, .. }
+            | Self::TooManyFolders { path }
+            | Self::TooManyMatches { path }
+            | Self::Endless { path }
+            | Self::LinkInTheWay { path }
+            | Self::Special { path, .. }
+            | Self::SpecialSource { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::TakenOver { path }
+            | Self::PartLeft { path }
+            | Self::LeftAside { path, .. }
+            | Self::Local { path, .. } => Some(path),
+            Self::Remote(error) => error.path(),
+            Self::Cancelled => None,
+        }
+    }
+
     /// Whether no other file can succeed either.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Cancelled => true,
+            Self::Cancelled | Self::TooManyFolders { .. } => true,
             Self::Remote(error) | Self::LeftAside { error, .. } => error.is_fatal(),
             _ => false,
         }
@@ -205,6 +281,7 @@ impl TransferError {
             io::ErrorKind::NotFound => Self::NoSuchFile { side, path },
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { side, path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { side, path },
+            io::ErrorKind::FileTooLarge => Self::TooLarge { side, path },
             io::ErrorKind::NotADirectory => Self::NotDirectory { side, path },
             io::ErrorKind::IsADirectory => Self::IsDirectory { side, path },
             _ => Self::Local { path, error: Arc::new(error) },

@@ -1,9 +1,14 @@
 //! Remote patterns.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tokio::task::JoinSet;
 
 use super::{
-    super::sftp::{Attributes, FileKind, Pending, Sftp, SftpError},
+    super::sftp::{Attributes, Entry, FileKind, Pending, Sftp, SftpError},
     error::{Side, TransferError},
     names::{is_hostile, join},
     pattern::{is_pattern, literal, matches},
@@ -11,6 +16,9 @@ use super::{
 
 /// Folders that are listed at once.
 const LISTED: usize = 64;
+
+/// Names that may fit the parts of a pattern, all of them together.
+const FITTING: usize = 100_000;
 
 /// A path that a source stands for.
 pub(super) struct Match {
@@ -70,7 +78,11 @@ pub(super) async fn expand(sftp: &Sftp, source: &[u8]) -> Result<Vec<Match>, Tra
         Err(error) if error.is_no_such_file() && is_pattern(&path) => {}
         Err(error) => return Err(failed(error)),
     }
-    let mut found = fitting(sftp, &path).await.map_err(failed)?;
+    let room = Arc::new(AtomicUsize::new(FITTING));
+    let mut found = fitting(sftp, &path, &room).await.map_err(failed)?;
+    if room.load(Ordering::Relaxed) == 0 {
+        return Err(TransferError::TooManyMatches { path: source.into() });
+    }
     if found.is_empty() {
         return Err(TransferError::NoSuchFile { side: Side::Remote, path: source.into() });
     }
@@ -82,8 +94,12 @@ pub(super) async fn expand(sftp: &Sftp, source: &[u8]) -> Result<Vec<Match>, Tra
     Ok(matches)
 }
 
-/// What fits a pattern, with what folders told of it.
-async fn fitting(sftp: &Sftp, pattern: &[u8]) -> Result<Vec<(Vec<u8>, Option<Attributes>)>, SftpError> {
+/// What fits a pattern, with what folders told of it. No more than there is room for.
+async fn fitting(
+    sftp: &Sftp,
+    pattern: &[u8],
+    room: &Arc<AtomicUsize>,
+) -> Result<Vec<(Vec<u8>, Option<Attributes>)>, SftpError> {
     let root = if pattern.starts_with(b"/") { b"/".to_vec() } else { Vec::new() };
     let mut found = vec![(root, None)];
     let parts: Vec<&[u8]> = pattern.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
@@ -100,8 +116,8 @@ async fn fitting(sftp: &Sftp, pattern: &[u8]) -> Result<Vec<(Vec<u8>, Option<Att
             while listing.len() < LISTED
                 && let Some((folder, _)) = folders.next()
             {
-                let (sftp, part) = (sftp.clone(), part.to_vec());
-                listing.spawn(async move { fitting_in(&sftp, &folder, &part, last).await });
+                let (sftp, part, room) = (sftp.clone(), part.to_vec(), Arc::clone(room));
+                listing.spawn(async move { fitting_in(&sftp, &folder, &part, last, &room).await });
             }
             match listing.join_next().await {
                 None => break,
@@ -139,19 +155,34 @@ async fn fitting_in(
     folder: &[u8],
     pattern: &[u8],
     last: bool,
+    room: &AtomicUsize,
 ) -> Result<Vec<(Vec<u8>, Option<Attributes>)>, SftpError> {
     let at: &[u8] = if folder.is_empty() { b"." } else { folder };
-    let entries = match sftp.list(at).await {
-        // A folder that may not be read has nothing that fits, as for a shell.
-        Err(SftpError::Status { .. }) => return Ok(Vec::new()),
-        other => other?,
-    };
-    let fits = entries.into_iter().filter(|entry| {
+    let fits = |entry: &Entry| {
         let leads_on =
             matches!(entry.attributes.kind(), FileKind::Directory | FileKind::Link | FileKind::Unknown);
-        matches(pattern, &entry.name) && !is_hostile(&entry.name) && (last || leads_on)
-    });
-    Ok(fits.map(|entry| (below(folder, &entry.name), Some(entry.attributes))).collect())
+        !is_hostile(&entry.name) && matches(pattern, &entry.name) && (last || leads_on)
+    };
+    let mut found = Vec::new();
+    let listed = async {
+        let mut listing = sftp.listing(at).await?;
+        while let Some(entries) = listing.next().await? {
+            for entry in entries.into_iter().filter(fits) {
+                let taken =
+                    room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
+                if taken.is_err() {
+                    return Ok(());
+                }
+                found.push((below(folder, &entry.name), Some(entry.attributes)));
+            }
+        }
+        Ok(())
+    };
+    match listed.await {
+        // A folder that may not be read has nothing that fits, as for a shell.
+        Err(SftpError::Status { .. }) => Ok(Vec::new()),
+        other => other.map(|()| found),
+    }
 }
 
 fn below(folder: &[u8], name: &[u8]) -> Vec<u8> {

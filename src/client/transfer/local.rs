@@ -106,6 +106,11 @@ impl LocalFolder {
         }
     }
 
+    /// Whether there was nothing of that name when the folder was listed.
+    pub(super) fn has_none(&self, name: &[u8]) -> bool {
+        self.known.as_ref().is_some_and(|known| !known.contains_key(name))
+    }
+
     pub(super) fn state(&self, name: &[u8]) -> io::Result<Option<LocalState>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(LocalState::new(&stat))),

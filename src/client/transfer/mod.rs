@@ -12,12 +12,18 @@
 //! parts are removed and it starts anew.
 //!
 //! **Symbolic links** that are named as a source are followed. Those within a tree are followed too, as
-//! scp does, unless [`Links`] says otherwise. FIFOs, sockets and devices are skipped and reported.
+//! scp does, unless [`Links`] says otherwise. FIFOs, sockets and devices within a tree are skipped and
+//! reported; one that is named as a source is an error.
 //!
 //! **A hostile server** cannot write outside of the destination: names that are no plain names are
 //! refused, and below the destination every folder is opened relative to the one above it without
 //! following links. A link that stands where a folder of the tree belongs is an error (rsync replaces it,
-//! scp follows it).
+//! scp follows it). Nor can it take all memory: folders are copied while they are listed, those that wait are
+//! counted, and a tree that is nested more than 1024 deep, or a file that is longer than it says and goes on and on,
+//! is an error of its own.
+//!
+//! **Whoever can write to a source** cannot have something else sent by exchanging a name for a link, where links
+//! are kept or skipped: below a folder that was named they are not followed.
 //!
 //! **After a machine has crashed**, a part may have the right length and not the right content: it is not
 //! synced. The bytes before the place to resume from are compared, and

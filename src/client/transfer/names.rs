@@ -17,6 +17,9 @@ const SUFFIX: &[u8] = b".irosh-part";
 /// How names end that files have while they are being replaced.
 const ASIDE: &[u8] = b".irosh-old";
 
+/// Bytes of a name, more than any file system takes.
+const LONGEST_ENTRY: usize = 1024;
+
 /// Bytes of a name that file systems take.
 const LONGEST: usize = 255;
 
@@ -64,9 +67,16 @@ pub(super) fn is_part(candidate: &[u8]) -> bool {
     candidate.starts_with(b".") && candidate.ends_with(SUFFIX)
 }
 
-/// Whether a server's name for an entry is none: it would lead elsewhere.
+/// Whether a server's name for an entry is none: it would lead elsewhere, or no file has one like it.
 pub(super) fn is_hostile(name: &[u8]) -> bool {
-    name.is_empty() || name == b"." || name == b".." || name.iter().any(|byte| matches!(byte, b'/' | 0))
+    !(1..=LONGEST_ENTRY).contains(&name.len())
+        || matches!(name, b"." | b"..")
+        || name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
+/// As much of a name as is told of one that is none.
+pub(super) fn shortened(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(LONGEST)]
 }
 
 /// A path's last name. None for those that end in `.`, `..` or are the root: what is in them is meant.

@@ -24,7 +24,8 @@ pub struct TransferProgress {
 }
 
 impl TransferProgress {
-    /// Percent of the bytes found so far, 0 to 100; without any, of the files.
+    /// Percent of the bytes found so far, 0 to 100; without any, of the files. Where there was nothing to copy at
+    /// all, that is done in full.
     #[must_use]
     pub fn percent(&self) -> u8 {
         let (done, total) = if self.bytes_total > 0 {
@@ -32,8 +33,9 @@ impl TransferProgress {
         } else {
             (self.files_done, self.files_total)
         };
-        let percent = (u128::from(done) * 100).checked_div(u128::from(total));
-        u8::try_from(percent.unwrap_or(0).min(100)).unwrap_or(100)
+        let nothing = if self.listed { 100 } else { 0 };
+        let percent = (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(nothing);
+        u8::try_from(percent.min(100)).unwrap_or(100)
     }
 }
 
@@ -48,8 +50,8 @@ impl Progress {
 
     pub(super) fn found(&self, files: u64, bytes: u64) {
         self.change(|progress| {
-            progress.files_total += files;
-            progress.bytes_total += bytes;
+            progress.files_total = progress.files_total.saturating_add(files);
+            progress.bytes_total = progress.bytes_total.saturating_add(bytes);
         });
     }
 
@@ -60,15 +62,15 @@ impl Progress {
     pub(super) fn moved(&self, file: &Arc<[u8]>, bytes: u64) {
         self.change(|progress| {
             progress.file = Arc::clone(file);
-            progress.bytes += bytes;
+            progress.bytes = progress.bytes.saturating_add(bytes);
         });
     }
 
     pub(super) fn skipped(&self, file: &Arc<[u8]>, bytes: u64) {
         self.change(|progress| {
             progress.file = Arc::clone(file);
-            progress.bytes += bytes;
-            progress.bytes_skipped += bytes;
+            progress.bytes = progress.bytes.saturating_add(bytes);
+            progress.bytes_skipped = progress.bytes_skipped.saturating_add(bytes);
         });
     }
 
@@ -101,5 +103,28 @@ mod tests {
         assert_eq!(progress.percent(), 49);
         progress.bytes = u64::MAX;
         assert_eq!(progress.percent(), 100);
+    }
+
+    #[test]
+    fn a_copy_of_nothing_is_done_once_that_is_known() {
+        let mut progress = TransferProgress::default();
+        assert_eq!(progress.percent(), 0);
+        progress.listed = true;
+        assert_eq!(progress.percent(), 100);
+    }
+
+    #[test]
+    fn sizes_that_no_sum_holds_are_as_many_as_can_be_told() {
+        let (sender, watched) = watch::channel(TransferProgress::default());
+        let (progress, file) = (Progress::new(Some(sender)), Arc::from(&b"file"[..]));
+        for _ in 0..3 {
+            progress.found(1, u64::MAX - 1);
+            progress.moved(&file, u64::MAX - 1);
+            progress.skipped(&file, u64::MAX - 1);
+            progress.file_done(u64::MAX);
+        }
+        let told = watched.borrow();
+        assert_eq!((told.bytes, told.bytes_total, told.bytes_skipped), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((told.files_total, told.percent()), (3, 100));
     }
 }

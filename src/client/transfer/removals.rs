@@ -10,9 +10,6 @@ use tokio_util::task::TaskTracker;
 
 use super::super::sftp::{Pending, Sftp};
 
-/// How long a server that answers nothing is waited for.
-const IDLE: Duration = Duration::from_secs(10);
-
 /// How long any server is waited for.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -44,17 +41,17 @@ impl Removals {
         asked.push((Arc::clone(part), pending));
     }
 
-    /// Waits until all is as it stays, for as long as the server answers. Gives the parts that it may have
-    /// left.
-    pub(super) async fn settle(&self) -> Vec<Arc<[u8]>> {
+    /// Waits until all is as it stays, for as long as the server answers: one that says nothing is waited for
+    /// so long. Gives the parts that it may have left.
+    pub(super) async fn settle(&self, idle: Duration) -> Vec<Arc<[u8]>> {
         self.sftp.take_back_writes();
-        let mut deadline = Instant::now() + LONGEST;
+        let mut time = Time { idle, deadline: Instant::now() + LONGEST };
         self.replacing.close();
-        self.in_time(&mut deadline, self.replacing.wait()).await;
+        self.in_time(&mut time, self.replacing.wait()).await;
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
         let mut left = Vec::new();
         for (part, pending) in asked {
-            match self.in_time(&mut deadline, pending.done()).await {
+            match self.in_time(&mut time, pending.done()).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) if error.is_no_such_file() => {}
                 _ => left.push(part),
@@ -62,13 +59,13 @@ impl Removals {
         }
         if !self.sftp.is_gone() {
             // A server answers in order: what was asked for without waiting is done by then, too.
-            self.in_time(&mut deadline, self.sftp.realpath(".")).await;
+            self.in_time(&mut time, self.sftp.realpath(".")).await;
         }
         left
     }
 
     /// Nothing when it takes too long, and then no more time is given to anything.
-    async fn in_time<T>(&self, deadline: &mut Instant, future: impl Future<Output = T>) -> Option<T> {
+    async fn in_time<T>(&self, time: &mut Time, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         let answered = async {
             loop {
@@ -76,14 +73,21 @@ impl Removals {
                     biased;
                     output = &mut future => return Some(output),
                     () = self.sftp.answered() => {}
-                    () = sleep(IDLE) => return None,
+                    () = sleep(time.idle) => return None,
                 }
             }
         };
-        let output = timeout_at(*deadline, answered).await.ok().flatten();
+        let output = timeout_at(time.deadline, answered).await.ok().flatten();
         if output.is_none() {
-            *deadline = Instant::now();
+            time.deadline = Instant::now();
         }
         output
     }
+}
+
+/// What is left for waiting.
+struct Time {
+    /// For one answer.
+    idle: Duration,
+    deadline: Instant,
 }

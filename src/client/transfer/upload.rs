@@ -19,8 +19,9 @@ use super::{
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
     placement::{Placement, There, place},
-    report::{TransferReport, WhySkipped},
-    tree::{self, Direction, Work},
+    removals::Removals,
+    report::TransferReport,
+    tree::{self, Direction, Finds, Work},
 };
 use file::FileJob;
 use folder::{FolderJob, RemoteFolder};
@@ -42,7 +43,12 @@ pub async fn upload(
     destination: &[u8],
     options: TransferOptions,
 ) -> Result<TransferReport, TransferFailure> {
-    let upload = Arc::new(Upload { context: Context::new(sftp, options), made: Mutex::default() });
+    let upload = Arc::new(Upload {
+        context: Context::new(sftp, options),
+        removals: Removals::new(sftp),
+        made: Mutex::default(),
+        opened: Arc::default(),
+    });
     let planned = tokio::select! {
         biased;
         () = upload.context.stop.cancelled() => Err(TransferError::Cancelled),
@@ -55,26 +61,37 @@ pub async fn upload(
     if !upload.context.stop.is_cancelled() {
         upload.finish_folders().await;
     }
+    upload.remove_parts().await;
     upload.context.finish().await
 }
 
 /// An upload under way.
 pub(super) struct Upload {
     context: Context,
+    removals: Arc<Removals>,
     /// Folders that get their modes and times once nothing more is put in them.
     made: Mutex<Vec<(Vec<u8>, Attributes)>>,
+    /// Held by each local folder that is open.
+    opened: Arc<()>,
 }
 
 impl Direction for Upload {
     type File = FileJob;
     type Folder = FolderJob;
 
+    // Their files are open for a moment only.
+    const OPEN: usize = 600;
+
     fn context(&self) -> &Context {
         &self.context
     }
 
-    async fn list(&self, folder: FolderJob) -> Result<Work<Self>, TransferError> {
-        self.list_folder(folder).await
+    async fn list(&self, folder: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {
+        self.list_folder(folder, finds).await
+    }
+
+    fn open(&self) -> usize {
+        Arc::strong_count(&self.opened) - 1
     }
 
     async fn copy(&self, file: FileJob) -> Result<(), TransferError> {
@@ -121,14 +138,16 @@ impl Upload {
             There::Folder => target.clone(),
             _ => parent(&target),
         };
-        let folder = Arc::new(self.known_folder(folder).await?);
+        let named = sources.iter().map(|source| source.as_os_str().as_bytes());
+        let names = named.chain([&target[..]]).filter_map(base_name).collect();
+        let folder = Arc::new(self.known_folder(folder, &names).await?);
         let mut work = Work::default();
         for (path, source) in sources.iter().zip(found) {
             let planned = source.and_then(|source| match source {
-                Found::Special => {
-                    context.report(|report| report.skip(path.as_os_str().as_bytes(), WhySkipped::Special));
-                    Ok(())
-                }
+                Found::Special => Err(TransferError::SpecialSource {
+                    side: Side::Local,
+                    path: path.as_os_str().as_bytes().into(),
+                }),
                 Found::Folder(_) if !context.options.recursive => {
                     Err(TransferError::NeedsRecursive { path: path.as_os_str().as_bytes().into() })
                 }
@@ -220,6 +239,16 @@ impl Upload {
             if let Err(error) = pending.done().await {
                 self.context.failed(TransferError::remote(&path, error));
             }
+        }
+    }
+
+    /// Waits until the parts of what failed are gone.
+    async fn remove_parts(&self) {
+        if self.context.is_whole() {
+            return;
+        }
+        for path in self.removals.settle(self.context.patience()).await {
+            self.context.failed(TransferError::PartLeft { path });
         }
     }
 }

@@ -103,10 +103,11 @@ proptest! {
 
 #[test]
 fn the_longest_frames_fit() {
-    let keys = vec![vec![0; MAX_HOST_KEY]; 4];
+    let keys = vec![vec![0; MAX_HOST_KEY]; 16];
     let limits = Limits { sessions: 1, resume_seconds: 0 };
     let welcome = Welcome::new(&"ä".repeat(400), BackendKind::Tcp, keys, limits);
     assert!(welcome.host_name.len() <= MAX_NAME);
+    assert_eq!(welcome.host_keys.len(), 4);
     body(&Frame::Welcome(welcome).encode(), MAX_CONTROL_FRAME);
     let refusal = Refusal::new(RefusalCode::Busy, "x".repeat(5000));
     body(&LegReply::Refused(refusal).encode(), MAX_LEG_FRAME);

@@ -41,6 +41,8 @@ pub(super) struct Authentication {
     config: Arc<SshdConfig>,
     /// The login that the one who started this server vouches for.
     vouched: Option<String>,
+    /// What whoever logs in may do at most.
+    restrictions: Option<KeyOptions>,
     authenticator: Box<dyn Authenticator>,
     /// What the authenticator had left to say when it was let go.
     notice: Option<String>,
@@ -62,6 +64,8 @@ struct Candidate {
     /// The methods that have succeeded, as many as there are steps in the request.
     done: Vec<Method>,
     keys: Vec<PublicKey>,
+    /// What it may do before it has shown any key.
+    restrictions: Option<KeyOptions>,
     options: Option<KeyOptions>,
 }
 
@@ -100,6 +104,7 @@ impl Authentication {
         Self {
             config,
             vouched,
+            restrictions: None,
             authenticator,
             notice: None,
             banner: None,
@@ -110,10 +115,18 @@ impl Authentication {
         }
     }
 
+    /// Whoever logs in may do no more than this.
+    pub(super) fn restricted(self, restrictions: Option<KeyOptions>) -> Self {
+        Self { restrictions, ..self }
+    }
+
     /// The candidate of this name, and what else decides; another name begins anew.
     fn parts(&mut self, user: &str) -> (&mut Candidate, &mut dyn Authenticator, Whence<'_>) {
         let checks_accounts = self.authenticator.checks_accounts();
-        let new = || Candidate::new(user, &self.config, self.origin.as_ref(), !checks_accounts);
+        let new = || {
+            let candidate = Candidate::new(user, &self.config, self.origin.as_ref(), !checks_accounts);
+            candidate.restricted(self.restrictions.as_ref(), Origin::whence(self.origin.as_ref()))
+        };
         if self.candidate.as_ref().is_none_or(|candidate| candidate.request.user != user) {
             self.candidate = None;
         }
@@ -129,7 +142,7 @@ impl Authentication {
         let vouched = self.vouched.as_deref() == Some(user);
         let (candidate, ..) = self.parts(user);
         let mut outcome = Outcome::Refused;
-        if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(None) {
+        if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(candidate.forced()) {
             candidate.take_step(Method::None, "none".to_owned());
             outcome = Outcome::Complete;
         }
@@ -303,7 +316,27 @@ impl Candidate {
             steps: Vec::new(),
             config: Arc::clone(&config),
         };
-        Self { request, account, config, done: Vec::new(), keys: Vec::new(), options: None }
+        Self {
+            request,
+            account,
+            config,
+            done: Vec::new(),
+            keys: Vec::new(),
+            restrictions: None,
+            options: None,
+        }
+    }
+
+    /// The candidate with what it may do at most, if it may be where it is.
+    fn restricted(self, restrictions: Option<&KeyOptions>, whence: Whence<'_>) -> Self {
+        let checked = restrictions.map_or(Ok(()), |options| options.check(Timestamp::now(), whence, false));
+        let account = self.account.and_then(|account| checked.map(|()| account).map_err(NoLogin::from));
+        Self { account, restrictions: restrictions.cloned(), options: restrictions.cloned(), ..self }
+    }
+
+    /// The command that is run whatever it asks for, by what it has shown so far.
+    fn forced(&self) -> Option<&str> {
+        self.options.as_ref()?.command.as_deref()
     }
 
     /// What an authenticator is asked about a method by which this account may come in or not.
@@ -316,7 +349,7 @@ impl Candidate {
         self.done.clear();
         self.request.steps.clear();
         self.keys.clear();
-        self.options = None;
+        self.options.clone_from(&self.restrictions);
     }
 
     fn enabled(&self, method: Method) -> bool {

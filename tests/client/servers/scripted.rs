@@ -32,6 +32,10 @@ pub(crate) struct Script {
     pub(crate) cut_off: Option<&'static str>,
     /// Whether it lets the client send no more than the first window.
     pub(crate) takes_nothing: bool,
+    /// Whether it neither opens a session nor refuses to.
+    pub(crate) opens_nothing: bool,
+    /// Told when the client has left.
+    pub(crate) left: CancellationToken,
     /// Told when the client closes a channel.
     pub(crate) closed: CancellationToken,
     /// Hangs up.
@@ -42,6 +46,7 @@ pub(crate) struct Scripted {
     script: Script,
     round: usize,
     answered: bool,
+    unanswered: Vec<russh::server::ChannelOpenHandle>,
 }
 
 impl Scripted {
@@ -66,8 +71,8 @@ impl Scripted {
         };
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         tokio::spawn(async move {
-            let cut = script.cut.clone();
-            let handler = Self { script, round: 0, answered: false };
+            let (cut, left) = (script.cut.clone(), script.left.clone().drop_guard());
+            let handler = Self { script, round: 0, answered: false, unanswered: Vec::new() };
             if let Ok(session) = russh::server::run_stream(Arc::new(config), theirs, handler).await {
                 // russh goes on in a task of its own until its handle is told.
                 let handle = session.handle();
@@ -78,6 +83,7 @@ impl Scripted {
                     }
                 }
             }
+            drop(left);
         });
         (ours, policy)
     }
@@ -160,7 +166,10 @@ impl Handler for Scripted {
         reply: russh::server::ChannelOpenHandle,
         _: &mut russh::server::Session,
     ) -> Result<(), Self::Error> {
-        reply.accept().await;
+        match self.script.opens_nothing {
+            true => self.unanswered.push(reply),
+            false => reply.accept().await,
+        }
         Ok(())
     }
 

@@ -64,7 +64,8 @@ impl Before {
         let Ok(Some((_, matches))) = matches.as_ref().map(clap::ArgMatches::subcommand) else {
             return Self::default();
         };
-        let target = matches.try_get_one::<String>("target").ok().flatten().cloned();
+        let target = matches.try_get_raw("target").ok().flatten().and_then(|mut target| target.next());
+        let target = target.and_then(|target| target.to_str()).map(str::to_owned);
         let paths = matches.try_get_raw("paths").ok().flatten().map_or(0, |paths| paths.len());
         let paths = paths.saturating_sub(2);
         Self { target, paths }

@@ -1,18 +1,22 @@
 //! The parts of a forward's text.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use super::{Bind, Wrong};
 
 /// A part: its text, without brackets and backslashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
-    text: String,
+    text: Vec<u8>,
     bracketed: bool,
 }
 
 /// Splits at colons. `[...]` is taken as it is, and `\` takes the next character as it is.
-pub(super) fn split(text: &str) -> Result<Vec<Field>, Wrong> {
+pub(super) fn split(text: &[u8]) -> Result<Vec<Field>, Wrong> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -36,23 +40,28 @@ pub(super) fn escaped(path: &Path) -> String {
     if escaped.starts_with('[') { format!("\\{escaped}") } else { escaped }
 }
 
-fn first(text: &str) -> Result<(Field, Option<&str>), Wrong> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let (inside, after) = inner.split_once(']').ok_or(Wrong::Open)?;
-        let field = Field { text: inside.to_owned(), bracketed: true };
-        return match after.strip_prefix(':') {
-            Some(rest) => Ok((field, Some(rest))),
-            None if after.is_empty() => Ok((field, None)),
-            None => Err(Wrong::Open),
+fn first(text: &[u8]) -> Result<(Field, Option<&[u8]>), Wrong> {
+    if let Some(inner) = text.strip_prefix(b"[") {
+        let end = inner.iter().position(|byte| *byte == b']').ok_or(Wrong::Open)?;
+        let field = Field { text: inner[..end].to_vec(), bracketed: true };
+        return match &inner[end + 1..] {
+            [b':', rest @ ..] => Ok((field, Some(rest))),
+            [] => Ok((field, None)),
+            _ => Err(Wrong::Open),
         };
     }
-    let mut field = Field { text: String::new(), bracketed: false };
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            ':' => return Ok((field, Some(&text[at + 1..]))),
-            '\\' => field.text.push(characters.next().ok_or(Wrong::Open)?.1),
-            _ => field.text.push(character),
+    let mut field = Field { text: Vec::new(), bracketed: false };
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b':' => return Ok((field, Some(rest))),
+            b'\\' => {
+                let (taken, after) = rest.split_first().ok_or(Wrong::Open)?;
+                field.text.push(*taken);
+                rest = after;
+            }
+            _ => field.text.push(*byte),
         }
     }
     Ok((field, None))
@@ -61,31 +70,39 @@ fn first(text: &str) -> Result<(Field, Option<&str>), Wrong> {
 impl Field {
     /// As in ssh, a slash anywhere makes it one.
     pub(super) fn is_path(&self) -> bool {
-        !self.bracketed && self.text.contains('/')
+        !self.bracketed && self.text.contains(&b'/')
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        PathBuf::from(&self.text)
+        OsStr::from_bytes(&self.text).into()
+    }
+
+    /// It as text, which all but paths is.
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
     }
 
     pub(super) fn port(&self, least: u16) -> Result<u16, Wrong> {
-        let digits = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let port = if digits { self.text.parse().ok().filter(|&port| port >= least) } else { None };
-        port.ok_or_else(|| Wrong::Port(self.text.clone()))
+        let text = self.shown();
+        let digits = !self.bracketed && text.bytes().all(|byte| byte.is_ascii_digit());
+        let port = if digits { text.parse().ok().filter(|&port| port >= least) } else { None };
+        port.ok_or(Wrong::Port(text))
     }
 
     pub(super) fn host(&self) -> Result<String, Wrong> {
+        let text = self.shown();
+        let is_odd = |c: char| {
+            c.is_whitespace() || c.is_control() || c == char::REPLACEMENT_CHARACTER || "/[]\\".contains(c)
+        };
         // 1025 is NI_MAXHOST.
-        let good = !self.text.is_empty()
-            && self.text.len() < 1025
-            && !self.text.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]\\".contains(c));
-        if good { Ok(self.text.clone()) } else { Err(Wrong::Host(self.text.clone())) }
+        let good = !text.is_empty() && text.len() < 1025 && !text.contains(is_odd);
+        if good { Ok(text) } else { Err(Wrong::Host(text)) }
     }
 
     pub(super) fn bind(&self) -> Result<Bind, Wrong> {
-        Ok(match self.text.as_str() {
-            "" | "*" => Bind::Any,
-            "localhost" => Bind::Loopback,
+        Ok(match self.text.as_slice() {
+            b"" | b"*" => Bind::Any,
+            b"localhost" => Bind::Loopback,
             _ => Bind::Address(self.host()?),
         })
     }

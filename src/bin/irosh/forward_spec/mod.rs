@@ -143,9 +143,10 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Local`]. Names of services, which ssh takes for ports, are not known.
-    pub(crate) fn local(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn local(text: impl AsRef<[u8]>) -> Result<Self, NotForward> {
+        let text = text.as_ref();
         let (listen, to) =
-            listen_and_to(text, 1).map_err(|why| NotForward::Local { text: text.into(), why })?;
+            listen_and_to(text, 1).map_err(|why| NotForward::Local { text: shown(text), why })?;
         Ok(Self { direction: Direction::Local, listen, to })
     }
 
@@ -154,13 +155,14 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Remote`].
-    pub(crate) fn remote(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn remote(text: impl AsRef<[u8]>) -> Result<Self, NotForward> {
+        let text = text.as_ref();
         let read = || match listen_alone(&split(text)?, 0) {
             Ok(listen) => Ok((listen, Destination::Socks)),
             Err(Wrong::Parts(1)) => Err(Wrong::Parts(1)),
             Err(_) => listen_and_to(text, 0),
         };
-        let (listen, to) = read().map_err(|why| NotForward::Remote { text: text.into(), why })?;
+        let (listen, to) = read().map_err(|why| NotForward::Remote { text: shown(text), why })?;
         Ok(Self { direction: Direction::Remote, listen, to })
     }
 
@@ -169,10 +171,11 @@ impl Forward {
     /// # Errors
     ///
     /// [`NotForward::Dynamic`].
-    pub(crate) fn dynamic(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn dynamic(text: impl AsRef<[u8]>) -> Result<Self, NotForward> {
+        let text = text.as_ref();
         let listen = split(text)
             .and_then(|fields| listen_alone(&fields, 1))
-            .map_err(|why| NotForward::Dynamic { text: text.into(), why })?;
+            .map_err(|why| NotForward::Dynamic { text: shown(text), why })?;
         Ok(Self { direction: Direction::Local, listen, to: Destination::Socks })
     }
 }
@@ -183,10 +186,11 @@ impl Listen {
     /// # Errors
     ///
     /// [`NotForward::Close`].
-    pub(crate) fn parse(text: &str) -> Result<Self, NotForward> {
+    pub(crate) fn parse(text: impl AsRef<[u8]>) -> Result<Self, NotForward> {
+        let text = text.as_ref();
         split(text)
             .and_then(|fields| listen_alone(&fields, 1))
-            .map_err(|why| NotForward::Close { text: text.into(), why })
+            .map_err(|why| NotForward::Close { text: shown(text), why })
     }
 
     /// Whether a request to cancel `self` means a forward that listens on `other`. As in ssh, no
@@ -215,7 +219,12 @@ impl Bind {
     }
 }
 
-fn listen_and_to(text: &str, least_port: u16) -> Result<(Listen, Destination), Wrong> {
+/// A text that is no forward, for people.
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn listen_and_to(text: &[u8], least_port: u16) -> Result<(Listen, Destination), Wrong> {
     let fields = split(text)?;
     Ok(match fields.as_slice() {
         [listen, to] if listen.is_path() && to.is_path() => {

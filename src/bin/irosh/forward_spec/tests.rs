@@ -191,8 +191,8 @@ proptest! {
     #[test]
     fn what_is_read_is_read_again_as_printed(text in "[a1*:/\\\\\\[\\]é0]{0,14}") {
         for read in [Forward::local, Forward::remote, Forward::dynamic] {
-            if let Ok(forward) = read(&text) {
-                prop_assert_eq!(read(&forward.to_string()), Ok(forward.clone()), "{}", forward);
+            if let Ok(forward) = read(text.clone()) {
+                prop_assert_eq!(read(forward.to_string()), Ok(forward.clone()), "{}", forward);
             }
         }
     }

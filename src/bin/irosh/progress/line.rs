@@ -66,7 +66,7 @@ fn percent(snapshot: &Snapshot) -> Option<u64> {
 
 fn rate(snapshot: &Snapshot) -> u64 {
     let seconds = snapshot.elapsed.as_secs_f64();
-    if snapshot.ended && seconds > 0.0 { (snapshot.done as f64 / seconds) as u64 } else { snapshot.rate }
+    if snapshot.ended && seconds > 0.0 { (snapshot.sent as f64 / seconds) as u64 } else { snapshot.rate }
 }
 
 /// What is left of the time, or what went by where that cannot be said.

@@ -6,6 +6,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         name: "video.mkv".into(),
         done: 300 << 20,
+        sent: 300 << 20,
         total: Some(1000 << 20),
         rate: 10 << 20,
         elapsed: Duration::from_secs(30),
@@ -29,8 +30,16 @@ fn the_place_among_several_files_is_said() {
 
 #[test]
 fn the_end_says_the_time_taken_and_the_mean_rate() {
-    let ended = Snapshot { done: 1000 << 20, elapsed: Duration::from_secs(100), ended: true, ..snapshot() };
+    let ended = Snapshot {
+        done: 1000 << 20,
+        sent: 1000 << 20,
+        elapsed: Duration::from_secs(100),
+        ended: true,
+        ..snapshot()
+    };
     assert!(render(&ended, 80).ends_with(" 100% 1000MB  10.0MB/s     01:40"), "{}", render(&ended, 80));
+    let resumed = Snapshot { sent: 100 << 20, ..ended.clone() };
+    assert!(render(&resumed, 80).ends_with(" 100% 1000MB   1.0MB/s     01:40"), "{}", render(&resumed, 80));
     let broken_off = Snapshot { ended: true, ..snapshot() };
     assert!(render(&broken_off, 80).contains(" 30% "), "{}", render(&broken_off, 80));
 }
@@ -81,6 +90,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         .prop_map(|(name, done, total, rate, (elapsed, idle), file, ended)| Snapshot {
             name,
             done,
+            sent: done / 2,
             total,
             rate,
             elapsed: Duration::from_secs(elapsed),

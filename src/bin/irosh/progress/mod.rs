@@ -20,8 +20,10 @@ use crate::terminal::Terminal;
 pub(crate) struct Snapshot {
     /// Name of the file, in any characters: what a terminal would obey is made safe.
     pub(crate) name: String,
-    /// Bytes moved.
+    /// Bytes that are there.
     pub(crate) done: u64,
+    /// Of these, the ones that were sent: what an earlier run had brought says nothing of how fast this is.
+    pub(crate) sent: u64,
     /// Bytes in all; `None` where that is not known.
     pub(crate) total: Option<u64>,
     /// Bytes a second.
@@ -62,6 +64,7 @@ struct File {
     name: String,
     total: Option<u64>,
     done: u64,
+    sent: u64,
     started: Instant,
     moved: Instant,
     rate: Rate,
@@ -80,7 +83,8 @@ impl<W: Write> Progress<W> {
         self.end(now);
         self.number += 1;
         let rate = Rate::new(now);
-        self.file = Some(File { name: name.to_owned(), total, done: 0, started: now, moved: now, rate });
+        self.file =
+            Some(File { name: name.to_owned(), total, done: 0, sent: 0, started: now, moved: now, rate });
         self.draw(now, false);
     }
 
@@ -93,14 +97,14 @@ impl<W: Write> Progress<W> {
         }
     }
 
-    /// So many bytes of the file are moved now. Call [`Progress::tick`] too, or a line stands still
+    /// So many bytes of the file are there now, and so many of them were sent. Call [`Progress::tick`] too, or a line stands still
     /// where the transfer does.
-    pub(crate) fn moved(&mut self, done: u64, now: Instant) {
+    pub(crate) fn moved(&mut self, done: u64, sent: u64, now: Instant) {
         if let Some(file) = &mut self.file {
             if done != file.done {
                 file.moved = now;
             }
-            file.done = done;
+            (file.done, file.sent) = (done, sent);
         }
         self.tick(now);
     }
@@ -174,8 +178,9 @@ impl File {
         Snapshot {
             name: self.name.clone(),
             done: self.done,
+            sent: self.sent,
             total: self.total,
-            rate: self.rate.at(self.done, now),
+            rate: self.rate.at(self.sent, now),
             elapsed: now.saturating_duration_since(self.started),
             idle: now.saturating_duration_since(self.moved),
             file,

@@ -7,7 +7,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub(super) fn safe(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for character in name.chars() {
-        if character.is_control() || is_hidden(character) {
+        if irosh::log::steers(character) {
             let mut bytes = [0; 4];
             for byte in character.encode_utf8(&mut bytes).bytes() {
                 out += &format!("\\{byte:03o}");
@@ -35,11 +35,6 @@ pub(super) fn cut(name: &str, columns: usize) -> String {
 }
 
 const ELLIPSIS: &str = "...";
-
-/// Characters that reorder text, end a line or take no place of their own.
-fn is_hidden(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-}
 
 /// The longest start that fits.
 fn prefix(text: &str, columns: usize) -> &str {

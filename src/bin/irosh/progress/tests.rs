@@ -28,9 +28,20 @@ fn without_a_terminal_nothing_is_drawn() {
     let mut progress = Progress::<Written>::new(None, 1);
     let now = Instant::now();
     progress.start("a", Some(1), now);
-    progress.moved(1, now);
+    progress.moved(1, 1, now);
     progress.clear();
     progress.end(now);
+}
+
+#[test]
+fn the_rate_is_of_what_was_sent() {
+    let mut progress = Progress::<Written>::new(None, 1);
+    let start = Instant::now();
+    progress.start("a", Some(100 << 30), start);
+    let now = start + Duration::from_secs(1);
+    progress.moved(50 << 30, 1 << 20, now);
+    let snapshot = progress.file.as_mut().expect("a file").snapshot(now, false, (1, 1));
+    assert_eq!((snapshot.done, snapshot.rate), (50 << 30, 1 << 20));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use irosh::client::{
     transfer::{TransferError, TransferFailure},
 };
 
-use super::forwards::NotPlaced;
+use super::{Interrupted, forwards::NotPlaced};
 
 /// What a transfer or a forward that failed exits with. `shell` and `exec` exit with 255 instead, as ssh
 /// does, since all others are the remote command's.
@@ -16,7 +16,7 @@ use super::forwards::NotPlaced;
 pub(super) enum Failure {
     /// Anything else.
     Other = 1,
-    /// The host was not reached, or refused.
+    /// The host was not reached, or refused, or there is no ssh server behind it.
     Unreachable = 3,
     /// The server's key is not the one that the host announced.
     HostKey = 4,
@@ -32,7 +32,7 @@ pub(super) enum Failure {
     Permission = 9,
     /// A folder is where a file was meant, or the other way round.
     Kind = 10,
-    /// The destination's disk is full.
+    /// The destination's disk is full, or takes no file that large.
     DiskFull = 11,
     /// What arrived is not what was sent, or the source changed on the way.
     Content = 12,
@@ -42,10 +42,10 @@ pub(super) enum Failure {
 
 /// The table of them, for the long help of what copies.
 pub(super) const OF_COPIES: &str = "Exit status:
-    0  done
+    0  done; what was left out of a folder is told
     1  failed in another way
     2  the command line is wrong
-    3  the host was not reached, or refused
+    3  the host was not reached, or refused, or has no ssh server
     4  the server's key is not the one that the host announced
     5  the login was refused
     6  the connection was lost on the way
@@ -53,7 +53,7 @@ pub(super) const OF_COPIES: &str = "Exit status:
     8  no such file, or no folder for the destination
     9  permission denied
    10  a folder is where a file was meant, or the other way round
-   11  the destination's disk is full
+   11  the destination's disk is full, or takes no file that large
    12  what arrived is not what was sent, or the source changed on the way
   130  interrupted";
 
@@ -62,12 +62,18 @@ pub(super) const OF_FORWARD: &str = "Exit status:
     0  interrupted
     1  failed in another way, such as a port that is taken
     2  the command line is wrong
-    3  the host was not reached, or refused
+    3  the host was not reached, or refused, or has no ssh server
     4  the server's key is not the one that the host announced
     5  the login was refused
     6  the connection was lost on the way
     7  the server sent what makes no sense
   130  interrupted before everything was forwarded";
+
+/// Those of `shell` and `exec`.
+pub(super) const OF_SESSIONS: &str = "Exit status:
+    0  what ran there ended well; any other status is its own, but for
+  128  and the number of the signal that ended it
+  255  anything else failed, or the command line is wrong";
 
 /// What a command exits with after this error.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
@@ -77,6 +83,9 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<TransferFailure>() {
             return error.errors.first().map(of_transfer);
+        }
+        if cause.is::<Interrupted>() {
+            return Some(Failure::Interrupted);
         }
         if let Some(why) = cause.downcast_ref::<Disconnected>() {
             return Some(of_disconnected(why));
@@ -103,9 +112,9 @@ fn of_client(error: &ClientError) -> Failure {
         ClientError::Dial(_) | ClientError::Host(_) | ClientError::Deadline { .. } => Failure::Unreachable,
         ClientError::Lost(_) => Failure::Lost,
         ClientError::Ssh(error) => match error {
-            ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) | ConnectError::NoHostKey => {
-                Failure::HostKey
-            }
+            ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) => Failure::HostKey,
+            // None was announced.
+            ConnectError::NoHostKey => Failure::Unreachable,
             ConnectError::Authentication(_)
             | ConnectError::WrongPassword { .. }
             | ConnectError::TooManyAttempts { .. }
@@ -139,10 +148,13 @@ fn of_transfer(error: &TransferError) -> Failure {
         TransferError::IsDirectory { .. }
         | TransferError::NotDirectory { .. }
         | TransferError::Special { .. }
+        | TransferError::SpecialSource { .. }
         | TransferError::NeedsRecursive { .. } => Failure::Kind,
-        TransferError::DiskFull { .. } => Failure::DiskFull,
+        TransferError::DiskFull { .. } | TransferError::TooLarge { .. } => Failure::DiskFull,
         TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,
-        TransferError::HostileName { .. } => Failure::Protocol,
+        TransferError::HostileName { .. }
+        | TransferError::TooManyFolders { .. }
+        | TransferError::Endless { .. } => Failure::Protocol,
         TransferError::Remote(error) => of_sftp(error),
         TransferError::Cancelled => Failure::Interrupted,
         _ => Failure::Other,

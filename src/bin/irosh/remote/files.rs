@@ -13,18 +13,25 @@ use irosh::{
     client::{
         FilesError, remote_sha256,
         sftp::Shown,
-        transfer::{Links, TransferOptions, TransferProgress, TransferReport, WhySkipped},
+        transfer::{Links, TransferError, TransferOptions, TransferProgress, TransferReport, WhySkipped},
     },
     files::Paths,
 };
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Lend, RemoteArguments, connect, interrupted};
+use super::{Lend, RemoteArguments, connect, exit::Failure, interrupted};
 use crate::{completion, progress::Progress, terminal::Terminal};
 
 /// Copy files and folders to a host.
+///
+/// A copy takes its name when it is whole, and replaces a file of that name, also one that nobody may write to, and
+/// a link, which is not followed; a folder is never replaced. FIFOs, sockets and devices in folders are left out and
+/// told. To name one is an error: what comes from a pipe goes through `irosh exec TARGET 'cat >NAME'`.
 #[derive(clap::Args)]
 #[command(
     after_long_help = super::exit::OF_COPIES,
@@ -41,6 +48,10 @@ pub(crate) struct PutArguments {
 }
 
 /// Copy files and folders from a host.
+///
+/// A copy takes its name when it is whole, and replaces a file of that name, also one that nobody may write to, and
+/// a link, which is not followed; a folder is never replaced. FIFOs, sockets and devices in folders are left out and
+/// told. To name one is an error.
 #[derive(clap::Args)]
 #[command(
     after_long_help = super::exit::OF_COPIES,
@@ -65,6 +76,10 @@ struct CopyOptions {
     #[arg(short, long)]
     preserve: bool,
     /// Go on where an earlier run was stopped, and leave what arrived if this one is
+    ///
+    /// A file counts as the same by its size and its time of last change, in whole seconds; of what arrived of it, the
+    /// last 64 KiB are compared. A source that has changed and has both as before is not noticed: for that there is
+    /// --checksum, which compares all of it.
     #[arg(long)]
     resume: bool,
     /// Compare every file from end to end before it takes its name
@@ -118,8 +133,14 @@ struct Copy {
 
 impl Copy {
     async fn start(paths: &Paths, remote: &RemoteArguments, options: CopyOptions) -> anyhow::Result<Self> {
-        let link = connect(paths, remote, Lend::Never).await?;
-        Ok(Self { link, options, progress: watch::Sender::default(), cancel: interrupted()? })
+        outlive_file_size_limit()?;
+        let cancel = interrupted(Failure::Interrupted as u8)?;
+        let link = connect(paths, remote, Lend::Never, &cancel).await.inspect_err(|error| {
+            if options.json {
+                crate::print(&not_begun(error).to_string());
+            }
+        })?;
+        Ok(Self { link, options, progress: watch::Sender::default(), cancel })
     }
 
     fn transfer(&self) -> TransferOptions {
@@ -165,32 +186,21 @@ impl Copy {
     }
 
     async fn end(self, moved: Result<TransferReport, FilesError>) -> anyhow::Result<ExitCode> {
+        let nothing = TransferReport::default();
         let report = match &moved {
-            Ok(report) => Some(report),
-            Err(FilesError::Transfer(failure)) => Some(&failure.report),
-            Err(_) => None,
+            Ok(report) => report,
+            Err(FilesError::Transfer(failure)) => &failure.report,
+            Err(_) => &nothing,
         };
-        if let Some(report) = report {
-            for skipped in &report.skipped {
-                let why = match skipped.why {
-                    WhySkipped::Special => "is a FIFO, a socket or a device",
-                    WhySkipped::Link => "is a symbolic link",
-                };
-                irosh::log::say(&format!("irosh: {}: left out: {why}\n", Shown(&skipped.path)));
-            }
-            if self.options.json {
-                crate::print(
-                    &json!({
-                        "files": report.files,
-                        "files_unchanged": report.files_unchanged,
-                        "bytes": report.bytes,
-                        "bytes_resumed": report.bytes_resumed,
-                        "skipped": report.skipped_total,
-                        "ok": moved.is_ok(),
-                    })
-                    .to_string(),
-                );
-            }
+        for skipped in &report.skipped {
+            let why = match skipped.why {
+                WhySkipped::Special => "is a FIFO, a socket or a device",
+                WhySkipped::Link => "is a symbolic link",
+            };
+            irosh::log::say(&format!("irosh: {}: left out: {why}\n", Shown(&skipped.path)));
+        }
+        if self.options.json {
+            crate::print(&done(report, moved.as_ref().err()).to_string());
         }
         self.link.close().await;
         moved?;
@@ -198,10 +208,51 @@ impl Copy {
     }
 }
 
+/// A limit of file sizes is an error of the write that meets it, not the end of the program.
+fn outlive_file_size_limit() -> std::io::Result<()> {
+    signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
+}
+
+/// What was done and what went wrong, as `--json` tells it.
+fn done(report: &TransferReport, failed: Option<&FilesError>) -> serde_json::Value {
+    let (errors, errors_total) = match failed {
+        None => (Vec::new(), 0),
+        Some(FilesError::Transfer(failure)) => {
+            (failure.errors.iter().map(told).collect(), failure.errors_total)
+        }
+        Some(other) => (vec![json!({ "path": null, "message": other.to_string() })], 1),
+    };
+    json!({
+        "files": report.files,
+        "files_unchanged": report.files_unchanged,
+        "folders": report.folders,
+        "bytes": report.bytes,
+        "bytes_resumed": report.bytes_resumed,
+        "skipped": report.skipped_total,
+        "ok": failed.is_none(),
+        "errors": errors,
+        "errors_total": errors_total,
+    })
+}
+
+/// A path that is no text is told as well as it can be.
+fn told(error: &TransferError) -> serde_json::Value {
+    let path = error.path().map(String::from_utf8_lossy);
+    json!({ "path": path, "message": error.to_string() })
+}
+
+/// What `--json` tells where nothing could be begun.
+fn not_begun(error: &anyhow::Error) -> serde_json::Value {
+    let errors = [json!({ "path": null, "message": format!("{error:#}") })];
+    json!({ "ok": false, "errors": errors, "errors_total": 1 })
+}
+
 fn draw(line: &mut Progress<std::io::Stderr>, now: &TransferProgress) {
     let name = now.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    line.describe(&String::from_utf8_lossy(name), Some(now.bytes_total), (now.files_done, now.files_total));
-    line.moved(now.bytes, Instant::now());
+    // How much is left is not known before everything is found.
+    let total = now.listed.then_some(now.bytes_total);
+    line.describe(&String::from_utf8_lossy(name), total, (now.files_done, now.files_total));
+    line.moved(now.bytes, now.bytes.saturating_sub(now.bytes_skipped), Instant::now());
 }
 
 /// Paths at a host that begin as what was typed; none when anything goes wrong.
@@ -211,8 +262,10 @@ fn complete(target: &str, partial: &str) -> Vec<String> {
     };
     let found = runtime.block_on(async {
         let paths = Paths::of_user()?;
+        // A TAB makes none.
+        anyhow::ensure!(paths.identity().exists(), "there is no identity");
         let arguments = RemoteArguments::of_target(target);
-        let link = connect(&paths, &arguments, Lend::Never).await?;
+        let link = connect(&paths, &arguments, Lend::Never, &CancellationToken::new()).await?;
         let found = link.connection.remote_completion(partial.as_bytes()).await;
         link.close().await;
         anyhow::Ok(found?)

@@ -1,8 +1,9 @@
 //! `irosh forward`.
 
-use std::process::ExitCode;
+use std::{os::unix::ffi::OsStringExt, process::ExitCode};
 
 use anyhow::Context;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use irosh::{
     client::forward::{Bound, Forward as Placed},
     files::Paths,
@@ -10,12 +11,12 @@ use irosh::{
 use serde_json::json;
 
 use super::{
-    Lend, Link, Reach, RemoteArguments,
+    Interrupted, Lend, Link, Reach, RemoteArguments,
     exit::Failure,
     forwards::{Forwards, configured, option},
     interrupted,
 };
-use crate::forward_spec::Forward;
+use crate::forward_spec::{Forward, NotForward};
 
 /// Forward ports and sockets until it is interrupted.
 ///
@@ -26,24 +27,42 @@ pub(crate) struct ForwardArguments {
     #[command(flatten)]
     remote: RemoteArguments,
     /// Listen here, connect there: `[BIND:]PORT:HOST:HOSTPORT`
-    #[arg(short = 'L', value_name = "FORWARD", value_parser = Forward::local)]
+    #[arg(short = 'L', value_name = "FORWARD", value_parser = read(Forward::local))]
     local: Vec<Forward>,
     /// Listen there, connect here: `[BIND:]PORT:HOST:HOSTPORT`
-    #[arg(short = 'R', value_name = "FORWARD", value_parser = Forward::remote)]
+    #[arg(short = 'R', value_name = "FORWARD", value_parser = read(Forward::remote))]
     back: Vec<Forward>,
     /// Listen here as a SOCKS proxy: `[BIND:]PORT`
-    #[arg(short = 'D', value_name = "FORWARD", value_parser = Forward::dynamic)]
+    #[arg(short = 'D', value_name = "FORWARD", value_parser = read(Forward::dynamic))]
     dynamic: Vec<Forward>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
+/// Of any bytes, since sockets are files.
+fn read(forward: fn(Vec<u8>) -> Result<Forward, NotForward>) -> impl TypedValueParser<Value = Forward> {
+    OsStringValueParser::new().try_map(move |text| forward(text.into_vec()))
+}
+
 pub(crate) async fn run(paths: Paths, arguments: ForwardArguments) -> anyhow::Result<ExitCode> {
-    let interrupted = interrupted()?;
-    let (link, forwards) = tokio::select! {
-        made = set_up(&paths, arguments) => made?,
-        () = interrupted.cancelled() => return Ok(ExitCode::from(Failure::Interrupted as u8)),
+    let interrupted = interrupted(Failure::Interrupted as u8)?;
+    let ForwardArguments { remote, local, back, dynamic, json } = arguments;
+    let wanted: Vec<Forward> = local.into_iter().chain(back).chain(dynamic).collect();
+    let reach = Reach::prepare(&paths, &remote, Lend::Never, &interrupted).await?;
+    let configured = configured(&reach.config);
+    anyhow::ensure!(
+        !wanted.is_empty() || !configured.is_empty(),
+        "nothing to forward\nsay what with -L, -R or -D, as in -L 8080:localhost:80"
+    );
+    let link = reach.connect(&interrupted).await?;
+    let placing = place(&link, wanted, configured, json);
+    let forwards = match interrupted.run_until_cancelled(placing).await {
+        Some(Ok(forwards)) => forwards,
+        failed => {
+            link.close().await;
+            return Err(failed.and_then(Result::err).unwrap_or_else(|| Interrupted.into()));
+        }
     };
     tokio::select! {
         () = interrupted.cancelled() => {
@@ -58,17 +77,13 @@ pub(crate) async fn run(paths: Paths, arguments: ForwardArguments) -> anyhow::Re
     }
 }
 
-/// Connects, and sets up what was asked for and what ssh_config says.
-async fn set_up(paths: &Paths, arguments: ForwardArguments) -> anyhow::Result<(Link, Forwards)> {
-    let ForwardArguments { remote, local, back, dynamic, json } = arguments;
-    let wanted: Vec<Forward> = local.into_iter().chain(back).chain(dynamic).collect();
-    let reach = Reach::prepare(paths, &remote, Lend::Never).await?;
-    let configured = configured(&reach.config);
-    anyhow::ensure!(
-        !wanted.is_empty() || !configured.is_empty(),
-        "nothing to forward\nsay what with -L, -R or -D, as in -L 8080:localhost:80"
-    );
-    let link = reach.connect().await?;
+/// Sets up what was asked for and what ssh_config says.
+async fn place(
+    link: &Link,
+    wanted: Vec<Forward>,
+    configured: Vec<Forward>,
+    json: bool,
+) -> anyhow::Result<Forwards> {
     let mut forwards = Forwards::new(link.connection.clone(), &link.config);
     for forward in wanted {
         let text = format!("{} {forward}", option(&forward));
@@ -81,7 +96,7 @@ async fn set_up(paths: &Paths, arguments: ForwardArguments) -> anyhow::Result<(L
         }
     }
     anyhow::ensure!(!forwards.is_empty(), "nothing is forwarded");
-    Ok((link, forwards))
+    Ok(forwards)
 }
 
 fn say((forward, placed): &(Forward, Placed), json: bool) {
@@ -100,6 +115,6 @@ fn place_of(placed: &Placed) -> String {
         }
         Bound::Socket(path) => path.display().to_string(),
         Bound::RemotePort { address, port } => format!("{address}:{port} at the server"),
-        Bound::RemoteSocket(path) => format!("{path} at the server"),
+        Bound::RemoteSocket(path) => format!("{} at the server", path.display()),
     }
 }

@@ -67,7 +67,7 @@ impl Forwards {
                 if config.exit_on_forward_failure {
                     return Err(error);
                 }
-                irosh::log::complain("irosh", &error);
+                irosh::log::complain_of("irosh", &*error);
                 Ok(None)
             }
         }
@@ -158,17 +158,17 @@ pub(super) fn configured(config: &SshConfig) -> Vec<Forward> {
         false => text.to_owned(),
     };
     let local = config.local_forwards.iter();
-    let local = local.map(|(listen, to)| Forward::local(&format!("{}:{}", part(listen), part(to))));
+    let local = local.map(|(listen, to)| Forward::local(format!("{}:{}", part(listen), part(to))));
     let remote = config.remote_forwards.iter().map(|(listen, to)| match to {
-        Some(to) => Forward::remote(&format!("{}:{}", part(listen), part(to))),
-        None => Forward::remote(&part(listen)),
+        Some(to) => Forward::remote(format!("{}:{}", part(listen), part(to))),
+        None => Forward::remote(part(listen)),
     });
     // `ssh -G` prints the socket of a LocalForward to a socket once more, as a DynamicForward.
     let again = |listen: &&String| {
         listen.starts_with('/') && config.local_forwards.iter().any(|(local, _)| local == *listen)
     };
     let dynamic = config.dynamic_forwards.iter().filter(|listen| !again(listen));
-    let dynamic = dynamic.map(|listen| Forward::dynamic(&part(listen)));
+    let dynamic = dynamic.map(|listen| Forward::dynamic(part(listen)));
     let mut found = Vec::new();
     for forward in local.chain(remote).chain(dynamic) {
         match forward {
@@ -190,7 +190,7 @@ pub(super) fn option(forward: &Forward) -> &'static str {
 
 fn there(listen: &Listen) -> RemoteListen {
     match listen {
-        Listen::Socket(path) => RemoteListen::Socket(path.to_string_lossy().into_owned()),
+        Listen::Socket(path) => RemoteListen::Socket(path.clone()),
         Listen::Tcp { bind, port } => RemoteListen::Port { address: bind.wire().to_owned(), port: *port },
     }
 }

@@ -1,16 +1,20 @@
 //! The commands that reach a host: `irosh shell`, `exec`, `put`, `get` and `forward`.
 
-mod ask;
 mod exit;
 pub(crate) mod files;
 pub(crate) mod forward;
 mod forwards;
+mod output;
 pub(crate) mod session;
+mod typing;
 
 use std::{
+    ffi::{OsStr, OsString},
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
@@ -18,7 +22,7 @@ use irosh::{
     client::{
         Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
         auth::Standard,
-        ssh_config::{SshConfig, Tokens},
+        ssh_config::{SshConfig, SshConfigError, Tokens},
     },
     files::Paths,
     host::load_settings,
@@ -28,32 +32,36 @@ use irosh::{
     transport::KeyFile,
 };
 
-use super::{NetworkArguments, completion, terminal};
-use ask::Ask;
-use exit::Failure;
+use super::{NetworkArguments, ask::Ask, completion, terminal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How to reach a host and log in there. What is not said is as ssh_config says for it.
 #[derive(clap::Args)]
+#[command(arg = super::no_system())]
 pub(crate) struct RemoteArguments {
     #[command(flatten)]
     network: NetworkArguments,
     /// Log in as this user
     #[arg(short, long, value_name = "USER")]
-    login: Option<String>,
+    login: Option<OsString>,
     /// Log in with this private key
     #[arg(short, long = "identity", value_name = "FILE")]
     identities: Vec<PathBuf>,
     /// Read this file instead of ~/.ssh/config
     #[arg(short = 'F', long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// An option of ssh_config, as ssh takes it
+    #[arg(short, value_name = "OPTION")]
+    options: Vec<OsString>,
+    #[arg(skip)]
+    quiet: bool,
     /// Ask no questions: fail where a password or a passphrase is needed
     #[arg(long)]
     batch: bool,
     /// `[user@]TARGET`: a name of `irosh hosts`, a ticket, an invite or an endpoint id
     #[arg(add = completion::targets(known_names))]
-    target: String,
+    target: OsString,
 }
 
 impl RemoteArguments {
@@ -64,8 +72,35 @@ impl RemoteArguments {
             login: None,
             identities: Vec::new(),
             config: None,
+            options: Vec::new(),
+            quiet: true,
             batch: true,
-            target: target.to_owned(),
+            target: target.into(),
+        }
+    }
+
+    /// What ssh would do for this host. Nothing but its defaults where ssh cannot tell, since all that is needed
+    /// is known here, unless it cannot make sense of what was asked for here.
+    async fn ssh_config(
+        &self,
+        host: &str,
+        login: Option<&OsStr>,
+        tokens: &Tokens,
+    ) -> Result<SshConfig, SshConfigError> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |option: &str, value: &OsStr| arguments.extend([option.into(), value.to_owned()]);
+        self.config.iter().for_each(|file| add("-F", file.as_os_str()));
+        self.options.iter().for_each(|option| add("-o", option));
+        login.iter().for_each(|login| add("-l", login));
+        match SshConfig::load(host, &arguments, tokens).await {
+            Err(SshConfigError::Refused(said)) if self.config.is_some() || said.contains("command-line") => {
+                Err(SshConfigError::Refused(said))
+            }
+            Err(error) => {
+                irosh::log::complain("irosh", &format!("going on without ssh_config: {error}"));
+                Ok(SshConfig::default())
+            }
+            loaded => loaded,
         }
     }
 }
@@ -105,19 +140,30 @@ where
 
 pub(crate) use exit::code_of;
 
+/// A signal ended it.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
 /// Takes over the signals that end a program: the first one is told, and the second one ends the program at
-/// once.
-fn interrupted() -> io::Result<CancellationToken> {
-    let mut signals = Interrupts::listen()?;
+/// once, with this status. They are heard in a thread of their own, whatever the others wait for.
+fn interrupted(status: u8) -> io::Result<CancellationToken> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Interrupts::listen()?
+    };
     let told = CancellationToken::new();
     let first = told.clone();
-    tokio::spawn(async move {
-        signals.next().await;
-        first.cancel();
-        signals.next().await;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            signals.next().await;
+            first.cancel();
+            signals.next().await;
+        });
         terminal::restore();
-        std::process::exit(i32::from(Failure::Interrupted as u8));
-    });
+        std::process::exit(status.into());
+    })?;
     Ok(told)
 }
 
@@ -135,9 +181,14 @@ enum Lend {
     Always,
 }
 
-/// Connects and logs in.
-async fn connect(paths: &Paths, arguments: &RemoteArguments, agent: Lend) -> anyhow::Result<Link> {
-    Reach::prepare(paths, arguments, agent).await?.connect().await
+/// Connects and logs in, unless it is interrupted.
+async fn connect(
+    paths: &Paths,
+    arguments: &RemoteArguments,
+    agent: Lend,
+    interrupted: &CancellationToken,
+) -> anyhow::Result<Link> {
+    Reach::prepare(paths, arguments, agent, interrupted).await?.connect(interrupted).await
 }
 
 /// A host that is about to be connected to.
@@ -149,24 +200,34 @@ struct Reach {
 }
 
 impl Reach {
-    async fn prepare(paths: &Paths, arguments: &RemoteArguments, lend: Lend) -> anyhow::Result<Self> {
-        let target = ResolvedTarget::resolve(&arguments.target, &Aliases::load(&paths.aliases())?)?;
+    async fn prepare(
+        paths: &Paths,
+        arguments: &RemoteArguments,
+        lend: Lend,
+        interrupted: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let target = ResolvedTarget::resolve(arguments.target.as_bytes(), &Aliases::load(&paths.aliases())?)?;
         let settings: ClientSettings = load_settings(&paths.client_settings())?;
         let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
         let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
-        let wanted = arguments.login.as_deref().or_else(|| target.login());
+        let wanted = arguments.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));
         let home = std::env::home_dir();
         let tokens = Tokens {
             home: home.clone().unwrap_or_default(),
             local_user: local_user(),
             host: target.name().to_owned(),
         };
-        let (client, config) = tokio::join!(
-            Client::bind(NetworkChoice::from(arguments.network.clone()).or(file), identity.secret().clone()),
-            SshConfig::load(target.name(), wanted, arguments.config.as_deref(), &tokens),
-        );
+        let network = NetworkChoice::from(arguments.network.clone()).or(file);
+        let preparing = async {
+            tokio::join!(
+                Client::bind(network, identity.secret().clone()),
+                arguments.ssh_config(target.name(), wanted, &tokens),
+            )
+        };
+        let (client, config) = interrupted.run_until_cancelled(preparing).await.ok_or(Interrupted)?;
         let (client, config) = (client?, config?);
-        let login = wanted.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(local_user);
+        let login = wanted.map(|login| login.as_bytes().to_vec()).or_else(|| config.user.clone());
+        let login = login.unwrap_or_else(|| local_user().into());
 
         let mut keys = config.standard_options(&shown_name(&target), home.as_deref());
         if !arguments.identities.is_empty() {
@@ -182,11 +243,12 @@ impl Reach {
             Lend::AsConfigured => config.forward_agent.clone(),
             Lend::Always => config.forward_agent.clone().or_else(|| Some(config.identity_agent.clone())),
         };
+        let quiet = config.quiet || arguments.quiet;
         let mut options = ClientOptions::new(login)
             .authenticator(standard)
             .forward_agent(agent.and_then(|agent| agent.socket()))
             .connect_deadline(config.connect_timeout)
-            .on_event(tell);
+            .on_event(move |event| tell(event, quiet));
         for (name, value) in config.environment(std::env::vars_os()) {
             options = options.variable(name, value);
         }
@@ -196,15 +258,18 @@ impl Reach {
         Ok(Self { client, target, options, config })
     }
 
-    async fn connect(self) -> anyhow::Result<Link> {
+    async fn connect(self, interrupted: &CancellationToken) -> anyhow::Result<Link> {
         let Self { client, target, options, config } = self;
-        match client.connect_without_session(&target, options).await {
-            Ok(connection) => Ok(Link { client, connection, config, name: shown_name(&target) }),
-            Err(error) => {
-                client.close().await;
-                Err(error.into())
+        let connecting = client.connect_without_session(&target, options);
+        let why: anyhow::Error = match interrupted.run_until_cancelled(connecting).await {
+            Some(Ok(connection)) => {
+                return Ok(Link { client, connection, config, name: shown_name(&target) });
             }
-        }
+            Some(Err(error)) => error.into(),
+            None => Interrupted.into(),
+        };
+        client.close().await;
+        Err(why)
     }
 }
 
@@ -218,8 +283,9 @@ fn shown_name(target: &ResolvedTarget) -> String {
 const LONGEST_NAME: usize = 40;
 
 /// Says on stderr what happens besides.
-fn tell(event: ConnectionEvent) {
+fn tell(event: ConnectionEvent, quiet: bool) {
     match event {
+        ConnectionEvent::Banner(_) if quiet => {}
         ConnectionEvent::Banner(text) => {
             irosh::log::say(&irosh::log::printable(&text.replace("\r\n", "\n")));
         }

@@ -16,7 +16,13 @@ use super::{
 };
 
 /// Bytes that a file which says it is empty may have.
-const MOST_UNSAID: u64 = 4 << 20;
+const MOST_UNSAID: usize = 4 << 20;
+
+/// Reads after which such a file has no end, either: a kernel gives a page at once, or a few lines.
+const MOST_READS: usize = 4 << 10;
+
+/// Bytes of the first read of such a file.
+const FIRST: usize = 4 << 10;
 
 /// A file to copy.
 #[derive(Clone)]
@@ -50,6 +56,14 @@ impl FileJob {
         TransferError::local_bytes(&self.target(), error)
     }
 
+    /// Whether any file can be so long: an offset has 63 bits.
+    pub(super) fn fits(&self, size: u64) -> Result<(), TransferError> {
+        match i64::try_from(size) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(TransferError::TooLarge { side: Side::Local, path: self.target().into() }),
+        }
+    }
+
     /// What went wrong between the making of a part and its new name.
     fn finish_error(&self, error: io::Error) -> TransferError {
         // The folder is held open: what is not there is the part.
@@ -68,20 +82,12 @@ impl Download {
     pub(super) async fn copy_file(&self, job: FileJob) -> Result<(), TransferError> {
         let outcome = self.copy_or_skip(&job).await;
         self.context.progress.file_done(if outcome.is_err() { job.size() } else { 0 });
+        self.release(job.folder).await;
         outcome
     }
 
     async fn copy_or_skip(&self, job: &FileJob) -> Result<(), TransferError> {
-        let there = job.folder.folder.known(&job.name).map_err(|error| job.local_error(error))?;
-        let (side, path) = (Side::Local, || job.target().into());
-        match there.map(|there| there.kind) {
-            Some(LocalKind::Folder) => return Err(TransferError::IsDirectory { side, path: path() }),
-            Some(LocalKind::Other) => return Err(TransferError::Special { side, path: path() }),
-            Some(LocalKind::Link) if job.folder.folder.leads_to_special(&job.name) => {
-                return Err(TransferError::Special { side, path: path() });
-            }
-            Some(LocalKind::File | LocalKind::Link) | None => {}
-        }
+        let there = self.there(job).await?;
         if self.is_there(job, there).await? {
             self.context.progress.skipped(&job.remote, job.size());
             self.context.report(|report| report.files_unchanged += 1);
@@ -118,6 +124,29 @@ impl Download {
         self.copy_long(fresh.as_ref().unwrap_or(job), &file, there).await
     }
 
+    /// What is there already; a folder is an error before anything is asked for.
+    async fn there(&self, job: &FileJob) -> Result<Option<LocalState>, TransferError> {
+        let (folder, name) = (Arc::clone(&job.folder.folder), job.name.clone());
+        let look = move || {
+            let there = folder.known(&name)?;
+            let link = there.is_some_and(|there| there.kind == LocalKind::Link);
+            Ok((there, link && folder.leads_to_special(&name)))
+        };
+        // Mostly nothing of that name was there when the folder was made or listed.
+        let looked = match job.folder.folder.has_none(&job.name) {
+            true => Ok((None, false)),
+            false => self.context.disk.run(look).await,
+        };
+        let (there, leads_to_special) = looked.map_err(|error| job.local_error(error))?;
+        let (side, path) = (Side::Local, || job.target().into());
+        match there.map(|there| there.kind) {
+            Some(LocalKind::Folder) => Err(TransferError::IsDirectory { side, path: path() }),
+            Some(LocalKind::Other) => Err(TransferError::Special { side, path: path() }),
+            Some(LocalKind::Link) if leads_to_special => Err(TransferError::Special { side, path: path() }),
+            Some(LocalKind::File | LocalKind::Link) | None => Ok(there),
+        }
+    }
+
     /// Whether the file is there already, as far as the options let that be found out.
     async fn is_there(&self, job: &FileJob, there: Option<LocalState>) -> Result<bool, TransferError> {
         let options = &self.context.options;
@@ -137,8 +166,8 @@ impl Download {
         Ok(options.resume && changed == Some(there.changed))
     }
 
-    /// Reads a file with one request; nothing when it is not as long as it says.
-    async fn read_short(&self, job: &FileJob, file: Handle) -> Result<Option<Vec<Held>>, TransferError> {
+    /// Reads a file with one request; nothing when it is not as it was listed.
+    async fn read_short(&self, job: &FileJob, file: Handle) -> Result<Option<Held>, TransferError> {
         match job.size() {
             0 => self.read_to_end(job, &file).await.map(Some),
             size => self.read_whole(job, file, size as usize).await,
@@ -149,11 +178,10 @@ impl Download {
     async fn copy_short(
         &self,
         job: &FileJob,
-        content: Vec<Held>,
+        content: Held,
         there: Option<LocalState>,
     ) -> Result<(), TransferError> {
-        let size = content.iter().map(|held| held.len() as u64).sum();
-
+        let size = content.len() as u64;
         let version = version_of(&job.attributes);
         let (folder, name) = (Arc::clone(&job.folder.folder), job.name.clone());
         let finish = self.finish(&job.attributes, there);
@@ -163,11 +191,8 @@ impl Download {
         let part = self.context.disk.run(move || {
             remove_all(&folder, stale);
             let (part, granted) = folder.create_part(&new_part_name(&name, version), source)?;
-            let mut offset = 0;
-            for held in content {
-                write_at(&part.file, offset, &held)?;
-                offset += held.len() as u64;
-            }
+            write_at(&part.file, 0, &content)?;
+            drop(content);
             if verify {
                 return Ok(Some((part, granted)));
             }
@@ -189,33 +214,44 @@ impl Download {
         job: &FileJob,
         file: Handle,
         size: usize,
-    ) -> Result<Option<Vec<Held>>, TransferError> {
+    ) -> Result<Option<Held>, TransferError> {
         // A byte more, to see that the end is there.
         let permit = self.context.sftp.reserve_read(size + 1).await;
         let read = self.context.sftp.begin_read(&file, 0, size + 1, permit);
+        let after = self.context.sftp.begin_fstat(&file);
         // Closed behind the read, without waiting.
         drop(file);
-        let content = read.data().await.map_err(|error| TransferError::remote(&job.remote, error))?;
-        Ok(content.filter(|content| content.len() == size).map(|content| vec![content]))
+        let failed = |error| TransferError::remote(&job.remote, error);
+        let content = read.data().await.map_err(failed)?;
+        let after = version_of(&after.attributes().await.map_err(failed)?);
+        let as_listed = after == version_of(&job.attributes);
+        Ok(content.filter(|content| content.len() == size && as_listed))
     }
 
-    /// Reads a file that does not say how long it is, as some of a kernel.
-    async fn read_to_end(&self, job: &FileJob, file: &Handle) -> Result<Vec<Held>, TransferError> {
+    /// Reads a file that says it is empty, or that is not as long as it says, as some of a kernel.
+    async fn read_to_end(&self, job: &FileJob, file: &Handle) -> Result<Held, TransferError> {
+        let failed = |error| TransferError::remote(&job.remote, error);
         let sftp = &self.context.sftp;
-        let length = sftp.limits().read;
-        let (mut content, mut offset) = (Vec::new(), 0);
-        loop {
-            // What is held is not counted, or this could wait for itself.
-            let read = sftp.begin_read(file, offset, length, None);
-            match read.data().await.map_err(|error| TransferError::remote(&job.remote, error))? {
-                None => return Ok(content),
-                Some(_) if offset > MOST_UNSAID => return Err(job.changed()),
-                Some(held) => {
-                    offset += held.len() as u64;
-                    content.push(held);
-                }
+        // Most that say so are empty, which takes no turn to see.
+        let (mut content, mut length) = (Vec::new(), FIRST.min(sftp.limits().read));
+        let mut turn = None;
+        for _ in 0..MOST_READS {
+            // What is held is not counted in the window, or this could wait for itself.
+            let read = sftp.begin_read(file, content.len() as u64, length, None);
+            let Some(held) = read.data().await.map_err(failed)? else {
+                return Ok(Held::new(content.into(), turn));
+            };
+            content.extend_from_slice(&held);
+            if content.len() > MOST_UNSAID {
+                break;
+            }
+            if turn.is_none() {
+                // It is never closed.
+                turn = Arc::clone(&self.unsaid).acquire_owned().await.ok();
+                length = sftp.limits().read;
             }
         }
+        Err(TransferError::Endless { path: Arc::clone(&job.remote) })
     }
 
     /// Compares the part if that is asked for, and gives it its name.

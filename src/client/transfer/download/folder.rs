@@ -1,180 +1,236 @@
 //! Folders on their way from the server.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     super::{
         super::sftp::{Attributes, Entry, FileKind, SftpError},
-        error::TransferError,
-        names::{is_hostile, join},
+        error::{Side, TransferError},
+        names::{is_hostile, join, shortened},
         options::Links,
         report::WhySkipped,
-        tree::Work,
+        tree::{DEEPEST, Finds, Work},
     },
-    Download, Held, Made,
+    Download, Held,
+    above::{Above, Filling, Real},
     file::FileJob,
 };
 
-/// Links that are asked at once where they lead.
-const LINKS: usize = 32;
+/// Bytes of a remote path, twice what Linux takes.
+const LONGEST_PATH: usize = 8 << 10;
+
+/// Bytes of memory of a folder that waits, besides its name.
+const WAITING: usize = 256;
 
 /// A folder to make and to fill.
 pub(in super::super) struct FolderJob {
-    remote: Vec<u8>,
-    /// The path without links, by which loops are told.
-    real: Vec<u8>,
     attributes: Attributes,
-    into: Into,
-    above: Option<Arc<Above>>,
+    from: Origin,
 }
 
-/// Where a folder goes.
-pub(super) enum Into {
-    /// Into a folder, under a name.
-    Below(Arc<Held>, Vec<u8>),
-    /// What is in it goes into a folder that is there.
-    Itself(Arc<Held>),
-}
-
-/// The folders a folder is in.
-struct Above {
-    real: Vec<u8>,
-    above: Option<Arc<Self>>,
+/// Where a folder comes from, and so where it goes.
+enum Origin {
+    Source {
+        path: Vec<u8>,
+        /// The path without links.
+        real: Real,
+        into: Arc<Held>,
+        /// Without one, what is in it goes into the folder itself.
+        name: Option<Vec<u8>>,
+    },
+    Folder {
+        into: Arc<Filling>,
+        name: Vec<u8>,
+        /// The path without links, where a link led to it.
+        real: Option<Box<Real>>,
+        _room: OwnedSemaphorePermit,
+    },
 }
 
 impl FolderJob {
-    pub(super) fn top(remote: Vec<u8>, real: Vec<u8>, attributes: Attributes, into: Into) -> Self {
-        Self { remote, real, attributes, into, above: None }
+    pub(super) fn of_source(
+        path: Vec<u8>,
+        real: &[u8],
+        attributes: Attributes,
+        into: Arc<Held>,
+        name: Option<Vec<u8>>,
+    ) -> Self {
+        Self { attributes, from: Origin::Source { path, real: Real::new(real), into, name } }
+    }
+}
+
+impl Origin {
+    /// Its path, the path without links, and the folders it is in.
+    fn remote(&self) -> (Vec<u8>, Real, Option<Arc<Above>>) {
+        match self {
+            Self::Source { path, real, .. } => (path.clone(), real.clone(), None),
+            Self::Folder { into, name, real, .. } => {
+                let real = real.as_deref().cloned().unwrap_or_else(|| into.real.below(name));
+                (join(&into.path, name), real, Some(Arc::clone(&into.above)))
+            }
+        }
     }
 }
 
 impl Download {
-    pub(super) async fn list_folder(&self, job: FolderJob) -> Result<Work<Self>, TransferError> {
-        let FolderJob { remote, real, attributes, into, above } = job;
-        let (folder, entries) =
-            tokio::join!(self.make_folder(into, &attributes), self.context.sftp.list(&remote));
-        let folder = folder?;
-        let entries = entries.map_err(|error| TransferError::remote(&remote, error))?;
-        let above = Arc::new(Above { real, above });
-        let mut work = Work::default();
-        let mut links = Vec::new();
-        for Entry { name, attributes } in entries {
-            if is_hostile(&name) {
-                let folder = remote.as_slice().into();
-                self.context.failed(TransferError::HostileName { folder, name: name.into() });
-                continue;
+    pub(super) async fn list_folder(&self, job: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {
+        let FolderJob { attributes, from } = job;
+        let (path, real, above) = from.remote();
+        let (local, listing) =
+            tokio::join!(self.make_folder(from, &attributes), self.context.sftp.listing(&path));
+        let above = Arc::new(Above::new(&real, above));
+        let filling = Arc::new(Filling { path, real, local: local?, above });
+        let failed = |error| TransferError::remote(&filling.path, error);
+        let outcome = async {
+            let mut listing = listing.map_err(failed)?;
+            while let Some(entries) = listing.next().await.map_err(failed)? {
+                finds.give(self.sorted(&filling, entries).await).await;
             }
-            let path = join(&remote, &name);
-            match attributes.kind() {
-                FileKind::File => {
-                    work.files.push(FileJob::new(path, attributes, Arc::clone(&folder), name));
-                }
-                FileKind::Directory => {
-                    let real = join(&above.real, &name);
-                    let into = Into::Below(Arc::clone(&folder), name);
-                    let above = Some(Arc::clone(&above));
-                    work.folders.push(FolderJob { remote: path, real, attributes, into, above });
-                }
-                FileKind::Special => self.context.report(|report| report.skip(&path, WhySkipped::Special)),
-                FileKind::Link | FileKind::Unknown => links.push((path, name, attributes)),
-            }
-        }
-        for some in links.chunks(LINKS) {
-            self.add_links(&mut work, &folder, &above, some).await;
-        }
-        let bytes = work.files.iter().map(FileJob::size).sum();
-        self.context.progress.found(work.files.len() as u64, bytes);
-        Ok(work)
-    }
-
-    async fn make_folder(&self, into: Into, attributes: &Attributes) -> Result<Arc<Held>, TransferError> {
-        let (above, name) = match into {
-            Into::Itself(folder) => return Ok(folder),
-            Into::Below(above, name) => (above, name),
+            Ok(())
         };
-        let mode = attributes.permissions.unwrap_or(0o777) & 0o777;
-        // Whoever makes it must be able to fill it.
-        let made = self.context.disk.run(move || Ok(above.folder.make(&name, mode | 0o700))).await;
-        let (folder, made) = made.map_err(|error| TransferError::local_bytes(b"", error))??;
-        self.context.report(|report| report.folders += u64::from(made));
-        if self.context.options.preserve {
-            let finish = Made { path: folder.path.clone(), mode, times: attributes.times };
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).push(finish);
-        }
-        Ok(Held::new(folder, &self.held))
+        let outcome = outcome.await;
+        self.filled(filling).await;
+        outcome
     }
 
-    /// Adds links, and entries of which the server does not say what they are.
-    async fn add_links(
+    async fn make_folder(&self, from: Origin, attributes: &Attributes) -> Result<Arc<Held>, TransferError> {
+        match from {
+            Origin::Source { into, name: None, .. } => Ok(into),
+            Origin::Source { into, name: Some(name), .. } => self.make_in(&into, name, attributes).await,
+            Origin::Folder { into, name, .. } => {
+                let made = self.make_in(&into.local, name, attributes).await;
+                self.filled(into).await;
+                made
+            }
+        }
+    }
+
+    async fn make_in(
         &self,
-        work: &mut Work<Self>,
-        folder: &Arc<Held>,
-        above: &Arc<Above>,
-        links: &[(Vec<u8>, Vec<u8>, Attributes)],
-    ) {
-        for (path, name, attributes) in links {
-            let added = match self.context.options.links {
-                Links::Skip if attributes.kind() == FileKind::Link => {
-                    self.context.report(|report| report.skip(path, WhySkipped::Link));
-                    Ok(())
-                }
-                Links::Keep if attributes.kind() == FileKind::Link => {
-                    self.keep_link(folder, path, name).await
-                }
-                _ => self.follow(work, folder, above, path, name).await,
+        into: &Held,
+        name: Vec<u8>,
+        attributes: &Attributes,
+    ) -> Result<Arc<Held>, TransferError> {
+        let mode = attributes.permissions.unwrap_or(0o777) & 0o777;
+        let folder = Arc::clone(&into.folder);
+        // Whoever makes it must be able to fill it.
+        let made = self.context.disk.run(move || Ok(folder.make(&name, mode | 0o700))).await;
+        let (folder, made) = made.map_err(|error| TransferError::local_bytes(&into.folder.path, error))??;
+        self.context.report(|report| report.folders += u64::from(made));
+        let last = self.context.options.preserve.then_some((mode, attributes.times));
+        Ok(Held::new(folder, last, &self.held))
+    }
+
+    /// Nothing more of a folder waits here. Where nothing else does either, it gets its mode and times.
+    async fn filled(&self, filling: Arc<Filling>) {
+        if let Some(filling) = Arc::into_inner(filling) {
+            self.release(filling.local).await;
+        }
+    }
+
+    /// What is to be done with some entries. Errors are noted.
+    async fn sorted(&self, into: &Arc<Filling>, entries: Vec<Entry>) -> Work<Self> {
+        let mut work = Work::default();
+        for Entry { name, attributes } in entries {
+            let added = if is_hostile(&name) {
+                let folder = into.path.as_slice().into();
+                Err(TransferError::HostileName { folder, name: shortened(&name).into() })
+            } else {
+                self.add_entry(&mut work, into, name, attributes).await
             };
             if let Err(error) = added {
                 self.context.failed(error);
             }
         }
+        let bytes = work.files.iter().map(FileJob::size).fold(0, u64::saturating_add);
+        self.context.progress.found(work.files.len() as u64, bytes);
+        work
     }
 
-    async fn keep_link(&self, folder: &Arc<Held>, path: &[u8], name: &[u8]) -> Result<(), TransferError> {
+    async fn add_entry(
+        &self,
+        work: &mut Work<Self>,
+        into: &Arc<Filling>,
+        name: Vec<u8>,
+        attributes: Attributes,
+    ) -> Result<(), TransferError> {
+        let path = join(&into.path, &name);
+        match attributes.kind() {
+            FileKind::File => {
+                work.files.push(FileJob::new(path, attributes, Arc::clone(&into.local), name));
+                Ok(())
+            }
+            FileKind::Directory => self.add_folder(work, into, name, attributes, None),
+            FileKind::Special => {
+                self.context.report(|report| report.skip(&path, WhySkipped::Special));
+                Ok(())
+            }
+            FileKind::Link => match self.context.options.links {
+                Links::Skip => {
+                    self.context.report(|report| report.skip(&path, WhySkipped::Link));
+                    Ok(())
+                }
+                Links::Keep => self.keep_link(into, &path, name).await,
+                Links::Follow => self.follow(work, into, path, name).await,
+            },
+            // The server does not say what it is.
+            FileKind::Unknown => self.follow(work, into, path, name).await,
+        }
+    }
+
+    fn add_folder(
+        &self,
+        work: &mut Work<Self>,
+        into: &Arc<Filling>,
+        name: Vec<u8>,
+        attributes: Attributes,
+        real: Option<Box<Real>>,
+    ) -> Result<(), TransferError> {
+        let path = || join(&into.path, &name).into();
+        if into.above.depth >= DEEPEST || into.path.len() + name.len() >= LONGEST_PATH {
+            return Err(TransferError::TooDeep { side: Side::Remote, path: path() });
+        }
+        let bytes = u32::try_from(WAITING + name.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else {
+            return Err(TransferError::TooManyFolders { path: path() });
+        };
+        let from = Origin::Folder { into: Arc::clone(into), name, real, _room: room };
+        work.folders.push(FolderJob { attributes, from });
+        Ok(())
+    }
+
+    async fn keep_link(&self, into: &Filling, path: &[u8], name: Vec<u8>) -> Result<(), TransferError> {
         let target = self.context.sftp.readlink(path).await;
         let target = target.map_err(|error| TransferError::remote(path, error))?;
-        let (into, link) = (Arc::clone(&folder.folder), name.to_vec());
-        let made = self.context.disk.run(move || into.link(&link, &target)).await;
-        made.map_err(|error| TransferError::local_bytes(&join(&folder.folder.path, name), error))
+        let (folder, link) = (Arc::clone(&into.local.folder), name.clone());
+        let made = self.context.disk.run(move || folder.link(&link, &target)).await;
+        made.map_err(|error| TransferError::local_bytes(&join(&into.local.folder.path, &name), error))
     }
 
     async fn follow(
         &self,
         work: &mut Work<Self>,
-        folder: &Arc<Held>,
-        above: &Arc<Above>,
-        path: &[u8],
-        name: &[u8],
+        into: &Arc<Filling>,
+        path: Vec<u8>,
+        name: Vec<u8>,
     ) -> Result<(), TransferError> {
-        let failed = |error: SftpError| TransferError::remote(path, error);
-        let attributes = self.context.sftp.stat(path).await.map_err(failed)?;
+        let failed = |error: SftpError| TransferError::remote(&path, error);
+        let attributes = self.context.sftp.stat(&path).await.map_err(failed)?;
         match attributes.kind() {
-            FileKind::Special => self.context.report(|report| report.skip(path, WhySkipped::Special)),
+            FileKind::Special => self.context.report(|report| report.skip(&path, WhySkipped::Special)),
             FileKind::Directory => {
-                let real = self.context.sftp.realpath(path).await.map_err(failed)?;
-                if above.contains(&real) {
+                let real = Real::new(&self.context.sftp.realpath(&path).await.map_err(failed)?);
+                if into.above.contains(&real) {
                     return Err(TransferError::Loop { path: path.into() });
                 }
-                let into = Into::Below(Arc::clone(folder), name.to_vec());
-                let above = Some(Arc::clone(above));
-                work.folders.push(FolderJob { remote: path.to_vec(), real, attributes, into, above });
+                return self.add_folder(work, into, name, attributes, Some(Box::new(real)));
             }
             FileKind::File | FileKind::Link | FileKind::Unknown => {
-                work.files.push(FileJob::new(path.to_vec(), attributes, Arc::clone(folder), name.to_vec()));
+                work.files.push(FileJob::new(path, attributes, Arc::clone(&into.local), name));
             }
         }
         Ok(())
-    }
-}
-
-impl Above {
-    fn contains(&self, real: &[u8]) -> bool {
-        let mut one = Some(self);
-        while let Some(above) = one {
-            if above.real == real {
-                return true;
-            }
-            one = above.above.as_deref();
-        }
-        false
     }
 }

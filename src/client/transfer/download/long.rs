@@ -27,6 +27,7 @@ impl Download {
     ) -> Result<(), TransferError> {
         let sftp = &self.context.sftp;
         let failed = |error| TransferError::remote(&job.remote, error);
+        job.fits(job.size())?;
         let before = sftp.begin_fstat(file);
         // The first reads go right behind, unless it may begin elsewhere.
         let listed = version_of(&job.attributes);
@@ -38,6 +39,7 @@ impl Download {
         }
         let before = before.attributes().await.map_err(failed)?;
         let version = version_of(&before);
+        job.fits(version.size)?;
         // What was asked for wrongly must not be held while something else is waited for.
         let early = early.filter(|_| version == listed);
         let finish = self.finish(&before, there);

@@ -13,7 +13,7 @@ use super::{
         removals::Removals,
         umask::Umask,
     },
-    Place, Server, WAYS, folder, names, noise, recursive, same, servers, soon,
+    Place, Server, WAYS, Way, folder, names, noise, recursive, same, servers, soon,
 };
 
 /// Packet types.
@@ -53,6 +53,32 @@ async fn a_cancelled_transfer_leaves_nothing() {
         assert!(matches!(failed.errors[..], [TransferError::Cancelled]), "{failed}");
         assert_eq!(names(&place.at("new/tree")), ["big"]);
         assert_eq!(fs::read(place.at("new/tree/big")).expect("a file"), b"old");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_transfer_of_many_files_leaves_no_part_and_goes_on_with_nothing() {
+    for place in Place::each().await {
+        let content = noise(20_000, 1);
+        for number in 0..3000 {
+            place.write(format!("tree/{number}"), &content);
+        }
+        let (progress, mut watched) = watch::channel(TransferProgress::default());
+        let cancel = CancellationToken::new();
+        let options = TransferOptions { progress: Some(progress), cancel: cancel.clone(), ..recursive() };
+        let (source, target) = (place.at("tree"), place.at("new"));
+        let stop = async {
+            soon(watched.wait_for(|progress| progress.files_done > 100)).await.expect("progress");
+            cancel.cancel();
+        };
+        let (failed, ()) = tokio::join!(place.copy(&source, &target, &options), stop);
+        let (left, failed) = (names(&target), failed.expect_err("cancelled"));
+        assert!(matches!(failed.errors[..], [TransferError::Cancelled]), "{failed}");
+        let parts = left.iter().filter(|name| name.ends_with("-part")).count();
+        assert_eq!(parts, 0, "{:?}: {} files", place.way, left.len());
+        // What had begun to take its name when nobody counted any more: as many as there are turns at the disk.
+        let whole = left.len() as u64;
+        assert!(place.way == Way::Up || whole <= failed.report.files + 4, "{whole} {:?}", failed.report);
     }
 }
 

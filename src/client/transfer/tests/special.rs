@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::{
-    super::{Links, TransferError, TransferOptions, WhySkipped},
+    super::{Links, Side, TransferError, TransferOptions, WhySkipped},
     Place, Way, names, recursive,
 };
 
@@ -29,9 +29,27 @@ async fn a_fifo_is_skipped_and_never_opened() {
         assert_eq!((report.files, report.skipped_total), (1, 2));
         assert!(report.skipped.iter().all(|skipped| skipped.why == WhySkipped::Special));
         assert_eq!(names(&place.at("new")), ["file"]);
-        let report =
-            place.copy(&place.at("tree/fifo"), &place.at("other"), &recursive()).await.expect("skipped");
-        assert_eq!((report.files, report.skipped_total), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_or_a_device_that_is_named_is_an_error() {
+    for place in Place::each().await {
+        fifo(&place, "fifo");
+        symlink("fifo", place.at("link")).expect("a link");
+        let file = place.write("file", "x");
+        for source in [place.at("fifo"), place.at("link"), "/dev/null".into()] {
+            let sources = [source, file.clone()];
+            let into = place.make("new");
+            let failed = place.way.copy(&place.server.sftp, &sources, &into, &recursive()).await;
+            let failed = failed.expect_err("a special file");
+            let [TransferError::SpecialSource { side, path }] = &failed.errors[..] else {
+                panic!("{failed}")
+            };
+            assert_eq!(*side, if place.way == Way::Up { Side::Local } else { Side::Remote });
+            assert_eq!(&path[..], sources[0].as_os_str().as_encoded_bytes());
+            assert_eq!(names(&into), ["file"], "the others are copied");
+        }
     }
 }
 

@@ -13,12 +13,12 @@ use super::{
         super::sftp::{
             Sftp,
             tests::{
-                Server, command,
+                DEADLINE, Server, command,
                 fake::{Fake, answer},
                 servers, soon,
             },
         },
-        TransferError, TransferOptions, TransferProgress,
+        Links, TransferError, TransferOptions, TransferProgress,
         removals::Removals,
     },
     Place, WAYS, Way, folder, names, noise, recursive, same,
@@ -175,12 +175,48 @@ async fn what_was_not_sent_when_an_upload_is_cancelled_is_not_sent_then() {
     }
 }
 
+/// A tree of long files is listed, and before the second one is opened it is exchanged for a link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_exchanged_for_a_link_after_it_was_listed_is_not_sent() {
+    for server in servers() {
+        for links in [Links::Keep, Links::Skip, Links::Follow] {
+            let (server, go_on) = held_line(&server, 3 << 20).await;
+            let place = Place { dir: folder(), server, way: Way::Up };
+            let secret = place.write("secret", noise(12 << 20, 7));
+            for name in ["one", "two"] {
+                place.write(format!("tree/{name}"), noise(12 << 20, 3));
+            }
+            let (progress, mut watched) = watch::channel(TransferProgress::default());
+            let options =
+                TransferOptions { links, files_at_once: Some(1), progress: Some(progress), ..recursive() };
+            let (source, target) = (place.at("tree"), place.at("new"));
+            let exchange = async {
+                let begun = soon(watched.wait_for(|progress| progress.bytes > 0)).await.expect("progress");
+                let other = if begun.file.ends_with(b"one") { "two" } else { "one" };
+                fs::remove_file(source.join(other)).expect("removed");
+                std::os::unix::fs::symlink(&secret, source.join(other)).expect("a link");
+                go_on.notify_one();
+                other
+            };
+            let (copied, other) = tokio::join!(place.copy(&source, &target, &options), exchange);
+            if links == Links::Follow {
+                copied.expect("copied");
+                assert!(same(&secret, &target.join(other)));
+            } else {
+                let failed = copied.expect_err("exchanged");
+                assert!(matches!(failed.errors[..], [TransferError::SourceChanged { .. }]), "{failed}");
+                assert!(!target.join(other).exists());
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_part_that_the_server_does_not_remove_is_told() {
     let (sftp, mut fake) = Fake::start().await;
     let removals = Removals::new(&sftp);
     removals.remove(&b"/part"[..].into());
-    let settled = tokio::spawn(async move { removals.settle().await });
+    let settled = tokio::spawn(async move { removals.settle(DEADLINE).await });
     let asked = fake.asked().await;
     assert_eq!(asked.kind, 13);
     let denied = answer(101, asked.id, &[0, 0, 0, 3]);

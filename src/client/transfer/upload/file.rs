@@ -192,8 +192,8 @@ impl Upload {
         let name = new_part_name(&job.name, source.version);
         let path = join(&job.folder.path, &name).into();
         let mode = self.mode(source, taken);
-        let Context { sftp, removals, umask, .. } = &self.context;
-        match RemotePart::create(sftp, removals, path, mode, umask).await {
+        let Context { sftp, umask, .. } = &self.context;
+        match RemotePart::create(sftp, &self.removals, path, mode, umask).await {
             Ok(made) => Ok(made),
             Err(error) => Err(self.context.write_error(target, error).await),
         }

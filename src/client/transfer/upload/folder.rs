@@ -1,7 +1,7 @@
 //! Folders on their way to the server.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
 };
 
@@ -12,12 +12,15 @@ use super::{
         names::{is_part, join},
         options::Links,
         report::WhySkipped,
-        tree::Work,
+        tree::{DEEPEST, Finds, Work},
     },
     Upload,
     file::FileJob,
-    local::{self, Found, Source},
+    local::{self, Entry, Found, Listed, Source},
 };
+
+/// Parts that are remembered of a folder.
+const MOST_PARTS: usize = 10_000;
 
 /// A folder to make and to fill.
 pub(in super::super) struct FolderJob {
@@ -29,13 +32,15 @@ pub(in super::super) struct FolderJob {
 /// The folders a folder is in, by device and number.
 struct Above {
     identity: (u64, u64),
+    /// How many there are.
+    depth: usize,
     above: Option<Arc<Self>>,
 }
 
 /// A remote folder.
 pub(super) struct RemoteFolder {
     pub(super) path: Vec<u8>,
-    /// What is in it; none when that was not asked for.
+    /// What is in it, of all that matters; none when that was not asked for.
     pub(super) known: Option<HashMap<Vec<u8>, Attributes>>,
     /// The names of parts in it.
     pub(super) parts: Vec<Vec<u8>>,
@@ -47,93 +52,124 @@ impl FolderJob {
     }
 }
 
+impl RemoteFolder {
+    fn unknown(path: Vec<u8>) -> Self {
+        Self { path, known: None, parts: Vec::new() }
+    }
+}
+
 impl Upload {
-    /// A folder that exists, with what is in it if that matters.
-    pub(super) async fn known_folder(&self, path: Vec<u8>) -> Result<RemoteFolder, TransferError> {
+    /// A folder that exists, with what of these names is in it if that matters.
+    pub(super) async fn known_folder(
+        &self,
+        path: Vec<u8>,
+        names: &HashSet<&[u8]>,
+    ) -> Result<RemoteFolder, TransferError> {
         if !self.context.options.resume {
-            return Ok(RemoteFolder { path, known: None, parts: Vec::new() });
+            return Ok(RemoteFolder::unknown(path));
         }
-        match self.listed_folder(path.clone()).await {
-            // A folder that may be written to and not be read: nothing can be resumed in it.
-            Err(SftpError::Status { .. }) => Ok(RemoteFolder { path, known: None, parts: Vec::new() }),
-            other => other.map_err(TransferError::Remote),
-        }
+        self.listed_folder(path, names).await
     }
 
-    pub(super) async fn list_folder(&self, job: FolderJob) -> Result<Work<Self>, TransferError> {
+    pub(super) async fn list_folder(&self, job: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {
         let links = self.context.options.links;
-        let path = job.source.path.clone();
-        let listing = self.context.disk.run(move || local::list(&path, links));
-        let (folder, entries) = tokio::join!(self.make_folder(&job), listing);
-        let (folder, made) = folder?;
-        let entries = entries.map_err(|error| job.source.error(error))?;
+        let (source, opened) = (job.source.clone(), Arc::clone(&self.opened));
+        let listing = self.context.disk.run(move || local::list(&source, links, opened));
+        let (made, listed) = tokio::join!(self.make_folder(&job), listing);
+        let made = made?;
+        let listed = listed.map_err(|error| job.source.error(error))?;
+        let folder = match made {
+            true => RemoteFolder { known: Some(HashMap::new()), ..RemoteFolder::unknown(job.remote) },
+            false => self.listed_folder(job.remote, &listed.names()).await?,
+        };
         self.context.report(|report| report.folders += u64::from(made));
         if self.context.options.preserve {
             let attributes = job.source.attributes(Some(job.source.mode), true);
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.push((job.remote.clone(), attributes));
+            made.push((folder.path.clone(), attributes));
         }
-        let folder = Arc::new(folder);
-        let above = Arc::new(Above { identity: job.source.identity, above: job.above });
+        let Listed { identity, entries } = listed;
+        let above = Arc::new(Above::new(identity, job.above));
+        finds.give(self.sorted(Arc::new(folder), &above, entries).await).await;
+        Ok(())
+    }
+
+    /// What is to be done with the entries of a folder. Errors are noted.
+    async fn sorted(&self, folder: Arc<RemoteFolder>, above: &Arc<Above>, entries: Vec<Entry>) -> Work<Self> {
         let mut work = Work::default();
-        let mut bytes = 0;
-        for entry in entries {
-            match entry.found {
+        let mut bytes = 0_u64;
+        for Entry { name, path, found } in entries {
+            match found {
                 Ok(Found::File(source)) => {
-                    bytes += source.version.size;
-                    let folder = Arc::clone(&folder);
-                    work.files.push(FileJob { source, folder, name: entry.name, taken: None });
+                    bytes = bytes.saturating_add(source.version.size);
+                    work.files.push(FileJob { source, folder: Arc::clone(&folder), name, taken: None });
                 }
                 Ok(Found::Folder(source)) if above.contains(source.identity) => {
                     self.context.failed(TransferError::Loop { path: source.shown });
                 }
+                Ok(Found::Folder(source)) if above.depth >= DEEPEST => {
+                    self.context.failed(TransferError::TooDeep { side: Side::Local, path: source.shown });
+                }
                 Ok(Found::Folder(source)) => {
-                    let remote = join(&folder.path, &entry.name);
-                    work.folders.push(FolderJob { source, remote, above: Some(Arc::clone(&above)) });
+                    let remote = join(&folder.path, &name);
+                    work.folders.push(FolderJob { source, remote, above: Some(Arc::clone(above)) });
                 }
-                Ok(Found::Link(target)) if links == Links::Keep => {
-                    self.make_link(&folder, &entry.name, &target).await;
+                Ok(Found::Link(target)) if self.context.options.links == Links::Keep => {
+                    self.make_link(&folder, &name, &target).await;
                 }
-                Ok(Found::Link(_)) => self.skip(&entry.path, WhySkipped::Link),
-                Ok(Found::Special) => self.skip(&entry.path, WhySkipped::Special),
-                Err(error) => self.context.failed(TransferError::local(&entry.path, error)),
+                Ok(Found::Link(_)) => self.context.report(|report| report.skip(&path, WhySkipped::Link)),
+                Ok(Found::Special) => self.context.report(|report| report.skip(&path, WhySkipped::Special)),
+                Err(error) => self.context.failed(TransferError::local_bytes(&path, error)),
             }
         }
         self.context.progress.found(work.files.len() as u64, bytes);
-        Ok(work)
+        work
     }
 
-    /// Makes a folder, or takes the one that is there. Whether it was made is told, too.
-    async fn make_folder(&self, job: &FolderJob) -> Result<(RemoteFolder, bool), TransferError> {
-        let path = job.remote.clone();
+    /// Makes a folder, or sees to it that there is one. Tells whether it was made.
+    async fn make_folder(&self, job: &FolderJob) -> Result<bool, TransferError> {
+        let path = &job.remote;
         // Whoever makes it must be able to fill it.
-        let refused = match self.context.sftp.mkdir(&path, &Attributes::mode(job.source.mode | 0o700)).await {
-            Ok(()) => {
-                return Ok((RemoteFolder { path, known: Some(HashMap::new()), parts: Vec::new() }, true));
-            }
+        let refused = match self.context.sftp.mkdir(path, &Attributes::mode(job.source.mode | 0o700)).await {
+            Ok(()) => return Ok(true),
             Err(error) if error.is_fatal() => return Err(TransferError::Remote(error)),
             Err(error) => error,
         };
-        match self.context.sftp.stat(&path).await {
-            Ok(attributes) if attributes.is_directory() => {}
-            Ok(_) => return Err(TransferError::NotDirectory { side: Side::Remote, path: path.into() }),
-            Err(_) => return Err(self.context.write_error(&path, refused).await),
-        }
-        match self.listed_folder(path.clone()).await {
-            Err(SftpError::Status { .. }) => {
-                Ok((RemoteFolder { path, known: None, parts: Vec::new() }, false))
-            }
-            Err(error) => Err(TransferError::Remote(error)),
-            Ok(folder) => Ok((folder, false)),
+        match self.context.sftp.stat(path).await {
+            Ok(attributes) if attributes.is_directory() => Ok(false),
+            Ok(_) => Err(TransferError::NotDirectory { side: Side::Remote, path: path.as_slice().into() }),
+            Err(_) => Err(self.context.write_error(path, refused).await),
         }
     }
 
-    async fn listed_folder(&self, path: Vec<u8>) -> Result<RemoteFolder, SftpError> {
-        let entries = self.context.sftp.list(&path).await?;
-        let parts =
-            entries.iter().filter(|entry| is_part(&entry.name)).map(|entry| entry.name.clone()).collect();
-        let known = entries.into_iter().map(|entry| (entry.name, entry.attributes)).collect();
-        Ok(RemoteFolder { path, known: Some(known), parts })
+    /// A folder with what of these names is in it, and with parts: a server may list what it wants.
+    async fn listed_folder(
+        &self,
+        path: Vec<u8>,
+        names: &HashSet<&[u8]>,
+    ) -> Result<RemoteFolder, TransferError> {
+        let (mut known, mut parts) = (HashMap::new(), Vec::new());
+        let listed = async {
+            let mut listing = self.context.sftp.listing(&path).await?;
+            while let Some(entries) = listing.next().await? {
+                for entry in entries {
+                    let part = is_part(&entry.name) && parts.len() < MOST_PARTS;
+                    if part {
+                        parts.push(entry.name.clone());
+                    }
+                    if part || names.contains(&entry.name[..]) {
+                        known.insert(entry.name, entry.attributes);
+                    }
+                }
+            }
+            Ok(())
+        };
+        match listed.await {
+            Ok(()) => Ok(RemoteFolder { path, known: Some(known), parts }),
+            // A folder that may be written to and not be read: nothing can be resumed in it.
+            Err(SftpError::Status { .. }) => Ok(RemoteFolder::unknown(path)),
+            Err(error) => Err(TransferError::Remote(error)),
+        }
     }
 
     /// Copies a link as a link. One that is there already with another target is replaced.
@@ -151,14 +187,14 @@ impl Upload {
             self.context.failed(TransferError::remote(&path, error));
         }
     }
-
-    fn skip(&self, path: &std::path::Path, why: WhySkipped) {
-        use std::os::unix::ffi::OsStrExt;
-        self.context.report(|report| report.skip(path.as_os_str().as_bytes(), why));
-    }
 }
 
 impl Above {
+    fn new(identity: (u64, u64), above: Option<Arc<Self>>) -> Self {
+        let depth = above.as_ref().map_or(0, |above| above.depth) + 1;
+        Self { identity, depth, above }
+    }
+
     fn contains(&self, identity: (u64, u64)) -> bool {
         let mut one = Some(self);
         while let Some(above) = one {

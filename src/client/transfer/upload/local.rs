@@ -1,31 +1,40 @@
-//! Local sources.
+//! Local sources. All of it blocks, but for [`look`].
+//!
+//! Below a folder that was named, every path is a name in an open folder: whoever may write there cannot have
+//! something else read by exchanging a name for a link, unless links are followed.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    collections::HashSet,
+    fs::File,
     io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use rustix::{buffer::spare_capacity, fs::OFlags};
+use rustix::{
+    buffer::spare_capacity,
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
 
 use super::super::{
     context::SharedPath,
     disk::Disk,
     error::{Side, TransferError},
-    names::Version,
+    names::{Version, join},
     options::Links,
 };
 
 /// A file or folder to copy.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Source {
-    pub(super) path: PathBuf,
+    place: Place,
+    /// Its path.
     pub(super) shown: SharedPath,
     pub(super) version: Version,
     /// Seconds.
@@ -33,6 +42,24 @@ pub(in super::super) struct Source {
     pub(super) mode: u32,
     /// Device and number.
     pub(super) identity: (u64, u64),
+}
+
+/// Where a source is.
+#[derive(Debug, Clone)]
+enum Place {
+    /// A path that a person named. Links are followed.
+    Named,
+    /// A name in a folder. Links are followed or not.
+    In(Arc<SourceFolder>, Vec<u8>, Links),
+}
+
+/// A folder that is open to be read.
+#[derive(Debug)]
+pub(super) struct SourceFolder {
+    fd: OwnedFd,
+    path: SharedPath,
+    /// Counts those that are open.
+    _opened: Arc<()>,
 }
 
 /// What a path leads to.
@@ -45,78 +72,110 @@ pub(super) enum Found {
     Special,
 }
 
+/// What is in a folder.
+pub(super) struct Listed {
+    /// Device and number of the folder, as it was when it was opened.
+    pub(super) identity: (u64, u64),
+    pub(super) entries: Vec<Entry>,
+}
+
 /// An entry of a folder.
 pub(super) struct Entry {
     pub(super) name: Vec<u8>,
-    pub(super) path: PathBuf,
+    pub(super) path: Vec<u8>,
     pub(super) found: Result<Found, io::Error>,
+}
+
+impl Listed {
+    pub(super) fn names(&self) -> HashSet<&[u8]> {
+        self.entries.iter().map(|entry| entry.name.as_slice()).collect()
+    }
 }
 
 /// What a path that a person named leads to. Links are followed.
 pub(super) async fn look(disk: &Disk, path: &Path) -> Result<Found, TransferError> {
     let own = path.to_owned();
-    let found = disk.run(move || Ok(Source::found(own.clone(), &fs::metadata(own)?))).await;
-    found.map_err(|error| TransferError::local(path, error))
+    let found = disk.run(move || {
+        let stat = rustix::fs::statat(CWD, &own, AtFlags::empty())?;
+        Ok(Source::found(Place::Named, own.as_os_str().as_bytes().into(), &stat))
+    });
+    found.await.map_err(|error| TransferError::local(path, error))
 }
 
-/// What is in a folder. Blocks.
-pub(super) fn list(folder: &Path, links: Links) -> io::Result<Vec<Entry>> {
+/// What is in a folder. `opened` counts it for as long as anything is to be read from it.
+pub(super) fn list(folder: &Source, links: Links, opened: Arc<()>) -> io::Result<Listed> {
+    let fd = folder.open_as(OFlags::DIRECTORY)?;
+    let identity = identity_of(&rustix::fs::fstat(&fd)?);
+    let folder = Arc::new(SourceFolder { fd, path: Arc::clone(&folder.shown), _opened: opened });
     let mut entries = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (name, path) = (entry.file_name().as_bytes().to_vec(), entry.path());
-        let found = entry.metadata().and_then(|metadata| {
-            Ok(match links {
-                _ if !metadata.is_symlink() => Source::found(path.clone(), &metadata),
-                Links::Follow => Source::found(path.clone(), &fs::metadata(&path)?),
-                Links::Keep | Links::Skip => {
-                    Found::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_vec())
-                }
-            })
-        });
-        entries.push(Entry { name, path, found });
+    for entry in Dir::read_from(folder.fd.as_fd())? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(&name[..], b"." | b"..") {
+            let path = join(&folder.path, &name);
+            let found = folder.look(&name, &path, links);
+            entries.push(Entry { name, path, found });
+        }
     }
-    Ok(entries)
+    Ok(Listed { identity, entries })
+}
+
+impl SourceFolder {
+    fn look(self: &Arc<Self>, name: &[u8], path: &[u8], links: Links) -> io::Result<Found> {
+        let mut stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            if links != Links::Follow {
+                return Ok(Found::Link(rustix::fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes()));
+            }
+            stat = rustix::fs::statat(&self.fd, name, AtFlags::empty())?;
+        }
+        Ok(Source::found(Place::In(Arc::clone(self), name.to_vec(), links), path.into(), &stat))
+    }
 }
 
 impl Source {
-    fn found(path: PathBuf, metadata: &Metadata) -> Found {
-        let kind = metadata.file_type();
-        if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-            return Found::Special;
-        }
-        let source = Self::new(path, metadata);
-        if kind.is_dir() { Found::Folder(source) } else { Found::File(source) }
-    }
-
-    fn new(path: PathBuf, metadata: &Metadata) -> Self {
-        Self {
-            shown: path.as_os_str().as_bytes().into(),
-            path,
-            version: version_of(metadata),
-            accessed: metadata.atime(),
-            mode: metadata.mode() & 0o777,
-            identity: (metadata.dev(), metadata.ino()),
+    fn found(place: Place, shown: SharedPath, stat: &Stat) -> Found {
+        let source = || Self {
+            place,
+            shown,
+            version: version_of(stat),
+            accessed: accessed_of(stat),
+            mode: mode_of(stat),
+            identity: identity_of(stat),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Found::File(source()),
+            FileType::Directory => Found::Folder(source()),
+            _ => Found::Special,
         }
     }
 
-    /// Opens it, and looks at it again: it may have changed since it was listed. Blocks.
+    /// Opens it, and looks at it again: it may have changed since it was listed.
     pub(super) fn open(&self) -> io::Result<(File, Self)> {
         // What is a FIFO by now is not waited for.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        let file = File::from(self.open_as(OFlags::NONBLOCK)?);
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("is no regular file any more"));
         }
-        let mut source = self.clone();
-        source.version = version_of(&metadata);
-        source.accessed = metadata.atime();
-        source.mode = metadata.mode() & 0o777;
-        Ok((file, source))
+        let (version, accessed, mode) = (version_of(&stat), accessed_of(&stat), mode_of(&stat));
+        Ok((file, Self { version, accessed, mode, ..self.clone() }))
     }
 
-    /// Reads all of a short file. Blocks.
+    fn open_as(&self, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = match &self.place {
+            Place::Named => rustix::fs::open(&self.shown[..], flags, Mode::empty()),
+            Place::In(folder, name, Links::Follow) => {
+                rustix::fs::openat(&folder.fd, &name[..], flags, Mode::empty())
+            }
+            Place::In(folder, name, Links::Keep | Links::Skip) => {
+                rustix::fs::openat(&folder.fd, &name[..], flags | OFlags::NOFOLLOW, Mode::empty())
+            }
+        };
+        Ok(opened?)
+    }
+
+    /// Reads all of a short file.
     ///
     /// # Errors
     /// It is longer than `most`, or not as long as it says.
@@ -141,7 +200,16 @@ impl Source {
     }
 
     pub(super) fn error(&self, error: io::Error) -> TransferError {
-        TransferError::local(&self.path, error)
+        let exchanged = [Errno::LOOP, Errno::MLINK, Errno::NOTDIR].map(Errno::raw_os_error);
+        match &self.place {
+            // It was no link when it was listed, or a folder.
+            Place::In(.., Links::Keep | Links::Skip)
+                if error.raw_os_error().is_some_and(|code| exchanged.contains(&code)) =>
+            {
+                self.changed()
+            }
+            _ => TransferError::local_bytes(&self.shown, error),
+        }
     }
 }
 
@@ -154,14 +222,14 @@ pub(super) enum Loaded {
     Changed,
 }
 
-/// Reads so many bytes at an offset, or up to the end. Blocks.
+/// Reads so many bytes at an offset, or up to the end.
 pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
     let mut content = Vec::with_capacity(length);
     while content.len() < length {
         let at = offset + content.len() as u64;
         match rustix::io::pread(file, spare_capacity(&mut content), at) {
             Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -169,6 +237,85 @@ pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Byt
     Ok(content.into())
 }
 
-pub(super) fn version_of(metadata: &Metadata) -> Version {
-    Version { size: metadata.len(), changed: metadata.mtime(), nanoseconds: metadata.mtime_nsec() }
+/// The version of an open file.
+pub(super) fn version_now(file: &File) -> io::Result<Version> {
+    Ok(version_of(&rustix::fs::fstat(file)?))
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the fields differ between systems")]
+fn version_of(stat: &Stat) -> Version {
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    Version { size, changed: stat.st_mtime as i64, nanoseconds: stat.st_mtime_nsec as i64 }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the fields differ between systems")]
+fn accessed_of(stat: &Stat) -> i64 {
+    stat.st_atime as i64
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the fields differ between systems")]
+fn mode_of(stat: &Stat) -> u32 {
+    stat.st_mode as u32 & 0o777
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the fields differ between systems")]
+fn identity_of(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    async fn named(path: &Path) -> Source {
+        match look(&Disk::new(tokio_util::sync::CancellationToken::new()), path).await {
+            Ok(Found::Folder(source)) => source,
+            other => panic!("no folder: {other:?}"),
+        }
+    }
+
+    fn entry(folder: &Source, links: Links) -> Source {
+        let listed = list(folder, links, Arc::default()).expect("listed");
+        match listed.entries.into_iter().next().expect("an entry").found.expect("looked at") {
+            Found::File(source) | Found::Folder(source) => source,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_exchanged_for_a_link_is_not_listed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (tree, secret) = (dir.path().join("tree"), dir.path().join("secret"));
+        fs::create_dir_all(tree.join("inner")).expect("a folder");
+        fs::create_dir(&secret).expect("a folder");
+        fs::write(secret.join("file"), "x").expect("a file");
+        let top = named(&tree).await;
+        let [kept, skipped, followed] =
+            [Links::Keep, Links::Skip, Links::Follow].map(|links| entry(&top, links));
+        fs::rename(tree.join("inner"), tree.join("moved")).expect("moved");
+        std::os::unix::fs::symlink(&secret, tree.join("inner")).expect("a link");
+        for inner in [kept, skipped] {
+            let error = list(&inner, Links::Keep, Arc::default()).map(|_| ()).expect_err("a link");
+            assert!(matches!(inner.error(error), TransferError::SourceChanged { .. }));
+        }
+        assert_eq!(list(&followed, Links::Follow, Arc::default()).expect("listed").entries.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_folder_above_that_is_exchanged_makes_no_difference() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (tree, secret) = (dir.path().join("tree"), dir.path().join("secret"));
+        for folder in [&tree, &secret] {
+            fs::create_dir_all(folder.join("inner")).expect("a folder");
+            fs::write(folder.join("inner/file"), folder.as_os_str().as_bytes()).expect("a file");
+        }
+        let inner = entry(&named(&tree).await, Links::Keep);
+        let file = entry(&inner, Links::Keep);
+        fs::rename(&tree, dir.path().join("moved")).expect("moved");
+        std::os::unix::fs::symlink(&secret, &tree).expect("a link");
+        let Ok(Loaded::Whole(content, _)) = file.load(1 << 10) else { panic!("it is still there") };
+        assert_eq!(content, tree.as_os_str().as_bytes());
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     },
     Upload,
     file::{FileJob, Taken},
-    local::{Source, read_at, version_of},
+    local::{Source, read_at, version_now},
 };
 
 /// Pieces that are read from the disk ahead of being sent.
@@ -138,7 +138,7 @@ impl Upload {
         let (sftp, folder) = (&self.context.sftp, &job.folder.path);
         let path = join(folder, &new_part_name(&job.name, job.source.version)).into();
         let (mut part, file) =
-            match RemotePart::take_over(sftp, &self.context.removals, &join(folder, left), path).await {
+            match RemotePart::take_over(sftp, &self.removals, &join(folder, left), path).await {
                 Ok(opened) => opened,
                 Err(error) if error.is_fatal() => return Err(TransferError::Remote(error)),
                 Err(_) => return Ok(None),
@@ -200,7 +200,7 @@ impl Upload {
     /// Whether the source is still what was sent.
     async fn unchanged(&self, source: &Source, local: &Arc<File>) -> Result<(), TransferError> {
         let local = Arc::clone(local);
-        let now = self.context.disk.run(move || Ok(version_of(&local.metadata()?))).await;
+        let now = self.context.disk.run(move || version_now(&local)).await;
         if now.map_err(|error| source.error(error))? != source.version {
             return Err(source.changed());
         }

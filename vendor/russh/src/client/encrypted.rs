@@ -20,6 +20,7 @@ use bytes::Bytes;
 use log::{debug, error, info, trace, warn};
 use ssh_encoding::{Decode, Encode, Reader};
 use ssh_key::{Algorithm, PublicKey, Signature};
+use zeroize::Zeroizing;
 
 use super::IncomingSshPacket;
 use crate::auth::AuthRequest;
@@ -164,7 +165,7 @@ impl Session {
                                 let selected_mechanism = map_err!(Bytes::decode(&mut r))?.to_vec();
                                 map_err!(ensure_end(&r))?;
                                 let mic_data = enc.client_make_gssapi_mic_data(
-                                    &self.common.auth_user,
+                                    &self.user,
                                     &mut self.common.buffer,
                                 )?;
                                 self.sender
@@ -244,7 +245,7 @@ impl Session {
                                 Some(auth_method @ auth::Method::PublicKey { .. }) => {
                                     self.common.buffer.clear();
                                     enc.client_send_signature(
-                                        &self.common.auth_user,
+                                        &self.user,
                                         &auth_method,
                                         &mut self.common.buffer,
                                     )?
@@ -252,7 +253,7 @@ impl Session {
                                 Some(auth_method @ auth::Method::OpenSshCertificate { .. }) => {
                                     self.common.buffer.clear();
                                     enc.client_send_signature(
-                                        &self.common.auth_user,
+                                        &self.user,
                                         &auth_method,
                                         &mut self.common.buffer,
                                     )?
@@ -261,7 +262,7 @@ impl Session {
                                     debug!("public key");
                                     self.common.buffer.clear();
                                     let i = enc.client_make_to_sign(
-                                        &self.common.auth_user,
+                                        &self.user,
                                         &PublicKeyOrCertificate::PublicKey {
                                             key: key.clone(),
                                             hash_alg,
@@ -285,7 +286,7 @@ impl Session {
                                     debug!("certificate");
                                     self.common.buffer.clear();
                                     let i = enc.client_make_to_sign(
-                                        &self.common.auth_user,
+                                        &self.user,
                                         &PublicKeyOrCertificate::Certificate(cert.clone()),
                                         hash_alg,
                                         &mut self.common.buffer,
@@ -312,7 +313,7 @@ impl Session {
                                 let token = map_err!(Bytes::decode(&mut r))?.to_vec();
                                 map_err!(ensure_end(&r))?;
                                 let mic_data = enc.client_make_gssapi_mic_data(
-                                    &self.common.auth_user,
+                                    &self.user,
                                     &mut self.common.buffer,
                                 )?;
                                 self.sender
@@ -862,7 +863,7 @@ impl Session {
                         client
                             .server_channel_open_direct_streamlocal(
                                 channel,
-                                &d.socket_path,
+                                d.socket_path.as_bytes(),
                                 reply,
                                 self,
                             )
@@ -899,7 +900,7 @@ impl Session {
                         client
                             .server_channel_open_forwarded_streamlocal(
                                 channel,
-                                &d.socket_path,
+                                d.socket_path.as_bytes(),
                                 reply,
                                 self,
                             )
@@ -1042,7 +1043,7 @@ impl Session {
 
     pub(crate) fn write_auth_request_if_needed(
         &mut self,
-        user: &str,
+        user: &[u8],
         meth: auth::Method,
     ) -> Result<bool, crate::Error> {
         let mut is_waiting = false;
@@ -1069,8 +1070,7 @@ impl Session {
                 enc.state = EncryptedState::WaitingAuthRequest(auth_request);
             }
         }
-        self.common.auth_user.clear();
-        self.common.auth_user.push_str(user);
+        user.clone_into(&mut self.user);
         self.common.auth_method = Some(meth);
         Ok(is_waiting)
     }
@@ -1141,7 +1141,7 @@ mod tests {
         let mut encrypted = test_encrypted();
         let wrote = encrypted
             .write_auth_request(
-                "alice",
+                b"alice",
                 &auth::Method::GssapiWithMic {
                     mechanism_oids: vec![krb5_oid.clone()],
                 },
@@ -1166,7 +1166,7 @@ mod tests {
         let mut encrypted = test_encrypted();
         let mut got = Vec::new();
         let mic_data = encrypted
-            .client_make_gssapi_mic_data("alice", &mut got)
+            .client_make_gssapi_mic_data(b"alice", &mut got)
             .unwrap();
 
         let mut expected = Vec::new();
@@ -1299,7 +1299,7 @@ mod tests {
             let mut encrypted = test_encrypted();
             encrypted
                 .write_auth_request(
-                    "alice",
+                    b"alice",
                     &auth::Method::FutureCertificate {
                         cert: certificate.clone(),
                         hash_alg,
@@ -1316,7 +1316,7 @@ mod tests {
             let mut signed = Vec::new();
             encrypted
                 .client_make_to_sign(
-                    "alice",
+                    b"alice",
                     &PublicKeyOrCertificate::Certificate(certificate.clone()),
                     hash_alg,
                     &mut signed,
@@ -1338,7 +1338,7 @@ mod tests {
 impl Encrypted {
     fn write_auth_request(
         &mut self,
-        user: &str,
+        user: &[u8],
         auth_method: &auth::Method,
     ) -> Result<bool, crate::Error> {
         // The server is waiting for our USERAUTH_REQUEST.
@@ -1372,7 +1372,7 @@ impl Encrypted {
                     true
                 }
                 auth::Method::OpenSshCertificate { ref cert, .. } => {
-                    user.as_bytes().encode(&mut self.write)?;
+                    user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "publickey".encode(&mut self.write)?;
                     self.write.push(0); // This is a probe
@@ -1385,7 +1385,7 @@ impl Encrypted {
                     true
                 }
                 auth::Method::FuturePublicKey { ref key, hash_alg } => {
-                    user.as_bytes().encode(&mut self.write)?;
+                    user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "publickey".encode(&mut self.write)?;
                     self.write.push(0); // This is a probe
@@ -1399,7 +1399,7 @@ impl Encrypted {
                     true
                 }
                 auth::Method::FutureCertificate { ref cert, hash_alg } => {
-                    user.as_bytes().encode(&mut self.write)?;
+                    user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "publickey".encode(&mut self.write)?;
                     self.write.push(0); // This is a probe
@@ -1413,7 +1413,7 @@ impl Encrypted {
                 }
                 auth::Method::KeyboardInteractive { ref submethods } => {
                     debug!("Keyboard interactive");
-                    user.as_bytes().encode(&mut self.write)?;
+                    user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "keyboard-interactive".encode(&mut self.write)?;
                     "".encode(&mut self.write)?; // lang tag is deprecated. Should be empty
@@ -1421,7 +1421,7 @@ impl Encrypted {
                     true
                 }
                 auth::Method::GssapiWithMic { ref mechanism_oids } => {
-                    user.as_bytes().encode(&mut self.write)?;
+                    user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "gssapi-with-mic".encode(&mut self.write)?;
                     (mechanism_oids.len() as u32).encode(&mut self.write)?;
@@ -1436,7 +1436,7 @@ impl Encrypted {
 
     fn client_make_gssapi_mic_data(
         &mut self,
-        user: &str,
+        user: &[u8],
         buffer: &mut Vec<u8>,
     ) -> Result<Vec<u8>, crate::Error> {
         buffer.clear();
@@ -1486,7 +1486,7 @@ impl Encrypted {
 
     fn client_make_to_sign(
         &mut self,
-        user: &str,
+        user: &[u8],
         key: &PublicKeyOrCertificate,
         certificate_hash_alg: Option<ssh_key::HashAlg>,
         buffer: &mut Vec<u8>,
@@ -1519,7 +1519,7 @@ impl Encrypted {
 
     fn client_send_signature(
         &mut self,
-        user: &str,
+        user: &[u8],
         method: &auth::Method,
         buffer: &mut Vec<u8>,
     ) -> Result<(), crate::Error> {
@@ -1563,7 +1563,10 @@ impl Encrypted {
         Ok(())
     }
 
-    pub(super) fn client_send_auth_response(&mut self, responses: &[String]) -> Result<(), crate::Error> {
+    pub(super) fn client_send_auth_response(
+        &mut self,
+        responses: &[Zeroizing<String>],
+    ) -> Result<(), crate::Error> {
         push_packet!(self.write, {
             msg::USERAUTH_INFO_RESPONSE.encode(&mut self.write)?;
             (responses.len().try_into().unwrap_or(0) as u32).encode(&mut self.write)?; // number of responses

@@ -55,6 +55,7 @@ use tokio::sync::mpsc::{
     Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
 };
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 pub use crate::auth::AuthResult;
 use crate::cert::PublicKeyOrCertificate;
@@ -108,6 +109,8 @@ pub struct Session {
     signing: Option<(usize, usize)>,
     /// Whether the server has accepted `ssh-userauth`.
     service_accepted: bool,
+    /// Who logs in.
+    user: Vec<u8>,
 }
 
 impl Drop for Session {
@@ -158,11 +161,12 @@ enum Reply {
 #[allow(clippy::large_enum_variant)]
 pub enum Msg {
     Authenticate {
-        user: String,
+        /// A name need not be UTF-8.
+        user: Vec<u8>,
         method: auth::Method,
     },
     AuthInfoResponse {
-        responses: Vec<String>,
+        responses: Vec<Zeroizing<String>>,
     },
     AuthGssapiToken {
         token: Vec<u8>,
@@ -198,7 +202,7 @@ pub enum Msg {
         channel_ref: ChannelRef,
     },
     ChannelOpenDirectStreamLocal {
-        socket_path: String,
+        socket_path: Vec<u8>,
         channel_ref: ChannelRef,
     },
     TcpIpForward {
@@ -216,12 +220,12 @@ pub enum Msg {
     StreamLocalForward {
         /// Provide a channel for the reply result to request a reply from the server
         reply_channel: Option<oneshot::Sender<bool>>,
-        socket_path: String,
+        socket_path: Vec<u8>,
     },
     CancelStreamLocalForward {
         /// Provide a channel for the reply result to request a reply from the server
         reply_channel: Option<oneshot::Sender<bool>>,
-        socket_path: String,
+        socket_path: Vec<u8>,
     },
     Close {
         id: ChannelId,
@@ -357,7 +361,7 @@ impl<H: Handler> Handle<H> {
 
     /// Perform no authentication. This is useful for testing, but should not be
     /// used in most other circumstances.
-    pub async fn authenticate_none<U: Into<String>>(
+    pub async fn authenticate_none<U: Into<Vec<u8>>>(
         &mut self,
         user: U,
     ) -> Result<AuthResult, crate::Error> {
@@ -373,7 +377,7 @@ impl<H: Handler> Handle<H> {
     }
 
     /// Perform password-based SSH authentication.
-    pub async fn authenticate_password<U: Into<String>, P: Into<String>>(
+    pub async fn authenticate_password<U: Into<Vec<u8>>, P: Into<String>>(
         &mut self,
         user: U,
         password: P,
@@ -395,7 +399,7 @@ impl<H: Handler> Handle<H> {
     ///
     /// * `submethods` - Hints to the server the preferred methods to be used for authentication
     pub async fn authenticate_keyboard_interactive_start<
-        U: Into<String>,
+        U: Into<Vec<u8>>,
         S: Into<Option<String>>,
     >(
         &mut self,
@@ -422,7 +426,7 @@ impl<H: Handler> Handle<H> {
     ///   of prompts. If a prompt has an empty string, then the response should be an empty string.
     pub async fn authenticate_keyboard_interactive_respond(
         &mut self,
-        responses: Vec<String>,
+        responses: Vec<Zeroizing<String>>,
     ) -> Result<KeyboardInteractiveAuthResponse, crate::Error> {
         self.sender
             .send(Msg::AuthInfoResponse { responses })
@@ -507,7 +511,7 @@ impl<H: Handler> Handle<H> {
     /// `ssh-rsa`, `rsa-sha2-256`, and `rsa-sha2-512` "keys" in OpenSSH.
     /// You can use [Handle::best_supported_rsa_hash] to automatically
     /// figure out the best hash algorithm for RSA keys.
-    pub async fn authenticate_publickey<U: Into<String>>(
+    pub async fn authenticate_publickey<U: Into<Vec<u8>>>(
         &mut self,
         user: U,
         key: PrivateKeyWithHashAlg,
@@ -524,7 +528,7 @@ impl<H: Handler> Handle<H> {
     }
 
     /// Perform public OpenSSH Certificate-based SSH authentication
-    pub async fn authenticate_openssh_cert<U: Into<String>>(
+    pub async fn authenticate_openssh_cert<U: Into<Vec<u8>>>(
         &mut self,
         user: U,
         key: Arc<PrivateKey>,
@@ -549,7 +553,7 @@ impl<H: Handler> Handle<H> {
     /// or declines to sign), its error is returned and the attempt is
     /// abandoned. The handle stays usable: another authentication method can
     /// be tried on it.
-    pub async fn authenticate_publickey_with<U: Into<String>, S: auth::Signer>(
+    pub async fn authenticate_publickey_with<U: Into<Vec<u8>>, S: auth::Signer>(
         &mut self,
         user: U,
         key: ssh_key::PublicKey,
@@ -611,7 +615,7 @@ impl<H: Handler> Handle<H> {
     /// the server. The provided authenticator owns the platform- or
     /// application-specific GSSAPI implementation and returns continuation
     /// tokens and, once complete, the MIC over russh's SSH userauth data.
-    pub async fn authenticate_gssapi_with_mic<U: Into<String>, G: auth::GssapiAuthenticator>(
+    pub async fn authenticate_gssapi_with_mic<U: Into<Vec<u8>>, G: auth::GssapiAuthenticator>(
         &mut self,
         user: U,
         mechanism_oids: Vec<Vec<u8>>,
@@ -694,7 +698,7 @@ impl<H: Handler> Handle<H> {
     /// If the signer fails, its error is returned and the attempt is
     /// abandoned; the handle stays usable for further authentication attempts,
     /// as with [`Handle::authenticate_publickey_with`].
-    pub async fn authenticate_certificate_with<U: Into<String>, S: auth::Signer>(
+    pub async fn authenticate_certificate_with<U: Into<Vec<u8>>, S: auth::Signer>(
         &mut self,
         user: U,
         cert: Certificate,
@@ -926,7 +930,7 @@ impl<H: Handler> Handle<H> {
             .await
     }
 
-    pub async fn channel_open_direct_streamlocal<S: Into<String>>(
+    pub async fn channel_open_direct_streamlocal<S: Into<Vec<u8>>>(
         &self,
         socket_path: S,
     ) -> Result<Channel<Msg>, crate::Error> {
@@ -1000,7 +1004,7 @@ impl<H: Handler> Handle<H> {
     }
 
     // Requests the server to open a UDS forward channel
-    pub async fn streamlocal_forward<A: Into<String>>(
+    pub async fn streamlocal_forward<A: Into<Vec<u8>>>(
         &self,
         socket_path: A,
     ) -> Result<(), crate::Error> {
@@ -1024,7 +1028,7 @@ impl<H: Handler> Handle<H> {
     }
 
     // Requests the server to close a UDS forward channel
-    pub async fn cancel_streamlocal_forward<A: Into<String>>(
+    pub async fn cancel_streamlocal_forward<A: Into<Vec<u8>>>(
         &self,
         socket_path: A,
     ) -> Result<(), crate::Error> {
@@ -1378,6 +1382,7 @@ impl Session {
             inbound_channel_sender,
             signing: None,
             service_accepted: false,
+            user: Vec::new(),
             inbound_channel_receiver,
             channels: HashMap::new(),
             pending_reads: Vec::new(),
@@ -3051,7 +3056,7 @@ pub trait Handler: Sized + Send {
     fn server_channel_open_forwarded_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        socket_path: &str,
+        socket_path: &[u8],
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
@@ -3159,7 +3164,7 @@ pub trait Handler: Sized + Send {
     fn server_channel_open_direct_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        socket_path: &str,
+        socket_path: &[u8],
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {

@@ -14,7 +14,7 @@ use crate::terminal::{Caught, RawMode, Terminal};
 
 /// Asks on `/dev/tty`, as ssh does. Without a terminal nobody is asked.
 #[derive(Debug)]
-pub(super) struct Ask;
+pub(crate) struct Ask;
 
 impl Prompt for Ask {
     fn tell<'a>(&'a mut self, name: &'a str, instructions: &'a str) -> BoxFuture<'a, ()> {
@@ -61,7 +61,7 @@ fn tty() -> io::Result<File> {
 
 /// Asks, with the terminal's own line editing. Ctrl-C cancels, and Ctrl-Z stops the program with the
 /// terminal as it was. However this ends, also by being dropped, the terminal is as it was.
-async fn ask(text: &str, echo: bool) -> io::Result<Answer> {
+pub(crate) async fn ask(text: &str, echo: bool) -> io::Result<Answer> {
     // What was said before, a banner, is read before the question.
     tokio::task::spawn_blocking(irosh::log::flush).await?;
     let mut tty = tty()?;

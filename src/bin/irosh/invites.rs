@@ -1,0 +1,169 @@
+//! `irosh ticket` and `irosh invite`.
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use iroh::EndpointAddr;
+use iroh_tickets::endpoint::EndpointTicket;
+use irosh::{
+    files::Paths,
+    host::{OpenInvite, Presence, Restrictions, Terms, can_vouch, issue, open_invites, revoke_invites},
+    log::printable,
+    transport::{Invite, InviteSecret, KeyFile, Target},
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+#[derive(clap::Args)]
+pub(super) struct TicketArguments {
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct InviteArguments {
+    #[command(subcommand)]
+    command: Option<InviteCommand>,
+    #[command(flatten)]
+    issue: IssueArguments,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct IssueArguments {
+    /// How long it may be used, such as 30m, 24h or 7d
+    #[arg(long, default_value = "24h", value_parser = duration)]
+    ttl: Duration,
+    /// How many peers it may admit
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// The login that the peer needs no further proof for at the built-in server
+    #[arg(long)]
+    login: Option<String>,
+    /// An option of authorized_keys that restricts the peer at the built-in server, such as restrict or
+    /// command="backup"; may be given again
+    #[arg(long = "option", value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum InviteCommand {
+    /// List the invites that can still be used: id, uses left, end, and what they admit to
+    List,
+    /// Take an invite back
+    Revoke {
+        /// Its id, or the invite itself
+        which: String,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time span: use 90s, 30m, 24h or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(split);
+    let count: u64 = count.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    count.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Where this host is: what the running one says, or its bare endpoint id.
+fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
+    if let Some(addr) = Presence::of_running(paths)? {
+        return Ok(addr);
+    }
+    // The system's service makes its key itself, so that it is the service's.
+    let key = if *paths == Paths::of_system() {
+        KeyFile::load(&paths.host_key())?
+    } else {
+        let name = irosh::log::machine_name();
+        KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?
+    };
+    tracing::warn!(
+        "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
+    );
+    Ok(key.secret().public().into())
+}
+
+pub(super) fn ticket(paths: &Paths, arguments: &TicketArguments) -> anyhow::Result<()> {
+    let addr = addr(paths)?;
+    let id = addr.id.to_string();
+    let ticket = EndpointTicket::new(addr).to_string();
+    if arguments.json {
+        super::print(&json!({ "endpoint_id": id, "ticket": ticket }).to_string());
+    } else {
+        super::print(&ticket);
+    }
+    Ok(())
+}
+
+pub(super) fn invite(paths: &Paths, arguments: InviteArguments) -> anyhow::Result<()> {
+    let InviteArguments { command, issue, json } = arguments;
+    match command {
+        None => make(paths, issue, json),
+        Some(InviteCommand::List) => {
+            let open = open_invites(&paths.invites(), Timestamp::now())?;
+            open.iter().for_each(|invite| show(invite, json));
+            Ok(())
+        }
+        Some(InviteCommand::Revoke { which }) => {
+            let shown =
+                Target::from_str(&which).ok().and_then(|target| target.secret().map(OpenInvite::name_of));
+            let id = shown.unwrap_or(which);
+            let gone = revoke_invites(&paths.invites(), Timestamp::now(), |invite| invite.name() == id)?;
+            if gone.is_empty() {
+                bail!(
+                    "no invite that can still be used has this id\n`irosh invite list` shows those that can"
+                );
+            }
+            gone.iter().for_each(|invite| show(invite, json));
+            Ok(())
+        }
+    }
+}
+
+fn make(paths: &Paths, arguments: IssueArguments, json: bool) -> anyhow::Result<()> {
+    let IssueArguments { ttl, uses, login, options } = arguments;
+    let restrictions = Restrictions::parse(&options.join(",")).map_err(anyhow::Error::msg)?;
+    if let Some(login) = &login {
+        can_vouch(&paths.authorized_peers(), login)?;
+    }
+    let addr = addr(paths)?;
+    let secret = InviteSecret::generate();
+    let terms = Terms { ttl, uses, login, restrictions };
+    let kept =
+        issue(&paths.invites(), &secret, &terms, Timestamp::now()).context("the invite was not made")?;
+    let invite = Invite { addr, secret }.to_string();
+    if json {
+        let (id, expires, uses) = (kept.name(), kept.expires, kept.uses);
+        super::print(&json!({ "invite": invite, "id": id, "expires": expires, "uses": uses }).to_string());
+    } else {
+        super::print(&invite);
+    }
+    Ok(())
+}
+
+/// Prints an invite without its secret, which nobody has any more.
+fn show(invite: &OpenInvite, json: bool) {
+    let OpenInvite { expires, uses, login, restrictions, .. } = invite;
+    let (id, restrictions) = (invite.name(), restrictions.to_string());
+    if json {
+        let line =
+            json!({ "id": id, "uses": uses, "expires": expires, "login": login, "options": restrictions });
+        return super::print(&line.to_string());
+    }
+    let end = expires.strftime("%Y-%m-%d %H:%M UTC");
+    let login = login.as_ref().map(|login| format!("login={login}")).unwrap_or_default();
+    let line = format!("{id}  {uses} left  until {end}  {login}  {restrictions}");
+    super::print(&printable(line.trim_end()));
+}

@@ -1,0 +1,258 @@
+//! A session that somebody types in, on this process's terminal.
+
+use std::{sync::Arc, time::Duration};
+
+use irosh::{
+    client::{Connection, PtySize, Session, SessionSender, forward::Forward as Placed},
+    stdio::Input,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Link,
+    forwards::{Forwards, NotPlaced},
+    output::print,
+    session::Ended,
+};
+use crate::{
+    escapes::{Action, Command, EscapeChar, Escapes, Typed, text},
+    forward_spec::{Direction, Forward, Listen},
+    terminal::{self, Events, RawMode, Terminal, TerminalEvent, WindowSize},
+};
+
+/// A session that somebody types in.
+struct Typing<'a> {
+    sender: SessionSender,
+    /// What is to be sent; sending may wait, and `~.` must not.
+    input: mpsc::UnboundedSender<Vec<u8>>,
+    raw: Arc<RawMode>,
+    escapes: Escapes,
+    escape: EscapeChar,
+    forwards: Forwards,
+    connection: &'a Connection,
+    /// What waits for the server; `~.` must not wait for it.
+    errands: JoinSet<Done>,
+}
+
+/// What came of what waited for the server.
+enum Done {
+    /// This is to be said.
+    Say(String),
+    /// A forward is in place, or not.
+    Placed(Forward, Result<Placed, NotPlaced>),
+}
+
+pub(super) async fn on_terminal(
+    session: Session,
+    terminal: Terminal,
+    escape: EscapeChar,
+    link: &Link,
+    forwards: Forwards,
+) -> anyhow::Result<Ended> {
+    let (sender, events) = session.split();
+    let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
+    let sending = sender.clone();
+    let feeding = tokio::spawn(async move {
+        while let Some(bytes) = waiting.recv().await {
+            if sending.send(bytes).await.is_err() {
+                return;
+            }
+        }
+        sending.eof();
+    });
+    let (sizes, mut newest) = watch::channel(terminal.size());
+    let resizing = sender.clone();
+    let resizes = tokio::spawn(async move {
+        while newest.changed().await.is_ok() {
+            let size = size_of(*newest.borrow_and_update());
+            let _ = resizing.resize(size).await;
+        }
+    });
+    let raw = Arc::new(terminal.raw()?);
+    let mut typed = Events::new(Some(terminal), Some(Arc::clone(&raw)), Input::stdin()?)?;
+    let mut typing = Typing {
+        sender,
+        input,
+        raw,
+        escapes: Escapes::new(escape),
+        escape,
+        forwards,
+        connection: &link.connection,
+        errands: JoinSet::new(),
+    };
+    let enough = CancellationToken::new();
+    let printing = print(events, typing.sender.clone(), enough.clone());
+    tokio::pin!(printing);
+    let mut ended = None;
+    let ended = loop {
+        let hold = typing.escapes.is_command_line_open();
+        tokio::select! {
+            printed = &mut printing, if !hold => break Ended::printed(printed),
+            Some(done) = typing.errands.join_next(), if !hold => {
+                if let Ok(done) = done {
+                    typing.done(done);
+                }
+            }
+            event = typed.next() => match event {
+                TerminalEvent::Typed(bytes) => {
+                    if let Some(here) = typing.take(&bytes).await {
+                        ended = Some(here);
+                    }
+                }
+                // At once where that can be, and so before what is typed next.
+                TerminalEvent::Resized(size) => tokio::select! {
+                    biased;
+                    _ = typing.sender.resize(size_of(size)) => {}
+                    () = std::future::ready(()) => drop(sizes.send_replace(size)),
+                },
+                // The only sender goes, which ends the input once all of it is sent.
+                TerminalEvent::Eof => typing.input = mpsc::unbounded_channel().0,
+                TerminalEvent::Killed(signal) => {
+                    ended = Some(Ended::Here(Some(format!("killed by signal {}", signal.as_raw()))));
+                }
+            },
+        }
+        if let Some(ended) = ended.take() {
+            // What is on its way to the terminal gets there, unless somebody has stopped that, too.
+            enough.cancel();
+            let _ = timeout(LAST_OUTPUT, &mut printing).await;
+            break ended;
+        }
+    };
+    feeding.abort();
+    resizes.abort();
+    drop(typing);
+    terminal::restore();
+    // As ssh, which leaves the line that the session stood on.
+    show(&format!("Connection to {} closed.\r\n", link.name));
+    Ok(ended)
+}
+
+/// How long the terminal may take for its last output.
+const LAST_OUTPUT: Duration = Duration::from_millis(300);
+
+impl Typing<'_> {
+    /// Sends what was typed and does what its escapes ask for; how the session ends, if it does.
+    async fn take(&mut self, bytes: &[u8]) -> Option<Ended> {
+        for typed in self.escapes.typed(bytes) {
+            match typed {
+                Typed::Input(bytes) => drop(self.input.send(bytes)),
+                Typed::Action(Action::Disconnect) => return Some(Ended::Here(None)),
+                Typed::Action(action) => {
+                    if let Err(error) = self.act(action).await {
+                        show(&lines(&error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Say(text) => show(&text),
+            Done::Placed(forward, Ok(placed)) => {
+                self.forwards.keep(forward, placed);
+                show(text::FORWARDING);
+            }
+            Done::Placed(_, Err(error)) => {
+                show(&lines(&error));
+                show(text::FORWARDING_FAILED);
+            }
+        }
+    }
+
+    fn cancel(&mut self, listen: &Listen, direction: Direction, socks: bool) {
+        match self.forwards.take(listen, direction, socks) {
+            Some(placed) => {
+                self.errands.spawn(async move {
+                    let was = placed.cancel().await.is_ok();
+                    let said = if was { text::CANCELED } else { text::UNKNOWN_FORWARDING };
+                    Done::Say(said.to_owned())
+                });
+            }
+            None => show(text::UNKNOWN_FORWARDING),
+        }
+    }
+
+    async fn act(&mut self, action: Action) -> anyhow::Result<()> {
+        match action {
+            Action::Disconnect => {}
+            Action::Suspend => {
+                show(&text::suspend(self.escape));
+                tokio::task::spawn_blocking(irosh::log::flush).await?;
+                self.raw.suspend().await?;
+            }
+            Action::ListForwards => {
+                let lines = self.forwards.lines();
+                show(&text::connections(self.escape, lines.iter().map(String::as_str)));
+            }
+            Action::Background => show(&text::no_background(self.escape)),
+            Action::Help => show(&text::help(self.escape)),
+            Action::Break => {
+                show(&text::send_break(self.escape));
+                let sender = self.sender.clone();
+                self.errands.spawn(async move {
+                    // ssh does not ask what becomes of it.
+                    let _ = sender.send_break(1000).await;
+                    Done::Say(String::new())
+                });
+            }
+            Action::Rekey => {
+                let connection = self.connection.clone();
+                self.errands.spawn(async move {
+                    connection.rekey().await;
+                    Done::Say(String::new())
+                });
+            }
+            Action::LogLess => show(&text::log_level(self.escape, false, LEVEL)),
+            Action::LogMore => show(&text::log_level(self.escape, true, LEVEL)),
+            Action::Show(bytes) => show(&String::from_utf8_lossy(&bytes)),
+            Action::Command(command) => self.command(command?)?,
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::Leave => {}
+            Command::Help => show(&text::command_help()),
+            Command::Forward(forward) => {
+                let placing = self.forwards.placing();
+                self.errands.spawn(async move {
+                    let placed = placing.place(&forward).await;
+                    Done::Placed(forward, placed)
+                });
+            }
+            Command::CancelLocal(listen) => self.cancel(&listen, Direction::Local, false),
+            Command::CancelRemote(listen) => self.cancel(&listen, Direction::Remote, false),
+            Command::CancelDynamic(listen) => self.cancel(&listen, Direction::Local, true),
+            Command::Local(_) => {
+                anyhow::bail!("commands of this side are not run from here: suspend with ~^Z")
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `~v` and `~V` leave it at: the log is set by IROSH_LOG for good.
+const LEVEL: &str = "is set by IROSH_LOG";
+
+/// The lines of an error, which may have words of the server's.
+fn lines(error: &dyn std::fmt::Display) -> String {
+    text::raw_lines(&irosh::log::printable(&error.to_string()))
+}
+
+/// Says something on the raw terminal.
+fn show(text: &str) {
+    irosh::log::say(text);
+}
+
+pub(super) fn size_of(size: WindowSize) -> PtySize {
+    PtySize { columns: size.columns, rows: size.rows, width_px: size.width, height_px: size.height }
+}

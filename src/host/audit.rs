@@ -1,0 +1,205 @@
+//! What has happened: each admission, refusal and session once, in the log and as an event.
+//!
+//! What strangers, or a peer in a loop, can make happen at will is told one by one up to some number a
+//! minute, and in sum from there.
+
+use std::{
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    admission::Admitted,
+    backend::Backend,
+    event::Event,
+    host_keys::Events,
+    newcomers::Origin,
+    peers::{Identity, Peer},
+    repeats::Repeats,
+};
+use crate::{
+    protocol::{Refusal, SessionId},
+    session::{Ended, Report},
+};
+
+/// Refusals that are told one by one in a minute: of one source, and in all.
+const REFUSALS: (u32, u32) = (10, 200);
+
+/// What is told one by one of a peer in a minute: as many connections and sessions as no person needs.
+const OF_A_PEER: u32 = 600;
+
+/// Writes down what happens.
+pub(super) struct Audit {
+    events: Events,
+    refusals: Mutex<Repeats<String>>,
+    peers: Mutex<Repeats<Identity>>,
+}
+
+impl Audit {
+    pub(super) fn new(events: Events) -> Self {
+        let refusals = Mutex::new(Repeats::new(REFUSALS.0, REFUSALS.1));
+        Self { events, refusals, peers: Mutex::new(Repeats::new(OF_A_PEER, u32::MAX)) }
+    }
+
+    pub(super) fn event(&self, event: Event) {
+        (self.events)(event);
+    }
+
+    /// A peer may come in.
+    pub(super) fn admitted(&self, admitted: &Admitted) {
+        let Admitted { peer: Peer { identity, name, .. }, listed, invite } = admitted;
+        let peer = identity.fingerprint();
+        if let Some(invite) = invite {
+            tracing::info!(name, peer, invite, "admitted by an invite");
+            self.event(Event::Admitted { peer, invite: invite.clone() });
+        } else if tell(&self.peers, *identity) {
+            tracing::info!(name, peer, listed, "admitted");
+        }
+    }
+
+    /// A connection is refused.
+    pub(super) fn refused(
+        &self,
+        identity: Option<&Identity>,
+        origin: &Origin,
+        from: &str,
+        refusal: &Refusal,
+    ) {
+        if !tell(&self.refusals, origin.to_string()) {
+            return;
+        }
+        let peer = identity.map(Identity::fingerprint);
+        let reason = first_line(refusal);
+        tracing::info!(peer = peer.as_deref().unwrap_or("unproved"), "refused: {reason}");
+        self.event(Event::Refused { peer, from: from.to_owned(), reason });
+    }
+
+    /// A connection is closed that has not come as far as to be refused.
+    pub(super) fn closed(&self, origin: &Origin, why: &str) {
+        if tell(&self.refusals, origin.to_string()) {
+            tracing::info!("closed: {why}");
+        }
+    }
+
+    /// A session is refused.
+    pub(super) fn session_refused(&self, peer: &Peer, refusal: &Refusal) {
+        if tell(&self.peers, peer.identity) {
+            let (name, peer, reason) = (&peer.name, peer.identity.fingerprint(), first_line(refusal));
+            tracing::warn!(name, peer, "session refused: {reason}");
+        }
+    }
+
+    /// A session has begun on such a backend; returns whether its end is to be told, too.
+    pub(super) fn session_started(
+        &self,
+        peer: &Peer,
+        session: SessionId,
+        from: &str,
+        backend: &Backend,
+    ) -> bool {
+        if !tell(&self.peers, peer.identity) {
+            return false;
+        }
+        let (name, peer) = (peer.name.clone(), peer.identity.fingerprint());
+        tracing::info!(%session, name, peer, %backend, "session started");
+        let (session, from, backend) = (session.to_string(), from.to_owned(), backend.kind());
+        self.event(Event::SessionStarted { session, name, peer, from, backend });
+        true
+    }
+
+    /// A session that was told of has ended.
+    pub(super) fn session_ended(&self, peer: &Peer, session: SessionId, lasted: Duration, report: &Report) {
+        let (name, peer, seconds) = (&peer.name, peer.identity.fingerprint(), lasted.as_secs_f64());
+        if report.to_client == 0 && matches!(report.ended, Ended::ServerClosed) {
+            tracing::warn!(%session, "the backend ended the session before its first word");
+        }
+        let (received, sent, reason) = (report.to_server, report.to_client, report.ended.to_string());
+        tracing::info!(%session, name, peer, received, sent, seconds, "session ended: {reason}");
+        self.event(Event::SessionEnded {
+            session: session.to_string(),
+            peer,
+            received,
+            sent,
+            seconds,
+            reason,
+        });
+    }
+
+    /// Tells in sum what was not told one by one in the last minute.
+    pub(super) fn sum_up(&self) {
+        for (of, more) in sums(&self.refusals) {
+            let from = of.unwrap_or_else(|| "elsewhere".to_owned());
+            self.repeated("refused or closed", "from", from, more);
+        }
+        for (of, more) in sums(&self.peers) {
+            let peer = of.map_or_else(|| "others".to_owned(), |identity| identity.fingerprint());
+            self.repeated("connections and sessions", "of", peer, more);
+        }
+    }
+
+    fn repeated(&self, what: &str, link: &str, whose: String, more: u64) {
+        let seconds = Repeats::<()>::WINDOW.as_secs();
+        tracing::info!("{more} more {what} in {seconds} s {link} {whose}");
+        self.event(Event::Repeated { what: what.to_owned(), of: whose, more, seconds });
+    }
+}
+
+fn tell<K: Hash + Eq>(repeats: &Mutex<Repeats<K>>, kind: K) -> bool {
+    repeats.lock().unwrap_or_else(PoisonError::into_inner).tell(kind, Instant::now())
+}
+
+fn sums<K: Hash + Eq>(repeats: &Mutex<Repeats<K>>) -> Vec<(Option<K>, u64)> {
+    repeats.lock().unwrap_or_else(PoisonError::into_inner).sum_up(Instant::now())
+}
+
+fn first_line(refusal: &Refusal) -> String {
+    refusal.sentence.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{host::peers::PeerOptions, protocol::RefusalCode};
+
+    /// An audit, and how many events it has told.
+    fn audit() -> (Audit, Arc<AtomicUsize>) {
+        let told = Arc::new(AtomicUsize::new(0));
+        let counter = told.clone();
+        (Audit::new(Arc::new(move |_| _ = counter.fetch_add(1, Ordering::Relaxed))), told)
+    }
+
+    #[test]
+    fn strangers_do_not_flood_the_log() {
+        let (audit, told) = audit();
+        let refusal = Refusal::new(RefusalCode::NotAdmitted, "no");
+        for host in 0..100 {
+            let origin = Origin::V6(host % 4);
+            (0..100).for_each(|_| audit.refused(None, &origin, "somewhere", &refusal));
+        }
+        assert_eq!(told.load(Ordering::Relaxed), 40);
+    }
+
+    #[test]
+    fn a_peer_in_a_loop_does_not_flood_the_log_and_what_is_told_is_told_to_its_end() {
+        let (audit, told) = audit();
+        let peer = Peer { identity: Identity([1; 32]), name: String::new(), options: PeerOptions::default() };
+        let start = |_: &u32| audit.session_started(&peer, SessionId::generate(), "there", &Backend::Builtin);
+        assert_eq!((0..10_000).filter(start).count(), OF_A_PEER as usize);
+        assert_eq!(told.load(Ordering::Relaxed), OF_A_PEER as usize);
+    }
+
+    #[test]
+    fn every_invite_that_is_used_is_told() {
+        let (audit, told) = audit();
+        let peer = Peer { identity: Identity([1; 32]), name: String::new(), options: PeerOptions::default() };
+        let admitted = Admitted { peer, listed: true, invite: Some("an invite".to_owned()) };
+        (0..1000).for_each(|_| audit.admitted(&admitted));
+        assert_eq!(told.load(Ordering::Relaxed), 1000);
+    }
+}

@@ -59,6 +59,7 @@ impl Place {
         let host = Host::start(HostOptions {
             paths,
             network: network(),
+            portmap: false,
             backend: Backend::Builtin,
             // This program, which becomes the SSH server of one session: see `serve_if_asked`.
             builtin: BuiltinServer {

@@ -23,6 +23,7 @@ use super::{
     limits::MaxStartups,
     loopback, owner,
     peers::{AuthorizedPeers, Peer},
+    registry::SessionPlace,
 };
 use crate::{
     files::Paths,
@@ -297,6 +298,14 @@ impl Backend {
 }
 
 impl BackendStream {
+    /// Has the session's place held until the command has ended; gives it back where there is none.
+    pub(super) fn hold(&mut self, place: SessionPlace) -> Option<SessionPlace> {
+        match &mut self.child {
+            Some(child) => child.place.replace(place),
+            None => Some(place),
+        }
+    }
+
     fn of_tcp(stream: TcpStream) -> Self {
         let server = ServerEnd::of_tcp(&stream);
         let (reader, writer) = stream.into_split();
@@ -336,7 +345,11 @@ async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStre
 }
 
 /// A running command; it is hung up on when its session is over.
-pub struct BackendChild(Option<Child>);
+pub struct BackendChild {
+    child: Option<Child>,
+    /// The session's place, which others may have once the process is gone.
+    place: Option<SessionPlace>,
+}
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
 /// stdout where it tells by that.
@@ -363,7 +376,7 @@ fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<Ba
     drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
     let (logged_in, stderr) = (child.stdout.take(), child.stderr.take());
-    let child = Some(BackendChild(Some(child)));
+    let child = Some(BackendChild { child: Some(child), place: None });
     Ok(BackendStream { child, logged_in, stderr, server: ServerEnd::Command, ..stream })
 }
 
@@ -402,10 +415,11 @@ fn builtin(caller: Caller<'_>) -> io::Result<Command> {
 
 impl Drop for BackendChild {
     fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else {
+        let (Some(mut child), place) = (self.child.take(), self.place.take()) else {
             return;
         };
         tokio::spawn(async move {
+            let _place = place;
             if timeout(EXIT_GRACE, child.wait()).await.is_ok() {
                 return;
             }

@@ -29,7 +29,6 @@ use crate::{
         MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
     },
     session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
-    transport,
 };
 
 /// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
@@ -153,11 +152,6 @@ async fn greet(
             return Err(TurnedAway::Refused { refusal, identity: Some(identity), control: send, penalty });
         }
     };
-    if admitted.listed {
-        transport::admit(connection, limits.max_sessions);
-    } else {
-        transport::admit_stranger(connection);
-    }
     let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
@@ -362,9 +356,9 @@ impl Leg {
                     drop(startup);
                 });
             }
-            Ok((place, stream))
+            Ok((stream.hold(place), stream))
         };
-        let (place, stream) = match opened.await {
+        let (_place, stream) = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.shared.audit.session_refused(&self.standing.peer, &refusal);
@@ -376,7 +370,6 @@ impl Leg {
             return reset(&mut send, &mut recv, CloseCode::Deadline);
         }
         self.carry(session, stream, send, recv).await;
-        drop(place);
     }
 
     /// What the list says of the peer by now.

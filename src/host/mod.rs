@@ -3,6 +3,7 @@
 mod admission;
 mod audit;
 mod backend;
+mod budget;
 mod connection;
 mod crowd;
 mod door;

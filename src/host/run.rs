@@ -52,6 +52,8 @@ pub struct HostOptions {
     pub paths: Paths,
     /// How it reaches the network.
     pub network: Network,
+    /// Whether it asks the router for a port by which peers come in.
+    pub portmap: bool,
     /// What takes its sessions.
     pub backend: Backend,
     /// What [`Backend::Builtin`] runs.
@@ -129,12 +131,22 @@ impl Host {
     ///
     /// [`HostError`], each with what to do.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
-        let HostOptions { paths, network, backend, builtin, host_keys, access, name, limits, events } =
-            options;
+        let HostOptions {
+            paths,
+            network,
+            portmap,
+            backend,
+            builtin,
+            host_keys,
+            access,
+            name,
+            limits,
+            events,
+        } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
         let address_key = AddressKey::load_or_create(&paths.loopback_key())?;
-        let endpoint = bind_again(&paths, &network, &key).await?;
+        let endpoint = bind_again(&paths, &network, portmap, &key).await?;
         let events: Events = events.into();
         let host_keys = HostKeys::new(
             paths.kept_host_keys(),
@@ -309,16 +321,21 @@ impl Shared {
 }
 
 /// Binds the ports of last time where they are free, so that old tickets still lead here.
-async fn bind_again(paths: &Paths, network: &Network, key: &KeyFile) -> Result<Endpoint, BindFailed> {
+async fn bind_again(
+    paths: &Paths,
+    network: &Network,
+    portmap: bool,
+    key: &KeyFile,
+) -> Result<Endpoint, BindFailed> {
     let id = key.secret().public();
     let kept = last_ports(&paths.host_ports(), id);
     for addrs in same_ports(&network.bind.0, &kept) {
         let again = Network { bind: Bind(addrs), ..network.clone() };
-        if let Ok(endpoint) = bind_host(&again, key.secret().clone()).await {
+        if let Ok(endpoint) = bind_host(&again, key.secret().clone(), portmap).await {
             return Ok(endpoint);
         }
     }
-    let endpoint = bind_host(network, key.secret().clone()).await?;
+    let endpoint = bind_host(network, key.secret().clone(), portmap).await?;
     let ports: Vec<u16> = endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
     // Ports that are taken this time are tried again the next time.
     if kept.is_empty()
@@ -352,8 +369,9 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
     let (problem, ()) =
         tokio::join!(shared.host_keys.problem(SERVER_WAIT), complete(&mut addrs, shared.relays));
     let mut access = shared.admission.access();
-    let addr = addrs.get();
-    note(&presence, &addr, *access.borrow_and_update());
+    let presence = Arc::new(presence);
+    let (addr, open_to) = (addrs.get(), *access.borrow_and_update());
+    note(&presence, &addr, open_to).await;
     shared.audit.event(Event::Ready {
         endpoint_id: addr.id.to_string(),
         ticket: EndpointTicket::new(addr).to_string(),
@@ -366,7 +384,8 @@ async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
             updated = addrs.updated() => if updated.is_err() { return },
             changed = access.changed() => if changed.is_err() { return },
         }
-        note(&presence, &addrs.get(), *access.borrow_and_update());
+        let (addr, open_to) = (addrs.get(), *access.borrow_and_update());
+        note(&presence, &addr, open_to).await;
     }
 }
 
@@ -385,8 +404,10 @@ async fn complete(addrs: &mut impl Watcher<Value = EndpointAddr>, relays: bool) 
     }
 }
 
-fn note(presence: &Presence, addr: &EndpointAddr, access: Access) {
-    if let Err(error) = presence.announce(addr, access) {
+async fn note(presence: &Arc<Presence>, addr: &EndpointAddr, access: Access) {
+    let (presence, addr) = (presence.clone(), addr.clone());
+    let noted = tokio::task::spawn_blocking(move || presence.announce(&addr, access)).await;
+    if let Err(error) = noted.unwrap_or_else(|failed| Err(failed.into())) {
         tracing::warn!("cannot note for other commands where the host is: {error}");
     }
 }

@@ -27,7 +27,7 @@ pub const ALPN: &[u8] = b"irosh/1";
 /// reaches. OpenSSH's own channel window is 2 MiB too, so more would seldom be used.
 pub const STREAM_WINDOW: u32 = 2 << 20;
 
-/// Bytes of one connection that may be on their way or unread, all streams together.
+/// Bytes of one of the client's connections that may be on their way or unread, all streams together.
 ///
 /// Far more than a stream's, so that sessions whose reader stands still cannot take the credit of
 /// the others. What bounds memory is the number of sessions times [`STREAM_WINDOW`].
@@ -37,6 +37,9 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 ///
 /// Several streams' windows, so that one session that fills its own leaves room for others.
 const SEND_WINDOW: u64 = 32 << 20;
+
+/// The same for a host, which has many peers, any of whom may stop to acknowledge.
+const HOST_SEND_WINDOW: u64 = 8 << 20;
 
 /// What a stranger may have on its way before it is admitted: its `Hello`, a few leg headers, and
 /// the first bytes of ssh on each.
@@ -81,30 +84,43 @@ pub async fn bind_client(network: &Network) -> Result<Endpoint, BindFailed> {
 
 /// Binds an endpoint that accepts connections to the key's endpoint id.
 ///
-/// Each connection starts with what a stranger is allowed; [`admit`] lifts that.
+/// Each connection starts with what a stranger is allowed; [`admit`] lifts that. With `portmap`, the router is
+/// asked for a port by which peers come in (UPnP, PCP, NAT-PMP).
 ///
 /// # Errors
 ///
 /// [`BindFailed`] when an address is taken or no socket could be opened.
-pub async fn bind_host(network: &Network, key: SecretKey) -> Result<Endpoint, BindFailed> {
-    let quic =
-        quic().receive_window(STRANGER_WINDOW.into()).max_concurrent_bidi_streams(STRANGER_STREAMS.into());
+pub async fn bind_host(network: &Network, key: SecretKey, portmap: bool) -> Result<Endpoint, BindFailed> {
+    let quic = quic()
+        .receive_window(STRANGER_WINDOW.into())
+        .send_window(HOST_SEND_WINDOW)
+        .max_concurrent_bidi_streams(STRANGER_STREAMS.into());
+    let portmap = if portmap { PortmapperConfig::default() } else { PortmapperConfig::Disabled };
     let builder = builder(network, quic)
+        .portmapper_config(portmap)
         .crypto_provider(crypto::host_provider())
         .secret_key(key)
         .alpns(vec![ALPN.to_vec()]);
     bind(publisher(builder, network), network).await
 }
 
-/// Lifts a connection from what nobody in particular is allowed to what a peer on the list is.
-pub fn admit(connection: &Connection, sessions: u32) {
-    connection.set_receive_window(CONNECTION_WINDOW.into());
+/// Lifts a connection from what nobody in particular is allowed to what a peer on the list is: so many
+/// sessions, and bytes unread of all of them together.
+pub fn admit(connection: &Connection, sessions: u32, window: u32) {
+    set_window(connection, window);
     set_max_sessions(connection, sessions);
 }
 
-/// Lifts a connection to what somebody who is on no list is allowed where everybody may come in.
-pub fn admit_stranger(connection: &Connection) {
-    connection.set_receive_window((2 * STREAM_WINDOW).into());
+/// Lifts a connection to what somebody who is on no list is allowed where everybody may come in, and not
+/// more than this.
+pub fn admit_stranger(connection: &Connection, window: u32) {
+    set_window(connection, window.min(2 * STREAM_WINDOW));
+}
+
+/// Changes how many bytes a connection may have unread. Less than before holds from when the peer has used
+/// what it was given.
+pub fn set_window(connection: &Connection, window: u32) {
+    connection.set_receive_window(window.into());
 }
 
 /// Has the peer know how many sessions it may have at once.

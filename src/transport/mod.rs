@@ -10,7 +10,7 @@ mod ticket;
 
 pub use endpoint::{
     ALPN, BindFailed, STREAM_WINDOW, admit, admit_stranger, bind_client, bind_host, close_quickly,
-    set_max_sessions,
+    set_max_sessions, set_window,
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};

@@ -3,6 +3,7 @@
 mod admission;
 mod audit;
 mod backend;
+mod choice;
 mod connection;
 mod crowd;
 mod door;
@@ -26,7 +27,8 @@ mod startups;
 mod vouching;
 
 pub use admission::{Admission, Admitted};
-pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer, LOGIN_OPTIONS};
+pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
+pub use choice::BackendChoice;
 pub use event::Event;
 pub use host_keys::{
     Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,

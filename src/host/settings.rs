@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{backend::BackendChoice, limits::MaxStartups, newcomers::Places};
+use super::{choice::BackendChoice, limits::MaxStartups, newcomers::Places};
 use crate::files::read_trusted_file;
 use crate::transport::{Bind, NameService, Relay};
 

@@ -39,7 +39,7 @@ pub(crate) struct Place {
 /// Loopback alone: no relay servers, no name service.
 fn network() -> Network {
     let bind: Bind = "127.0.0.1:0".parse().expect("an address");
-    Network { relay: Relay::None, dns: NameService::None, bind }
+    Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() }
 }
 
 impl Place {

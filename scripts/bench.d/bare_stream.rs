@@ -14,7 +14,8 @@ use irosh::transport::{
 };
 
 fn network() -> anyhow::Result<Network> {
-    Ok(Network { relay: Relay::None, dns: NameService::None, bind: Bind(vec!["127.0.0.1:0".parse()?]) })
+    let bind = Bind(vec!["127.0.0.1:0".parse()?]);
+    Ok(Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() })
 }
 
 fn cpu_seconds() -> anyhow::Result<f64> {

@@ -10,7 +10,7 @@ use irosh::{
     proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, public_key_lines, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
     signals::interrupted,
-    transport::{Bind, KeyFile, NameService, Network, Relay, Target},
+    transport::{Authorities, Bind, KeyFile, NameService, Network, Relay, RelayToken, Target},
 };
 
 /// Carry ssh's bytes to a host that has no address.
@@ -31,6 +31,9 @@ struct Arguments {
     /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
     #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
     bind: Option<Bind>,
+    /// Authorities that vouch for relays besides the usual: system, or a PEM file
+    #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
+    ca: Option<Authorities>,
     /// An alias, a ticket, an invite or an endpoint id, with or without .irosh
     target: String,
 }
@@ -56,11 +59,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { known_hosts, relay, dns, bind, target: name } = arguments;
+    let Arguments { known_hosts, relay, dns, bind, ca, target: name } = arguments;
     let paths = Paths::of_owner(Paths::of_user)?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
-    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
-    let network = NetworkChoice { relay, dns, bind }.or(file);
+    let here = NetworkChoice { relay, dns, bind, ca, relay_token: RelayToken::of_environment() };
+    let network = here.or(settings.into());
     let target = Aliases::load(&paths.aliases())?.resolve(&name)?;
     if known_hosts {
         return print_known_hosts(&paths, network, &name, &target).await;

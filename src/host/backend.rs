@@ -328,7 +328,10 @@ impl BackendStream {
 async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = caller.peer.and_then(|(_, address)| loopback::source_for(addr, address)) {
-        socket.bind(SocketAddr::new(source.into(), 0))?;
+        // Without it the server sees 127.0.0.1, as from everybody.
+        if let Err(error) = socket.bind(SocketAddr::new(source.into(), 0)) {
+            loopback::warn_once(&error);
+        }
     }
     let stream = socket.connect(addr).await?;
     stream.set_nodelay(true)?;

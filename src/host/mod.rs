@@ -1,6 +1,7 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
 mod admission;
+mod announce;
 mod audit;
 mod backend;
 mod connection;

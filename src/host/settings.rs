@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{backend::BackendChoice, limits::MaxStartups, newcomers::Places};
 use crate::files::read_trusted_file;
-use crate::transport::{Bind, NameService, Relay};
+use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
 
 /// Who reaches SSH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,10 @@ pub struct HostSettings {
     pub dns: Option<NameService>,
     /// Addresses to bind.
     pub bind: Option<Bind>,
+    /// Who may vouch for relays and the name service besides the usual.
+    pub ca: Option<Authorities>,
+    /// What relays are shown that want a token.
+    pub relay_token: Option<RelayToken>,
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,

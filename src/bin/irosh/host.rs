@@ -59,7 +59,13 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     let events = Outlet::new(rustix::stdio::stdout(), if json { dropped } else { |_| String::new() });
     let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
-    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+    let file = NetworkChoice {
+        relay: settings.relay,
+        dns: settings.dns,
+        bind: settings.bind,
+        ca: settings.ca,
+        relay_token: settings.relay_token,
+    };
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
     let options = HostOptions {
         paths: paths.clone(),

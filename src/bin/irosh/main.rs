@@ -26,7 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{OwnerError, Paths},
     settings::NetworkChoice,
-    transport::{Bind, NameService, Relay},
+    transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
 
 /// Plain OpenSSH to a machine that has no address.
@@ -97,6 +97,9 @@ struct NetworkArguments {
     /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
     #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
     bind: Option<Bind>,
+    /// Authorities that vouch for relays besides the usual: system, or a PEM file
+    #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
+    ca: Option<Authorities>,
 }
 
 impl NetworkArguments {
@@ -107,13 +110,15 @@ impl NetworkArguments {
             relay: variable("IROSH_RELAY").and_then(|text| text.parse().ok()),
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
+            ca: variable("IROSH_CA").map(Into::into),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        Self { relay: arguments.relay, dns: arguments.dns, bind: arguments.bind }
+        let NetworkArguments { relay, dns, bind, ca } = arguments;
+        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
     }
 }
 

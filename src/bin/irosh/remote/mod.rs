@@ -208,7 +208,7 @@ impl Reach {
     ) -> anyhow::Result<Self> {
         let target = ResolvedTarget::resolve(arguments.target.as_bytes(), &Aliases::load(&paths.aliases())?)?;
         let settings: ClientSettings = load_settings(&paths.client_settings())?;
-        let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+        let file = NetworkChoice::from(settings);
         let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
         let wanted = arguments.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));
         let home = std::env::home_dir();

@@ -290,6 +290,7 @@ fn tell(event: ConnectionEvent, quiet: bool) {
             irosh::log::say(&irosh::log::printable(&text.replace("\r\n", "\n")));
         }
         ConnectionEvent::ForwardFailed { forward, target, error } => {
+            let target = irosh::log::one_line(&target);
             let said =
                 irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
             irosh::log::say(&format!("irosh: {said}\r\n"));

@@ -11,7 +11,7 @@ use anyhow::Context;
 use irosh::{
     files::Paths,
     host::{
-        Access, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
+        Access, Backend, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
         configured_keys, load_settings,
     },
     outlet::Outlet,
@@ -61,6 +61,9 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     let settings: HostSettings = load_settings(&paths.host_settings())?;
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
+    if backend == Backend::Builtin {
+        settings.sshd.warnings().for_each(|warning| tracing::warn!("{warning}"));
+    }
     let options = HostOptions {
         paths: paths.clone(),
         network: NetworkChoice::from(network).or(file),

@@ -7,6 +7,7 @@ mod forward_spec;
 mod host;
 mod host_keys;
 mod hosts;
+mod init;
 mod invites;
 mod man;
 mod passwd;
@@ -129,7 +130,8 @@ fn main() -> ExitCode {
     });
     match &arguments.command {
         Command::Host(_) => irosh::log::start("info"),
-        Command::Sshd(arguments) => arguments.start_log(),
+        // Its configuration says how much it logs.
+        Command::Sshd(_) => {}
         _ => irosh::log::start("warn"),
     }
     let status = arguments.command.status_of_failure();
@@ -181,6 +183,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let paths = paths(arguments.system, &arguments.command)?;
     match arguments.command {
+        Command::Host(_) if std::process::id() == 1 => return init::run(),
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
         Command::Invite(arguments) => invites::invite(&paths, arguments)?,

@@ -68,3 +68,17 @@ fn a_folder_of_more_names_than_any() {
     }
     assert!(peak() < MOST, "{} KiB", peak());
 }
+
+#[test]
+fn refusals_of_many_words() {
+    let (code, said) = got("wordy", 2000);
+    assert!(code == Some(1) && said.contains("and 1990 more"), "{code:?}");
+    assert!(peak() < MOST, "{} KiB", peak());
+}
+
+#[test]
+fn sizes_that_no_file_has() {
+    let (code, said) = got("huge", 20);
+    assert!(code == Some(11) && said.contains("is larger than a local file may be"), "{code:?} {said}");
+    assert!(peak() < MOST, "{} KiB", peak());
+}

@@ -15,13 +15,14 @@ use irosh::{
 
 /// Carry ssh's bytes to a host that has no address.
 ///
-/// ssh runs this; put `ProxyCommand irosh-proxy %h` into ssh_config, or run `irosh ssh-config install`.
+/// ssh runs this; run `irosh ssh-config install`, or put `ProxyCommand irosh-proxy -- '%h'` into ssh_config.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// Print known_hosts lines for the host (`KnownHostsCommand irosh-proxy --known-hosts %h`)
-    #[arg(long)]
-    known_hosts: bool,
+    /// Print known_hosts lines for the host, and for the name by which ssh looks for its keys
+    /// (`KnownHostsCommand /usr/bin/irosh-proxy --known-hosts=%H -- %h`)
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
+    known_hosts: Option<Option<String>>,
     /// Relay servers: default, none or URLs with commas between them
     #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
     relay: Option<Relay>,
@@ -62,8 +63,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
     let network = NetworkChoice { relay, dns, bind }.or(file);
     let target = Aliases::load(&paths.aliases())?.resolve(&name)?;
-    if known_hosts {
-        return print_known_hosts(&paths, network, &name, &target).await;
+    if let Some(sought) = known_hosts {
+        let keys = host_keys(&paths, network, &target).await?;
+        let lines = known_hosts_lines(&name, sought.as_deref(), &keys);
+        return Ok(std::io::stdout().write_all(lines.as_bytes())?);
     }
     Ok(bridge(&paths, network, identity(&paths)?.secret().clone(), &target, interrupted()?).await?)
 }
@@ -72,13 +75,8 @@ fn identity(paths: &Paths) -> anyhow::Result<KeyFile> {
     Ok(KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?)
 }
 
-/// Prints what the host announced when ssh's own proxy connected a moment ago, or else asks it now.
-async fn print_known_hosts(
-    paths: &Paths,
-    network: Network,
-    name: &str,
-    target: &Target,
-) -> anyhow::Result<()> {
+/// What the host announced when ssh's own proxy connected a moment ago, or else says now.
+async fn host_keys(paths: &Paths, network: Network, target: &Target) -> anyhow::Result<Vec<String>> {
     let id = target.addr().id;
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
@@ -92,6 +90,5 @@ async fn print_known_hosts(
         host.close(irosh::protocol::CloseCode::Done);
         dialer.close().await;
     }
-    std::io::stdout().write_all(known_hosts_lines(&name.to_ascii_lowercase(), &keys).as_bytes())?;
-    Ok(())
+    Ok(keys)
 }

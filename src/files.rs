@@ -8,7 +8,8 @@ mod place;
 mod trusted;
 
 pub use atomic::{
-    PrivateFileError, create_private_dir, create_private_file, read_private_file, update_file, write_file,
+    PrivateFileError, create_private_dir, create_private_file, read_file, read_private_file, update_file,
+    write_file,
 };
 pub use lock::{Lock, LockError};
 pub use owner::OwnerError;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::transport::{Bind, NameService, Network, Relay};
+use crate::transport::{Authorities, Bind, NameService, Network, Relay, RelayToken};
 
 /// A client's settings file; every key is optional, and an unknown one is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -14,6 +14,17 @@ pub struct ClientSettings {
     pub dns: Option<NameService>,
     /// Addresses to bind.
     pub bind: Option<Bind>,
+    /// Who may vouch for relays and the name service besides the usual.
+    pub ca: Option<Authorities>,
+    /// What relays are shown that want a token.
+    pub relay_token: Option<RelayToken>,
+}
+
+impl From<ClientSettings> for NetworkChoice {
+    fn from(settings: ClientSettings) -> Self {
+        let ClientSettings { relay, dns, bind, ca, relay_token } = settings;
+        Self { relay, dns, bind, ca, relay_token }
+    }
 }
 
 /// The network settings of one place: a command line with its environment, or a file.
@@ -25,6 +36,10 @@ pub struct NetworkChoice {
     pub dns: Option<NameService>,
     /// Addresses to bind.
     pub bind: Option<Bind>,
+    /// Who may vouch for relays and the name service besides the usual.
+    pub ca: Option<Authorities>,
+    /// What relays are shown that want a token.
+    pub relay_token: Option<RelayToken>,
 }
 
 impl NetworkChoice {
@@ -35,6 +50,8 @@ impl NetworkChoice {
             relay: self.relay.or(file.relay).unwrap_or_default(),
             dns: self.dns.or(file.dns).unwrap_or_default(),
             bind: self.bind.or(file.bind).unwrap_or_default(),
+            ca: self.ca.or(file.ca),
+            relay_token: self.relay_token.or(file.relay_token),
         }
     }
 }
@@ -46,8 +63,9 @@ mod tests {
     #[test]
     fn the_command_line_goes_before_the_file_and_the_file_before_the_default() {
         let here = NetworkChoice { relay: Some(Relay::None), ..NetworkChoice::default() };
-        let file = NetworkChoice { relay: Some(Relay::Default), dns: Some(NameService::None), bind: None };
+        let relay = Some(Relay::Default);
+        let file = NetworkChoice { relay, dns: Some(NameService::None), ..NetworkChoice::default() };
         let network = here.or(file);
-        assert_eq!(network, Network { relay: Relay::None, dns: NameService::None, bind: Bind::default() });
+        assert_eq!(network, Network { relay: Relay::None, dns: NameService::None, ..Network::default() });
     }
 }

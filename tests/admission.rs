@@ -295,6 +295,25 @@ fn sessions_beyond_the_limit_are_refused_until_one_ends() {
 }
 
 #[test]
+fn a_session_counts_until_its_ssh_server_is_gone() {
+    let line = Line::new(Route::Exec);
+    let setup = HostSetup::new(&line.folder.path().join("slow"), "exec:sleep 3");
+    let host = setup.settings("[limits]\nmax-sessions-per-peer = 1\n").start();
+    host.allow(&line.client.identity);
+    line.client.add_host("slow", &host.ticket());
+    let mut proxy = line.client.proxy("slow");
+    proxy.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut proxy = Running::start(&mut proxy);
+    host.wait_event(|event| event["event"] == "session_started");
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait(DEADLINE);
+    host.wait_ended(1);
+    let said = run(&mut line.client.proxy("slow")).stderr.said();
+    assert!(said.contains("which is as many as it allows"), "{said}");
+    poll("another session", DEADLINE, || run(&mut line.client.proxy("slow")).status.success().then_some(()));
+}
+
+#[test]
 fn sessions_on_one_connection_have_a_limit_of_their_own() {
     let line = Line::with_settings(Route::Exec, "[limits]\nmax-sessions = 1\n");
     let key = KeyFile::load(&line.client.home().join("identity")).expect("the client's key");

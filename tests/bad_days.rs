@@ -271,7 +271,7 @@ fn a_relay_that_is_not_there_is_named() {
     drop(relay);
     let mut command = client.proxy(&ticket);
     command.env("IROSH_RELAY", &url);
-    complains(command, "does not answer");
+    complains(command, "cannot be used");
 }
 
 #[test]

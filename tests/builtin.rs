@@ -5,9 +5,15 @@
 mod harness;
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     process::{Command, Output, Stdio},
     thread,
@@ -332,6 +338,26 @@ fn a_host_serves_with_the_small_program_of_its_version() {
 }
 
 #[test]
+fn a_host_has_the_logins_at_its_own_server_in_its_log() {
+    let folder = harness::folder();
+    let server = harness::Server::new(folder.path());
+    let host = harness::HostSetup::new(&folder.path().join("host"), "builtin").start();
+    let client = harness::Client::new(folder.path(), "client", &server);
+    let user =
+        nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("users").expect("this one").name;
+    let peer = format!("login=\"{user}\" {}\n", client.identity);
+    fs::write(host.home().join("authorized_peers"), peer).expect("authorized_peers");
+    client.add_host("box", &host.ticket());
+    let who = succeed(Command::new("ssh-keygen").arg("-lf").arg(client.home().join("identity.pub")));
+    let who = who.split(' ').nth(1).expect("a fingerprint");
+    for (login, event) in [(user.as_str(), "accepted none"), ("no-such-user", "refused login")] {
+        run(client.ssh().args(["-l", login, "box", "true"]));
+        let line = host.daemon.stderr.wait_for(&format!("{event} for {login} from "));
+        assert!(line.contains(who), "{line}");
+    }
+}
+
+#[test]
 fn where_sftp_is_forced_commands_and_shells_are_told_so() {
     over(&SERVERS, |line| {
         configure(line, "ForceCommand internal-sftp");
@@ -465,4 +491,157 @@ fn each_of_many_commands_at_once_has_its_own_status() {
         let lanes: Vec<_> = lanes.collect();
         lanes.into_iter().for_each(|lane| lane.join().expect("each its own"));
     });
+}
+
+/// A shell command that prints bytes as numbers.
+const HEX: &str = "od -An -tx1 | tr -d ' \\n'";
+
+#[test]
+fn bytes_that_are_not_utf_8_arrive_as_they_are_and_end_nothing() {
+    over(&SERVERS, |line| {
+        configure(line, "AcceptEnv *");
+        let odd = OsStr::from_bytes(b"caf\xe9");
+        let master = Master::start(line, &["-o", "SendEnv=ODD"]);
+        let mut cat = master.ssh();
+        let mut cat = Running::start(cat.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let (mut stdin, mut stdout) = (cat.stdin(), BufReader::new(cat.stdout()));
+        // A variable and its name, the terminal, and a subsystem.
+        let mut ssh = master.ssh();
+        ssh.env("ODD", odd).args(["-o", "SendEnv=ODD", "box", &format!("printf %s \"$ODD\" | {HEX}")]);
+        assert_eq!(succeed(&mut ssh), "636166e9");
+        let mut ssh = master.ssh();
+        ssh.env("TERM", odd).args(["-tt", "box", &format!("printf %s \"$TERM\" | {HEX}")]);
+        assert_eq!(succeed(&mut ssh), "636166e9");
+        let subsystem = run(master.ssh().args(["-s", "box"]).arg(odd));
+        assert!(!subsystem.status.success() && subsystem.stdout.is_empty(), "{subsystem:?}");
+        // Sockets there, to and from.
+        let path = line.folder.path().join(odd);
+        let there = UnixListener::bind(&path).expect("a socket");
+        let port = free_port();
+        let to = [format!("127.0.0.1:{port}:").as_bytes(), path.as_os_str().as_bytes()].concat();
+        succeed(master.ssh().args(["-O", "forward", "-L"]).arg(OsStr::from_bytes(&to)).arg("box"));
+        let mut near = TcpStream::connect(("127.0.0.1", port)).expect("a forwarded port");
+        near.write_all(b"x").expect("sent");
+        let mut got = [0];
+        there.accept().expect("forwarded").0.read_exact(&mut got).expect("received");
+        let (path, here) = (line.folder.path().join(OsStr::from_bytes(b"\xff")), free_port());
+        let target = TcpListener::bind(("127.0.0.1", here)).expect("a listener");
+        let from = [path.as_os_str().as_bytes(), format!(":127.0.0.1:{here}").as_bytes()].concat();
+        succeed(master.ssh().args(["-O", "forward", "-R"]).arg(OsStr::from_bytes(&from)).arg("box"));
+        let mut far = UnixStream::connect(&path).expect("a forwarded socket");
+        far.write_all(b"y").expect("sent");
+        target.accept().expect("forwarded").0.read_exact(&mut got).expect("received");
+        // All that was on the connection is still there.
+        stdin.write_all(b"still\n").expect("sent");
+        let mut answer = String::new();
+        stdout.read_line(&mut answer).expect("an answer");
+        assert_eq!(answer, "still\n");
+    });
+}
+
+#[test]
+fn logins_and_passwords_that_are_not_utf_8_are_wrong_and_no_more() {
+    over(&SERVERS, |line| {
+        configure(line, "PasswordAuthentication yes\nKbdInteractiveAuthentication yes");
+        let odd = OsStr::from_bytes(b"caf\xe9");
+        let unknown = run(line.client.ssh().arg("-l").arg(odd).args(["box", "true"]));
+        assert!(unknown.stderr.said().contains("Permission denied"), "{}", unknown.stderr.said());
+        let script = line.folder.path().join("askpass");
+        fs::write(&script, b"#!/bin/sh\necho 'caf\xe9'\n").expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a mode");
+        for method in ["password", "keyboard-interactive"] {
+            let mut ssh = line.client.ssh();
+            ssh.env("SSH_ASKPASS", &script).env("SSH_ASKPASS_REQUIRE", "force");
+            ssh.args(["-o", "BatchMode=no", "-o", "NumberOfPasswordPrompts=1", "-o"]);
+            ssh.args([&format!("PreferredAuthentications={method}"), "box", "true"]);
+            let wrong = run(&mut ssh);
+            assert!(wrong.stderr.said().contains("Permission denied"), "{method}: {}", wrong.stderr.said());
+        }
+    });
+}
+
+#[test]
+fn a_terminal_without_a_name_has_none() {
+    over(&SERVERS, |line| {
+        let environment = "tr '\\0' '\\n' </proc/$$/environ | grep ^TERM=; echo end";
+        let output = run(line.client.ssh().env("TERM", "").args(["-tt", "box", environment]));
+        assert_eq!(output.stdout.said(), "end\r\n");
+    });
+}
+
+#[test]
+fn a_disconnect_ends_the_server_whatever_its_client_does() {
+    let line = Line::new(Route::Builtin);
+    let wrong = line.folder.path().join("wrong");
+    new_key(&wrong);
+    for (lines, key) in
+        [("UnusedConnectionTimeout 1", line.server.user_key()), ("MaxAuthTries 1\nLoginGraceTime 0", wrong)]
+    {
+        configure(&line, lines);
+        // What feeds the server never ends.
+        let pid = line.folder.path().join("pid");
+        let script = line.folder.path().join("proxy");
+        let server = format!("echo $$ >{}; exec {}", pid.display(), line.server.builtin_command());
+        fs::write(&script, format!("(cat; exec sleep 1000) | sh -c '{server}'\n")).expect("a script");
+        let mut ssh = with_keys(&line, &[&key]);
+        ssh.args(["-o", &format!("ProxyCommand=sh {}", script.display()), "-o", "KnownHostsCommand=none"]);
+        ssh.args(["-o", "StrictHostKeyChecking=no", "-N", "box"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let mut ssh = Running::start(&mut ssh);
+        assert!(!ssh.wait(DEADLINE).success());
+        let pid = fs::read_to_string(&pid).expect("a number");
+        let server = Path::new("/proc").join(pid.trim());
+        poll("the end of the server", DEADLINE, || (!server.join("exe").exists()).then_some(()));
+    }
+}
+
+#[test]
+fn a_match_block_has_its_own_questions_to_a_silent_client() {
+    over(&SERVERS, |line| {
+        configure_some(line, "user *", "ClientAliveInterval 1\nClientAliveCountMax 1");
+        let mut ssh = line.client.ssh();
+        ssh.args(["box", "echo in; exec cat"]);
+        let mut running = Running::start(ssh.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let _open = running.stdin();
+        assert_eq!(first_line(&mut running), "in\n");
+        running.signal(nix::sys::signal::Signal::SIGSTOP);
+        poll("the end of the command", DEADLINE, || line.server.processes().is_empty().then_some(()));
+    });
+}
+
+#[test]
+fn a_match_block_has_its_own_limit_to_a_key() {
+    // sshd takes it there and does nothing with it.
+    over(&[Route::Builtin], |line| {
+        configure_some(line, "user *", "RekeyLimit 1M");
+        let mut ssh = line.client.ssh();
+        let output = run(ssh.args(["-v", "box", "head -c 8M /dev/zero"]));
+        assert_eq!(output.stdout.len(), 8 << 20);
+        let changes = output.stderr.said().matches("SSH2_MSG_NEWKEYS received").count();
+        assert!(changes > 4, "{changes}");
+    });
+}
+
+#[test]
+fn a_host_that_is_process_1_waits_for_what_others_leave() {
+    if !nix::unistd::geteuid().is_root() {
+        return harness::skip("not root");
+    }
+    let folder = harness::folder();
+    let server = harness::Server::new(folder.path());
+    let client = harness::Client::new(folder.path(), "client", &server);
+    let setup = harness::HostSetup::new(&folder.path().join("host"), "builtin");
+    let mut host = setup.under(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]).start();
+    let peer = format!("login=\"root\" {}\n", client.identity);
+    fs::write(host.home().join("authorized_peers"), peer).expect("authorized_peers");
+    client.add_host("box", &host.ticket());
+    let ssh = |command: &str| run(client.ssh().args(["-l", "root", "box", command])).stdout.said();
+    assert_eq!(ssh("head -1 /proc/1/comm"), "irosh\n");
+    assert_eq!(ssh("setsid sh -c 'sleep 0.1 & echo $!' | tail -1 >/dev/null; echo left"), "left\n");
+    let zombies = "cat /proc/[0-9]*/stat 2>/dev/null | grep -c ' Z 1 '";
+    poll("no zombie", DEADLINE, || (ssh(zombies) == "0\n").then_some(()));
+    // A signal to it reaches the host, and its end is the host's.
+    let first = host.daemon.pid();
+    let child = harness::descendants(first)[0];
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGTERM).expect("process 1");
+    assert!(host.daemon.wait(DEADLINE).success(), "{}", host.log());
 }

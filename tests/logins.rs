@@ -257,7 +257,8 @@ fn an_agents_socket_is_closed_to_another() {
 #[test]
 fn accounts_that_are_closed_stay_closed() {
     let Some(machine) = Machine::new() else { return };
-    for (user, code) in [("alice", 0), ("locked", 255), ("expired", 255), ("shellless", 255)] {
+    // A password that is locked, as where none was ever set, keeps no key out.
+    for (user, code) in [("alice", 0), ("locked", 0), ("expired", 255), ("shellless", 255)] {
         let output = machine.ssh(user, "true");
         assert_eq!(output.status.code(), Some(code), "{user}: {}", output.stderr.said());
     }
@@ -304,4 +305,183 @@ fn ports_of_the_system_are_for_root_alone() {
     ssh.args(["-o", "ExitOnForwardFailure=yes", "-R", &format!("{port}:127.0.0.1:9"), "box", "true"]);
     let output = run(&mut ssh);
     assert!(output.stderr.said().contains("remote port forwarding failed"), "{}", output.stderr.said());
+}
+
+/// What a host says of its peer.
+const PEER: [(&str, &str); 3] =
+    [("IROSH_PEER", "SHA256:peer"), ("IROSH_PEER_NAME", "laptop"), ("IROSH_PEER_ADDRESS", "127.9.8.7")];
+
+impl Machine {
+    /// Who came in by this login, and who did not, by the log of a server that is told this of its peer.
+    fn logged(&self, user: &str, peer: &[(&str, &str)]) -> Vec<String> {
+        let log = self.path("log");
+        let _ = fs::remove_file(&log);
+        let server =
+            format!("{IROSH} sshd -i -f {} -E {}", self.path("sshd_config").display(), log.display());
+        let mut ssh = self.program("ssh", user);
+        ssh.envs(peer.iter().copied()).args(["-o", &format!("ProxyCommand={server}"), "box", "true"]);
+        run(&mut ssh);
+        let said = fs::read_to_string(log).expect("a log");
+        // Without the time.
+        let lines = said.lines().filter_map(|line| line.split_once("INFO ").map(|(_, text)| text.to_owned()));
+        lines
+            .filter(|line| ["accepted ", "failed ", "refused "].iter().any(|word| line.starts_with(word)))
+            .collect()
+    }
+}
+
+#[test]
+fn the_log_has_a_line_for_each_login_and_each_failure() {
+    let Some(machine) = Machine::new() else { return };
+    let key = |user: &str| {
+        let line = succeed(Command::new("ssh-keygen").arg("-lf").arg(machine.key(user)));
+        format!("ssh-ed25519 {}", line.split(' ').nth(1).expect("a fingerprint"))
+    };
+    let log = |user: &str| machine.logged(user, &PEER);
+    machine.configure("LogLevel INFO");
+    let from = "from laptop SHA256:peer 127.9.8.7";
+    assert_eq!(log("alice"), [format!("accepted publickey for alice {from}: {}", key("alice"))]);
+    let with_bobs_key = |user: &str| {
+        let [from, to] = ["bob", user].map(|user| machine.key(user));
+        fs::copy(&from, &to).expect("a key");
+        fs::copy(from.with_extension("pub"), to.with_extension("pub")).expect("a key");
+    };
+    with_bobs_key("shellless");
+    with_bobs_key("bob,x");
+    let refused = "the shell /does/not/exist does not exist or cannot be run";
+    assert_eq!(
+        log("shellless"),
+        [
+            format!("refused login for shellless {from}: {refused}"),
+            format!("failed publickey for invalid user shellless {from}: {}", key("bob")),
+        ]
+    );
+    assert_eq!(log("expired")[0], format!("refused login for expired {from}: the account has expired"));
+    assert_eq!(log("bob,x")[0], format!("refused login for \"bob,x\" {from}: no such user here"));
+    with_bobs_key("alice");
+    assert_eq!(log("alice"), [format!("failed publickey for alice {from}: {}", key("bob"))]);
+    let nowhere = machine.logged("bob", &[]);
+    assert_eq!(nowhere, [format!("accepted publickey for bob from UNKNOWN: {}", key("bob"))]);
+    machine.configure("LogLevel QUIET");
+    assert_eq!(log("alice"), [""; 0]);
+}
+
+#[test]
+fn rules_about_addresses_go_by_that_of_the_peer() {
+    let Some(machine) = Machine::new() else { return };
+    let vain = "no rule of the configuration that is about addresses";
+    let ssh = |user: &str, address: Option<&str>| {
+        let mut ssh = machine.program("ssh", user);
+        ssh.envs(address.map(|address| ("IROSH_PEER_ADDRESS", address)));
+        run(ssh.args(["box", "echo asked; echo $SSH_CLIENT"]))
+    };
+    machine.configure("Match Address 127.9.8.0/24\n  ForceCommand echo matched\nMatch all");
+    assert_eq!(ssh("alice", Some("127.9.8.7")).stdout.said(), "matched\n");
+    let other = ssh("alice", Some("127.9.9.7"));
+    assert_eq!(other.stdout.said(), "asked\n127.9.9.7 65535 65535\n");
+    assert!(!other.stderr.said().contains(vain));
+    assert!(ssh("alice", None).stderr.said().contains(vain));
+    machine.configure("");
+    assert!(!ssh("alice", None).stderr.said().contains(vain));
+    let keys = machine.home("bob").join(".ssh/authorized_keys");
+    let key = fs::read_to_string(&keys).expect("a key");
+    fs::write(&keys, format!("from=\"127.9.8.7\" {key}")).expect("a key");
+    assert!(ssh("bob", Some("127.9.8.7")).status.success());
+    assert!(!ssh("bob", Some("127.9.9.7")).status.success());
+}
+
+#[test]
+fn groups_are_looked_up_for_rules_about_groups_alone() {
+    let Some(machine) = Machine::new() else { return };
+    // More than the system's own functions want to read.
+    let members: Vec<_> = (0..200_000).map(|number| format!("member{number}")).collect();
+    let group = format!("bob:x:41002:{}\n", members.join(","));
+    let old = fs::read_to_string(machine.path("group")).expect("groups");
+    fs::write(machine.path("group"), old.replace("bob:x:41002:\n", "") + &group).expect("groups");
+    let output = machine.ssh("bob", "echo in");
+    assert_eq!(output.stdout.said(), "in\n", "{output:?}");
+    machine.configure("LogLevel INFO\nDenyGroups nobodys");
+    let logged = machine.logged("bob", &[]);
+    assert!(logged[0].starts_with("refused login for bob from UNKNOWN: its groups cannot"), "{logged:?}");
+    assert_eq!(machine.ssh("alice", "echo in").stdout.said(), "in\n");
+}
+
+#[test]
+fn what_sessions_make_is_never_open_to_the_writing_of_others() {
+    let Some(machine) = Machine::new() else { return };
+    for (inherited, expected) in [("000", "0022\n"), ("027", "0027\n"), ("002", "0022\n")] {
+        let server =
+            format!("umask {inherited}; exec {IROSH} sshd -i -f {}", machine.path("sshd_config").display());
+        let mut ssh = machine.program("ssh", "alice");
+        ssh.args(["-o", &format!("ProxyCommand=sh -c '{server}'"), "box", "umask"]);
+        assert_eq!(run(&mut ssh).stdout.said(), expected, "{inherited}");
+    }
+}
+
+/// `fs.suid_dumpable`, as it was before.
+struct Dumpable(String);
+
+const DUMPABLE: &str = "/proc/sys/fs/suid_dumpable";
+
+impl Dumpable {
+    fn set(value: &str) -> Option<Self> {
+        let before = Self(fs::read_to_string(DUMPABLE).ok()?);
+        fs::write(DUMPABLE, value).ok()?;
+        Some(before)
+    }
+}
+
+impl Drop for Dumpable {
+    fn drop(&mut self) {
+        let _ = fs::write(DUMPABLE, &self.0);
+    }
+}
+
+#[test]
+fn the_server_of_a_login_is_closed_to_its_user_whatever_the_system_dumps() {
+    let Some(machine) = Machine::new() else { return };
+    let Some(_before) = Dumpable::set("1") else { return skip("fs.suid_dumpable cannot be changed") };
+    let output = machine.ssh("alice", "ls /proc/$PPID/fd >/dev/null 2>&1 && echo open || echo closed");
+    assert_eq!(output.stdout.said(), "closed\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_number_without_an_account_serves_its_own_user() {
+    let Some(machine) = Machine::new() else { return };
+    let home = machine.home("54321");
+    fs::create_dir_all(home.join(".ssh")).expect("a home");
+    fs::write(home.join(".ssh/authorized_keys"), new_key(&machine.key("54321"))).expect("a key");
+    fs::copy(machine.path("host_key"), home.join("host_key")).expect("a key");
+    succeed(Command::new("chown").args(["-R", "54321:54321"]).arg(&home));
+    fs::write(machine.path("numbered"), format!("HostKey {}\n", home.join("host_key").display()))
+        .expect("a file");
+    let ssh = |environment: &str, login: &str| {
+        let server = format!(
+            "exec setpriv --reuid 54321 --regid 54321 --clear-groups env -i PATH=$PATH {environment} {IROSH} sshd -i -f {}",
+            machine.path("numbered").display()
+        );
+        if login != "54321" {
+            fs::copy(machine.key("54321"), machine.key(login)).expect("a key");
+        }
+        let mut ssh = machine.program("ssh", login);
+        run(ssh.args([
+            "-o",
+            &format!("ProxyCommand=sh -c '{server}'"),
+            "box",
+            "id -u; echo $USER $SHELL; pwd",
+        ]))
+    };
+    let set = format!("HOME={} IROSH_HOME={} USER=someone", home.display(), home.display());
+    for login in ["54321", "someone"] {
+        let output = ssh(&set, login);
+        let expected = format!("54321\n{login} /bin/sh\n{}\n", home.display());
+        assert_eq!(output.stdout.said(), expected, "{}", output.stderr.said());
+    }
+    assert_eq!(ssh(&set, "alice").status.code(), Some(255), "an account of another");
+    assert_eq!(ssh(&set, "12345").status.code(), Some(255), "a number of another");
+    assert_eq!(
+        ssh(&set.replace("someone", "alice"), "alice").status.code(),
+        Some(255),
+        "a name that is taken"
+    );
 }

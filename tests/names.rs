@@ -2,10 +2,14 @@
 
 mod harness;
 
-use std::fs;
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
 
 use harness::{
-    Client, HostSetup, IROSH_PROXY, Line, Route, Said, Server, folder, over, run, subfolder, succeed,
+    Client, HostSetup, IROSH, IROSH_PROXY, Line, Route, Said, Server, folder, over, run, subfolder, succeed,
 };
 
 #[test]
@@ -166,4 +170,134 @@ fn the_endpoint_id_alone_says_why_it_does_not_do() {
     let output = run(&mut client.proxy(ticket["endpoint_id"].as_str().expect("an id")));
     let said = output.stderr.said();
     assert!(said.contains("no address is known") && said.contains("use a ticket"), "{said}");
+}
+
+/// A configuration of ours, as `irosh ssh-config` prints it, before more lines of the user's.
+fn printed(client: &Client, irosh: &mut std::process::Command, more: &str) -> std::path::PathBuf {
+    let path = client.home().join("printed_config");
+    let users = fs::read_to_string(client.config()).expect("read");
+    fs::write(&path, succeed(irosh.args(["ssh-config", "print"])) + more + &users).expect("written");
+    path
+}
+
+/// Goes to a host by this configuration, with no host key known but by what our lines say.
+#[track_caller]
+fn goes_in(client: &Client, config: &Path, options: &[&str], name: &str) {
+    let output = run(client.command("ssh").arg("-F").arg(config).args(options).args([name, "echo in"]));
+    assert_eq!(output.stdout.said(), "in\n", "{name}: {}", output.stderr.said());
+}
+
+#[test]
+fn what_the_user_sets_for_all_hosts_keeps_nobody_from_ours() {
+    let line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    succeed(&mut client.irosh(&["hosts", "add", "den", &line.host().ticket()]));
+    let more = "Host *\n  HostName %h.corp.example.com\n  ProxyUseFdpass yes\n  CheckHostIP yes\n  \
+                ControlMaster auto\n  ControlPath ~/.ssh/cm-%r@%h:%p\n";
+    let config = printed(&client, &mut client.irosh(&[]), more);
+    for name in ["den", "DEN", "den.irosh", &line.host().ticket(), &line.host().invite(&[])] {
+        // The master would outlive the test.
+        goes_in(&client, &config, &["-o", "ControlMaster=no"], name);
+    }
+    let config = printed(&client, &mut client.irosh(&[]), "Host *\n  HostKeyAlias Foo\n  Port 2222\n");
+    goes_in(&client, &config, &[], "den");
+}
+
+#[test]
+fn ssh_finds_the_program_whatever_its_path_is_and_after_an_upgrade_has_moved_it() {
+    let line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    succeed(&mut client.irosh(&["hosts", "add", "den", &line.host().ticket()]));
+    let odd = subfolder(line.folder.path(), "a b'c\"$(touch pwned)`touch pwned`%h\\$HOME;#é");
+    let version = |name: &str| {
+        let folder = subfolder(line.folder.path(), name);
+        for program in [IROSH, IROSH_PROXY] {
+            let program = Path::new(program);
+            let copy = folder.join(program.file_name().expect("a name"));
+            fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).expect("a copy");
+        }
+        folder
+    };
+    let lead_to = |version: &Path| {
+        for program in ["irosh", "irosh-proxy"] {
+            let _ = fs::remove_file(odd.join(program));
+            symlink(version.join(program), odd.join(program)).expect("a link");
+        }
+    };
+    let old = version("1.0");
+    lead_to(&old);
+    let path = std::env::join_paths([odd.as_path(), "/usr/bin".as_ref(), "/bin".as_ref()]);
+    let mut irosh = client.command(odd.join("irosh"));
+    let by_path = printed(&client, &mut irosh, "");
+    goes_in(&client, &by_path, &[], "den");
+    let mut irosh = std::process::Command::new("env");
+    irosh.env("PATH", path.expect("a PATH")).env("IROSH_HOME", client.home()).arg("irosh");
+    let on_path = printed(&client, &mut irosh, "");
+    goes_in(&client, &on_path, &[], "den");
+    lead_to(&version("1.1"));
+    fs::remove_dir_all(old).expect("removed");
+    goes_in(&client, &on_path, &[], "den");
+    assert!(!Path::new("pwned").exists(), "a shell has read the path");
+}
+
+#[test]
+fn the_shared_file_works_wherever_the_program_is_on_path() {
+    let line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    succeed(&mut client.irosh(&["hosts", "add", "den", &line.host().ticket()]));
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/ssh_config/irosh.conf");
+    let config = client.home().join("shared_config");
+    let text = fs::read_to_string(shared).expect("read");
+    fs::write(&config, text + &fs::read_to_string(client.config()).expect("read")).expect("written");
+    let folder = Path::new(IROSH_PROXY).parent().expect("a folder");
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("a PATH"));
+    for name in ["den.irosh", &line.host().ticket()] {
+        let mut ssh = client.command("ssh");
+        let output = run(ssh.env("PATH", &path).arg("-F").arg(&config).args([name, "echo in"]));
+        assert_eq!(output.stdout.said(), "in\n", "{name}: {}", output.stderr.said());
+    }
+}
+
+#[test]
+fn an_old_ssh_is_told_nothing_that_it_does_not_know() {
+    let line = Line::new(Route::Exec);
+    let (client, home) = newcomer(&line);
+    succeed(&mut client.irosh(&["hosts", "add", "den", &line.host().ticket()]));
+    // OpenSSH 8.4 in what counts here: it refuses the keyword wherever it stands.
+    let programs = subfolder(line.folder.path(), "old");
+    let config = client.home().join("printed_config");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = -V ] && {{ echo 'OpenSSH_8.4p1 Debian-5, OpenSSL 1.1.1' >&2; exit; }}\n\
+         grep -i knownhostscommand '{}' && {{ echo 'Bad configuration option: knownhostscommand' >&2; exit 255; }}\n\
+         exec /usr/bin/ssh \"$@\"\n",
+        config.display()
+    );
+    fs::write(programs.join("ssh"), script).expect("written");
+    fs::set_permissions(programs.join("ssh"), PermissionsExt::from_mode(0o755)).expect("a mode");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
+    let with_path = |mut command: std::process::Command| {
+        command.env("PATH", &path).env("HOME", &home);
+        command
+    };
+    printed(&client, &mut with_path(client.irosh(&[])), "");
+    let mut ssh = with_path(client.command("ssh"));
+    ssh.args(["-o", "StrictHostKeyChecking=accept-new", "-F"]).arg(&config).args(["den", "echo in"]);
+    let output = run(&mut ssh);
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+    let mut exec = with_path(client.irosh(&["exec", "-F"]));
+    let output = run(exec.arg(&config).args(["den", "echo in"]));
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_config_that_cannot_be_changed_is_named_with_the_line_to_write() {
+    let line = Line::new(Route::Exec);
+    let (client, home) = newcomer(&line);
+    let ssh = subfolder(&home, ".ssh");
+    symlink("/nonexistent/config", ssh.join("config")).expect("a link");
+    let output = run(client.irosh(&["ssh-config", "install"]).env("HOME", &home));
+    let said = output.stderr.said();
+    assert!(!output.status.success() && said.lines().count() == 3, "{said}");
+    assert!(said.contains("Include irosh_config") && said.matches("it is a link to").count() == 1, "{said}");
+    assert_eq!(fs::read_dir(&ssh).expect("read").count(), 1, "half a change is left");
 }

@@ -80,7 +80,7 @@ impl Street {
 
 fn network(from: &str) -> Network {
     let bind = Bind(vec![format!("{from}:0").parse().expect("an address")]);
-    Network { relay: Relay::None, dns: NameService::None, bind }
+    Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() }
 }
 
 /// Lets first packets and answers to Retry through to the host and nothing back but Retry (RFC 9000 section

@@ -3,7 +3,11 @@
 mod harness;
 mod lab;
 
-use std::process::Command;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use harness::{Client, HostSetup, RawHost, Said, Server, folder, number, raw_runtime, run, succeed, under};
 use lab::{
@@ -62,10 +66,10 @@ impl Machine {
 fn two_machines_that_have_one_address_in_common_reach_each_other() {
     let Some(lab) = lab() else { return };
     for side in Side::BOTH {
-        // Docker's, on every machine that has it.
-        ip(&lab, side, "link add docker0 type bridge");
-        ip(&lab, side, "address add 172.17.0.1/16 dev docker0");
-        ip(&lab, side, "link set docker0 up");
+        // As docker's on every machine that has it, and the address of every second home network.
+        ip(&lab, side, "link add lan0 type bridge");
+        ip(&lab, side, "address add 172.17.0.1/16 dev lan0");
+        ip(&lab, side, "link set lan0 up");
     }
     let folder = folder();
     let server = Server::new(folder.path());
@@ -162,4 +166,168 @@ fn ssh_that_waits_no_longer_hears_that_the_ssh_server_is_silent() {
     // The host itself waits 2 s for that server's keys.
     let said = run(client.ssh().args(["-o", "ConnectTimeout=5", "box", "true"])).stderr.said();
     assert!(said.contains("irosh-proxy: the host's ssh server has said nothing for"), "{said}");
+}
+#[test]
+fn a_machine_of_300_addresses_gives_tickets_that_ssh_takes_for_a_name() {
+    let Some(lab) = lab() else { return };
+    let batch: String = (0..300).fold(String::new(), |batch, number| {
+        batch + &format!("address add 10.{}.{}.1/24 dev lab0\n", 100 + number / 250, number % 250)
+    });
+    let output = harness::feed(lab.command(Side::B, "ip").args(["-batch", "-"]), batch.into_bytes());
+    assert!(output.status.success(), "{}", output.stderr.said());
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let [a, b] = Side::BOTH.map(|side| {
+        let own = harness::subfolder(folder.path(), &format!("{side:?}"));
+        Machine::new(&lab, side, &server, &own, ["0.0.0.0:0", "0.0.0.0:0"])
+    });
+    let invite = b.host.invite(&[]);
+    assert!(invite.len() < 600, "{invite}");
+    a.client.add_proxied("invite*");
+    let mut ssh = a.client.ssh();
+    let output = run(&mut a.here(ssh.args([&invite, "echo in"])));
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_loopback_of_one_address_is_enough() {
+    let Some(lab) = lab() else { return };
+    ip(&lab, Side::B, "address del 127.0.0.1/8 dev lo");
+    ip(&lab, Side::B, "address add 127.0.0.1/32 dev lo");
+    let listener = lab.within(Side::B, || TcpListener::bind("127.0.0.1:0")).expect("the namespace");
+    let listener = listener.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = (&stream).write_all(b"SSH-2.0-here\r\n");
+        }
+    });
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let prefix = lab.prefix(Side::B);
+    let setup = HostSetup::new(&folder.path().join("host"), &format!("tcp:127.0.0.1:{port}"));
+    let host = setup.under(&[&prefix[0], &prefix[1]]).start();
+    let client = Client::new(folder.path(), "client", &server);
+    host.allow(&client.identity);
+    for _ in 0..2 {
+        let output = run(&mut under(&prefix, &client.proxy(&host.ticket())));
+        assert_eq!(output.stdout.said(), "SSH-2.0-here\r\n", "{}", output.stderr.said());
+    }
+    let warnings = host.log().matches("sees all peers at one address").count();
+    assert_eq!(warnings, 1, "{}", host.log());
+}
+
+#[test]
+fn a_network_whose_packets_are_too_small_is_named() {
+    let Some(lab) = lab() else { return };
+    ip(&lab, Side::A, "link set lab0 mtu 1000");
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let mut client = Client::new(folder.path(), "client", &server);
+    client.bind("0.0.0.0:0");
+    let id = iroh::SecretKey::from_bytes(&[3; 32]).public();
+    let addr = iroh::EndpointAddr::new(id).with_ip_addr((Side::B.address(), 4433).into());
+    let ticket = iroh_tickets::endpoint::EndpointTicket::new(addr).to_string();
+    let said = run(&mut under(&lab.prefix(Side::A), &client.proxy(&ticket))).stderr.said();
+    assert!(said.contains("takes packets of 1000 bytes at the most (MTU), and QUIC needs 1228"), "{said}");
+}
+
+/// Runs a command that may open no sockets of this family.
+const WITHOUT: &str = r"
+import ctypes, os, struct, sys
+AUDIT_ARCH = {'x86_64': (0xC000003E, 41), 'aarch64': (0xC00000B7, 198)}
+arch, socket = AUDIT_ARCH[os.uname().machine]
+family, errno = int(sys.argv[1]), 97
+rules = [(0x20, 0, 0, 4), (0x15, 0, 5, arch), (0x20, 0, 0, 0), (0x15, 0, 3, socket), (0x20, 0, 0, 16),
+         (0x15, 0, 1, family), (0x06, 0, 0, 0x00050000 | errno), (0x06, 0, 0, 0x7FFF0000)]
+program = b''.join(struct.pack('HBBI', *rule) for rule in rules)
+code = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(rules), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, header, 0, 0) == 0
+os.execvp(sys.argv[2], sys.argv[2:])
+";
+
+const AF_INET: &str = "2";
+const AF_NETLINK: &str = "16";
+
+#[test]
+fn a_machine_without_ipv4_is_reached_by_ipv6() {
+    if !harness::have(&["python3"]) || std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let [a, b] = Side::BOTH.map(|side| lab.prefix(side));
+    let without = |prefix: [String; 2]| {
+        let python = ["python3", "-c", WITHOUT, AF_INET].map(str::to_owned);
+        prefix.into_iter().chain(python).collect::<Vec<_>>()
+    };
+    let setup = HostSetup::new(&folder.path().join("host"), "exec:printf 'SSH-2.0-here\\r\\n'");
+    let wrapper = without(b);
+    let host = setup.bind("").under(&wrapper.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    let mut client = Client::new(folder.path(), "client", &server);
+    client.bind("");
+    host.allow(&client.identity);
+    let output = run(&mut under(&without(a), &client.proxy(&host.ticket())));
+    assert_eq!(output.stdout.said(), "SSH-2.0-here\r\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_host_that_knows_no_address_of_its_own_says_so() {
+    if !harness::have(&["python3"]) {
+        return;
+    }
+    let folder = folder();
+    let setup = HostSetup::new(&folder.path().join("host"), "exec:true");
+    let host = setup.bind("").under(&["python3", "-c", WITHOUT, AF_NETLINK]).start();
+    host.daemon.stderr.wait_for("no address of this machine is known");
+}
+
+#[test]
+fn a_native_command_hears_why_the_connection_was_lost() {
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let client = Client::new(folder.path(), "client", &server);
+    let host = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command())).start();
+    host.allow(&client.identity);
+    client.add_host("box", &host.ticket());
+    let mut command = client.native("exec");
+    let mut running = harness::Daemon::start(command.args(["box", "echo ready; sleep 60"]));
+    running.stdout.wait_for("ready");
+    for _ in 0..2 {
+        host.daemon.signal(nix::sys::signal::Signal::SIGTERM);
+        host.wait_event(|event| event["event"] == "draining");
+    }
+    running.stderr.wait_for("the connection was lost: the host is stopping");
+    running.wait(harness::DEADLINE);
+}
+
+#[test]
+fn logins_that_are_too_many_at_once_wait_their_turn() {
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let client = Client::new(folder.path(), "client", &server);
+    let setup = HostSetup::new(&folder.path().join("host"), "builtin");
+    let host = setup.settings("[sshd]\nMaxStartups = \"1:100:1\"\n").start();
+    host.allow(&client.identity);
+    client.add_host("box", &host.ticket());
+    // Holds the one place until it is told to leave: it never logs in.
+    let mut first = client.proxy("box");
+    let mut first = harness::Running::start(first.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let stdin = first.stdin();
+    first.stdout().read_exact(&mut [0; 4]).expect("a banner");
+    std::thread::scope(|scope| {
+        let commands = [client.proxy("box"), under(&["env"], client.native("exec").args(["box", "true"]))];
+        let waiting = commands.map(|mut command| {
+            scope.spawn(move || harness::feed(&mut command, b"SSH-2.0-early\r\n".to_vec()))
+        });
+        host.daemon.stderr.wait_for("too many logins are under way");
+        drop(stdin);
+        let [bridge, native] = waiting.map(|command| command.join().expect("no panic"));
+        assert!(bridge.stdout.starts_with(b"SSH-2.0-"), "{}", bridge.stderr.said());
+        let said = native.stderr.said();
+        assert!(!said.contains("too many logins"), "{said}");
+    });
 }

@@ -44,6 +44,10 @@ impl System {
             fs::create_dir(system.path(name)).expect("a folder");
         }
         new_key(&system.path("lib/host_key"));
+        let seen = new_key(&system.path("lib/seen"));
+        let kept =
+            format!("[[server]]\nbackend = \"tcp:127.0.0.1:22\"\nbasis = \"kept\"\nseen = [\"{seen}\"]\n");
+        fs::write(system.path("lib/ssh_host_keys.toml"), kept).expect("written");
         system.give(system.folder.path());
         chown(system.folder.path(), Some(0), Some(0)).expect("chown");
         Some(system)
@@ -119,7 +123,7 @@ while True:
 const SECRET: &str = "a-word-of-roots";
 
 /// The files that a service has.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "etc/authorized_peers",
     "etc/authorized_peers.lock",
     "etc/password",
@@ -127,6 +131,8 @@ const FILES: [&str; 8] = [
     "lib/host_key.lock",
     "lib/invites.toml",
     "lib/invites.toml.lock",
+    "lib/ssh_host_keys.toml",
+    "lib/ssh_host_keys.toml.lock",
     "run/host.json",
 ];
 
@@ -234,6 +240,21 @@ fn peers_list_is_not_led_astray() {
 #[test]
 fn invite_is_not_led_astray() {
     race("lib/invites.toml", &["invite"], "");
+}
+
+#[test]
+fn invite_list_is_not_led_astray() {
+    race("lib/invites.toml", &["invite", "list"], "");
+}
+
+#[test]
+fn host_keys_list_is_not_led_astray() {
+    race("lib/ssh_host_keys.toml", &["host-keys", "list"], "");
+}
+
+#[test]
+fn host_keys_accept_is_not_led_astray() {
+    race("lib/ssh_host_keys.toml", &["host-keys", "accept"], "");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Line, Random, Raw, Route, Said, raw_runtime};
+use harness::{HostSetup, Line, Random, Raw, Route, Said, raw_runtime};
 use iroh::{
     SecretKey,
     endpoint::{ReadExactError, ReadToEndError, RecvStream},
@@ -20,6 +20,9 @@ use irosh::{
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// How long somebody who may send would not be kept waiting.
+const NO_MORE: Duration = Duration::from_secs(2);
 
 /// A host with short deadlines.
 fn line() -> Line {
@@ -269,6 +272,42 @@ fn who_comes_while_all_places_for_strangers_are_taken_gets_in_when_one_is_free()
         });
         ssh.await.expect("served");
     });
+}
+
+#[test]
+fn what_peers_have_sent_and_nobody_reads_is_bounded_in_all() {
+    const CONNECTIONS: usize = 16;
+    let line = line();
+    let identity = admitted(&line);
+    let setup = HostSetup::new(&line.folder.path().join("deaf"), "exec:sleep 1000");
+    let host = setup.settings("[limits]\nmax-unread = 8\n").start();
+    host.allow(&line.client.identity);
+    let written = raw_runtime().block_on(async {
+        let (mut crowd, mut legs) = (Vec::new(), tokio::task::JoinSet::new());
+        for _ in 0..CONNECTIONS {
+            let raw = Raw::connect(&host).await;
+            let (answer, send, recv) = raw.greet(&identity).await;
+            assert!(matches!(answer, Frame::Welcome(_)), "{answer:?}");
+            crowd.push((raw, send, recv));
+        }
+        for (raw, ..) in &crowd {
+            for _ in 0..4 {
+                let (mut send, recv) = raw.say(&LegHeader::Open(SessionId::generate()).encode()).await;
+                legs.spawn(async move {
+                    let _held = recv;
+                    let mut written = 0;
+                    // No credit for so long is no credit.
+                    while let Ok(Ok(count)) = timeout(NO_MORE, send.write(&[0; 64 << 10])).await {
+                        written += count;
+                    }
+                    (written, send)
+                });
+            }
+        }
+        legs.join_all().await.iter().map(|(written, _)| written).sum::<usize>()
+    });
+    // All legs could have 128 MiB. The first connections were given more when they were few.
+    assert!(written < 48 << 20, "{written} bytes");
 }
 
 /// A QUIC Initial packet (RFC 9000 section 17.2.2) whose token and payload are random.

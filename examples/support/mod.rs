@@ -39,7 +39,7 @@ pub(crate) struct Place {
 /// Loopback alone: no relay servers, no name service.
 fn network() -> Network {
     let bind: Bind = "127.0.0.1:0".parse().expect("an address");
-    Network { relay: Relay::None, dns: NameService::None, bind }
+    Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() }
 }
 
 impl Place {
@@ -59,6 +59,7 @@ impl Place {
         let host = Host::start(HostOptions {
             paths,
             network: network(),
+            portmap: false,
             backend: Backend::Builtin,
             // This program, which becomes the SSH server of one session: see `serve_if_asked`.
             builtin: BuiltinServer {

@@ -14,7 +14,8 @@ use irosh::transport::{
 };
 
 fn network() -> anyhow::Result<Network> {
-    Ok(Network { relay: Relay::None, dns: NameService::None, bind: Bind(vec!["127.0.0.1:0".parse()?]) })
+    let bind = Bind(vec!["127.0.0.1:0".parse()?]);
+    Ok(Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() })
 }
 
 fn cpu_seconds() -> anyhow::Result<f64> {
@@ -46,13 +47,13 @@ async fn receive(stream: &mut iroh::endpoint::RecvStream) -> anyhow::Result<u64>
 }
 
 async fn serve() -> anyhow::Result<()> {
-    let endpoint = bind_host(&network()?, SecretKey::generate()).await?;
+    let endpoint = bind_host(&network()?, SecretKey::generate(), false).await?;
     while endpoint.addr().is_empty() {
         tokio::task::yield_now().await;
     }
     writeln!(std::io::stdout(), "{}", EndpointTicket::new(endpoint.addr()))?;
     let connection = endpoint.accept().await.context("closed")?.await?;
-    admit(&connection, 1);
+    admit(&connection, 1, 128 << 20);
     let (mut to, mut from) = connection.accept_bi().await?;
     let mut header = [0; 8];
     from.read_exact(&mut header).await?;

@@ -10,18 +10,19 @@ use irosh::{
     proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, public_key_lines, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
     signals::interrupted,
-    transport::{Bind, KeyFile, NameService, Network, Relay, Target},
+    transport::{Authorities, Bind, KeyFile, NameService, Network, Relay, RelayToken, Target},
 };
 
 /// Carry ssh's bytes to a host that has no address.
 ///
-/// ssh runs this; put `ProxyCommand irosh-proxy %h` into ssh_config, or run `irosh ssh-config install`.
+/// ssh runs this; run `irosh ssh-config install`, or put `ProxyCommand irosh-proxy -- '%h'` into ssh_config.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// Print known_hosts lines for the host (`KnownHostsCommand irosh-proxy --known-hosts %h`)
-    #[arg(long)]
-    known_hosts: bool,
+    /// Print known_hosts lines for the host, and for the name by which ssh looks for its keys
+    /// (`KnownHostsCommand /usr/bin/irosh-proxy --known-hosts=%H -- %h`)
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
+    known_hosts: Option<Option<String>>,
     /// Relay servers: default, none or URLs with commas between them
     #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
     relay: Option<Relay>,
@@ -31,6 +32,9 @@ struct Arguments {
     /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
     #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
     bind: Option<Bind>,
+    /// Authorities that vouch for relays besides the usual: system, or a PEM file
+    #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
+    ca: Option<Authorities>,
     /// An alias, a ticket, an invite or an endpoint id, with or without .irosh
     target: String,
 }
@@ -56,14 +60,16 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { known_hosts, relay, dns, bind, target: name } = arguments;
+    let Arguments { known_hosts, relay, dns, bind, ca, target: name } = arguments;
     let paths = Paths::of_owner(Paths::of_user)?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
-    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
-    let network = NetworkChoice { relay, dns, bind }.or(file);
+    let here = NetworkChoice { relay, dns, bind, ca, relay_token: RelayToken::of_environment() };
+    let network = here.or(settings.into());
     let target = Aliases::load(&paths.aliases())?.resolve(&name)?;
-    if known_hosts {
-        return print_known_hosts(&paths, network, &name, &target).await;
+    if let Some(sought) = known_hosts {
+        let keys = host_keys(&paths, network, &target).await?;
+        let lines = known_hosts_lines(&name, sought.as_deref(), &keys);
+        return Ok(std::io::stdout().write_all(lines.as_bytes())?);
     }
     Ok(bridge(&paths, network, identity(&paths)?.secret().clone(), &target, interrupted()?).await?)
 }
@@ -72,13 +78,8 @@ fn identity(paths: &Paths) -> anyhow::Result<KeyFile> {
     Ok(KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?)
 }
 
-/// Prints what the host announced when ssh's own proxy connected a moment ago, or else asks it now.
-async fn print_known_hosts(
-    paths: &Paths,
-    network: Network,
-    name: &str,
-    target: &Target,
-) -> anyhow::Result<()> {
+/// What the host announced when ssh's own proxy connected a moment ago, or else says now.
+async fn host_keys(paths: &Paths, network: Network, target: &Target) -> anyhow::Result<Vec<String>> {
     let id = target.addr().id;
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
@@ -92,6 +93,5 @@ async fn print_known_hosts(
         host.close(irosh::protocol::CloseCode::Done);
         dialer.close().await;
     }
-    std::io::stdout().write_all(known_hosts_lines(&name.to_ascii_lowercase(), &keys).as_bytes())?;
-    Ok(())
+    Ok(keys)
 }

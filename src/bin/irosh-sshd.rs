@@ -28,7 +28,6 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
-    arguments.sshd.start_log();
     let result = run(arguments);
     if let Err(error) = &result {
         irosh::log::complain_of("irosh-sshd", &**error);

@@ -22,6 +22,7 @@ use crate::{
         state::Disconnected,
     },
     elastic::elastic,
+    log::one_line,
     proxy::Dialer,
 };
 
@@ -72,7 +73,7 @@ pub enum ConnectError {
     )]
     NoHostKey,
     /// Client and server have no algorithm in common.
-    #[error("the server has no {kind} in common with this client: it offers {}", .theirs.join(","))]
+    #[error("the server has no {kind} in common with this client: it offers {}", one_line(&.theirs.join(",")))]
     NoCommonAlgorithm {
         /// What kind of algorithm.
         kind: String,
@@ -108,7 +109,10 @@ pub enum ConnectError {
         tried: Vec<String>,
     },
     /// The password is right, but the server wants another one first.
-    #[error("the server wants the password to be changed first: {0}\nlog in there with ssh and change it")]
+    #[error(
+        "the server wants the password to be changed first: {}\nlog in there with ssh and change it",
+        one_line(.0)
+    )]
     PasswordChange(String),
     /// Who was asked does not want to log in any more.
     #[error("the login was cancelled")]

@@ -33,7 +33,7 @@ impl PtySize {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PtyOptions {
     /// The value of TERM.
-    pub term: String,
+    pub term: Vec<u8>,
     /// Its size.
     pub size: PtySize,
     /// Its modes, such as those of the terminal at this side; what is not listed is up to the server.
@@ -43,13 +43,13 @@ pub struct PtyOptions {
 impl PtyOptions {
     /// A terminal of this kind and size, with the server's modes.
     #[must_use]
-    pub fn new(term: impl Into<String>, size: PtySize) -> Self {
+    pub fn new(term: impl Into<Vec<u8>>, size: PtySize) -> Self {
         Self { term: term.into(), size, modes: Vec::new() }
     }
 
     /// The payload of `pty-req`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let payload = self.size.encode(Payload::default().string(self.term.as_bytes()));
+        let payload = self.size.encode(Payload::default().string(&self.term));
         payload.string(&encode_modes(&self.modes)).done()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::log::one_line;
+
 /// What a session is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionState {
@@ -53,7 +55,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "exit status {status}"),
-            Self::Signal(signal) => write!(f, "killed by signal {}", signal.name),
+            Self::Signal(signal) => write!(f, "killed by signal {}", one_line(&signal.name)),
         }
     }
 }
@@ -65,7 +67,7 @@ pub enum Disconnected {
     #[error("the connection was closed here")]
     ByUs,
     /// The server has said goodbye (RFC 4253 section 11.1).
-    #[error("the server closed the connection: {message}")]
+    #[error("the server closed the connection: {}", one_line(message))]
     ByServer {
         /// The reason code.
         code: u32,

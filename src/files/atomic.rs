@@ -63,6 +63,19 @@ pub fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileE
     Ok(bytes)
 }
 
+/// Reads a file, whoever may write it; `None` where there is none.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let found = existing(Place::find(path)).and_then(|place| place.map_or(Ok(None), |place| place.read()))?;
+    let Some((mut file, _)) = found else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
 /// Creates a file of mode 0600 with these bytes, and the folders above it with mode 0700.
 ///
 /// # Errors

@@ -26,20 +26,22 @@ use crate::{
 /// Refusals that are told one by one in a minute: of one source, and in all.
 const REFUSALS: (u32, u32) = (10, 200);
 
-/// What is told one by one of a peer in a minute: as many connections and sessions as no person needs.
-const OF_A_PEER: u32 = 600;
+/// Connections, and sessions, of a peer that are told one by one in a minute: far more than a person makes.
+const OF_A_PEER: u32 = 3000;
 
 /// Writes down what happens.
 pub(super) struct Audit {
     events: Events,
     refusals: Mutex<Repeats<String>>,
-    peers: Mutex<Repeats<Identity>>,
+    admissions: Mutex<Repeats<Identity>>,
+    sessions: Mutex<Repeats<Identity>>,
 }
 
 impl Audit {
     pub(super) fn new(events: Events) -> Self {
+        let of_peers = || Mutex::new(Repeats::new(OF_A_PEER, u32::MAX));
         let refusals = Mutex::new(Repeats::new(REFUSALS.0, REFUSALS.1));
-        Self { events, refusals, peers: Mutex::new(Repeats::new(OF_A_PEER, u32::MAX)) }
+        Self { events, refusals, admissions: of_peers(), sessions: of_peers() }
     }
 
     pub(super) fn event(&self, event: Event) {
@@ -53,7 +55,7 @@ impl Audit {
         if let Some(invite) = invite {
             tracing::info!(name, peer, invite, "admitted by an invite");
             self.event(Event::Admitted { peer, invite: invite.clone() });
-        } else if tell(&self.peers, *identity) {
+        } else if tell(&self.admissions, *identity) {
             tracing::info!(name, peer, listed, "admitted");
         }
     }
@@ -84,7 +86,7 @@ impl Audit {
 
     /// A session is refused.
     pub(super) fn session_refused(&self, peer: &Peer, refusal: &Refusal) {
-        if tell(&self.peers, peer.identity) {
+        if tell(&self.sessions, peer.identity) {
             let (name, peer, reason) = (&peer.name, peer.identity.fingerprint(), first_line(refusal));
             tracing::warn!(name, peer, "session refused: {reason}");
         }
@@ -98,7 +100,7 @@ impl Audit {
         from: &str,
         backend: &Backend,
     ) -> bool {
-        if !tell(&self.peers, peer.identity) {
+        if !tell(&self.sessions, peer.identity) {
             return false;
         }
         let (name, peer) = (peer.name.clone(), peer.identity.fingerprint());
@@ -129,19 +131,19 @@ impl Audit {
     /// Tells in sum what was not told one by one in the last minute.
     pub(super) fn sum_up(&self) {
         for (of, more) in sums(&self.refusals) {
-            let from = of.unwrap_or_else(|| "elsewhere".to_owned());
-            self.repeated("refused or closed", "from", from, more);
+            self.repeated("refusals", of, more);
         }
-        for (of, more) in sums(&self.peers) {
-            let peer = of.map_or_else(|| "others".to_owned(), |identity| identity.fingerprint());
-            self.repeated("connections and sessions", "of", peer, more);
+        for (what, repeats) in [("admissions", &self.admissions), ("sessions", &self.sessions)] {
+            for (of, more) in sums(repeats) {
+                self.repeated(what, of.map(|identity| identity.fingerprint()), more);
+            }
         }
     }
 
-    fn repeated(&self, what: &str, link: &str, whose: String, more: u64) {
-        let seconds = Repeats::<()>::WINDOW.as_secs();
-        tracing::info!("{more} more {what} in {seconds} s {link} {whose}");
-        self.event(Event::Repeated { what: what.to_owned(), of: whose, more, seconds });
+    fn repeated(&self, what: &str, of: Option<String>, more: u64) {
+        let (seconds, of) = (Repeats::<()>::WINDOW.as_secs(), of.unwrap_or_else(|| "others".to_owned()));
+        tracing::info!(of, "{more} more {what} in {seconds} s");
+        self.event(Event::Repeated { what: what.to_owned(), of, more, seconds });
     }
 }
 

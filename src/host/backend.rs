@@ -12,20 +12,14 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream, UnixStream},
     process::{Child, ChildStderr, ChildStdout, Command},
     time::timeout,
 };
 
-use super::{
-    host_keys::machine_has_sshd,
-    limits::MaxStartups,
-    loopback, owner,
-    peers::{AuthorizedPeers, Peer},
-};
+use super::{limits::MaxStartups, loopback, owner, peers::Peer, registry::SessionPlace};
 use crate::{
-    files::Paths,
     log,
     protocol::{BackendKind, Refusal, RefusalCode},
 };
@@ -39,19 +33,6 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// The variable by which the built-in server is told what its client may do, in the words of
 /// `authorized_keys`.
 pub const LOGIN_OPTIONS: &str = "IROSH_LOGIN_OPTIONS";
-
-/// Where sshd is looked for by `auto`.
-const LOCAL_SSHD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 22);
-
-/// What the user asked for: `auto` or a backend.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum BackendChoice {
-    /// The local SSH server if there is one, else the built-in one.
-    #[default]
-    Auto,
-    /// This one.
-    Fixed(Backend),
-}
 
 /// What takes a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,65 +78,14 @@ pub enum BackendError {
     Unknown(String),
     /// `auto` would hand peers to the built-in server who need no proof there.
     #[error(
-        "sshd does not answer at {LOCAL_SSHD}, and at the built-in server the peers with `login=` in {0} would need no proof\nstart sshd, or say what is meant: --backend builtin, or --backend tcp:{LOCAL_SSHD}"
+        "sshd does not answer at {at}, and at the built-in server the peers with `login=` in {peers} would need no proof\nstart sshd, or say what is meant: --backend builtin, or --backend tcp:{at}"
     )]
-    SshdIsDown(PathBuf),
-}
-
-impl BackendChoice {
-    /// Settles what `auto` stands for: an SSH server at 127.0.0.1:22, or the built-in one.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError::SshdIsDown`] where this machine has an sshd that does not answer, and somebody could log in
-    /// to the built-in server without a proof that sshd would ask for.
-    pub async fn settle(&self, paths: &Paths) -> Result<Backend, BackendError> {
-        match self {
-            Self::Fixed(backend) => Ok(backend.clone()),
-            Self::Auto if is_sshd(LOCAL_SSHD).await => Ok(Backend::Tcp(LOCAL_SSHD)),
-            Self::Auto => {
-                let vouched =
-                    |peers: AuthorizedPeers| peers.peers.iter().any(|peer| peer.options.login.is_some());
-                let list = paths.authorized_peers();
-                if machine_has_sshd(&paths.kept_host_keys(), &Backend::Tcp(LOCAL_SSHD))
-                    && AuthorizedPeers::load(&list).is_ok_and(vouched)
-                {
-                    return Err(BackendError::SshdIsDown(list));
-                }
-                Ok(Backend::Builtin)
-            }
-        }
-    }
-}
-
-/// Whether an SSH identification string comes from an address within two seconds, and not from just anybody's
-/// process.
-async fn is_sshd(addr: SocketAddr) -> bool {
-    let greeting = async {
-        let mut stream = TcpStream::connect(addr).await?;
-        let mut greeting = [0; 4];
-        stream.read_exact(&mut greeting).await?;
-        io::Result::Ok((greeting == *b"SSH-").then(|| ServerEnd::of_tcp(&stream).owner()))
-    };
-    let Ok(Ok(Some(owner))) = timeout(Duration::from_secs(2), greeting).await else {
-        return false;
-    };
-    let foreign = owner.filter(|uid| owner::is_trusted(*uid) == Some(false));
-    if let Some(uid) = foreign {
-        tracing::error!("what listens at {addr} is user {uid}'s, and not sshd");
-    }
-    foreign.is_none()
-}
-
-impl FromStr for BackendChoice {
-    type Err = BackendError;
-
-    fn from_str(text: &str) -> Result<Self, BackendError> {
-        match text.trim() {
-            "auto" => Ok(Self::Auto),
-            other => other.parse().map(Self::Fixed),
-        }
-    }
+    SshdIsDown {
+        /// Where sshd is looked for.
+        at: SocketAddr,
+        /// The list of peers.
+        peers: PathBuf,
+    },
 }
 
 impl FromStr for Backend {
@@ -214,7 +144,7 @@ pub enum ServerEnd {
 }
 
 impl ServerEnd {
-    fn of_tcp(stream: &TcpStream) -> Self {
+    pub(super) fn of_tcp(stream: &TcpStream) -> Self {
         Self::Tcp(stream.local_addr().ok().zip(stream.peer_addr().ok()))
     }
 
@@ -297,6 +227,14 @@ impl Backend {
 }
 
 impl BackendStream {
+    /// Has the session's place held until the command has ended; gives it back where there is none.
+    pub(super) fn hold(&mut self, place: SessionPlace) -> Option<SessionPlace> {
+        match &mut self.child {
+            Some(child) => child.place.replace(place),
+            None => Some(place),
+        }
+    }
+
     fn of_tcp(stream: TcpStream) -> Self {
         let server = ServerEnd::of_tcp(&stream);
         let (reader, writer) = stream.into_split();
@@ -328,7 +266,10 @@ impl BackendStream {
 async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = caller.peer.and_then(|(_, address)| loopback::source_for(addr, address)) {
-        socket.bind(SocketAddr::new(source.into(), 0))?;
+        // Without it the server sees 127.0.0.1, as from everybody.
+        if let Err(error) = socket.bind(SocketAddr::new(source.into(), 0)) {
+            loopback::warn_once(&error);
+        }
     }
     let stream = socket.connect(addr).await?;
     stream.set_nodelay(true)?;
@@ -336,7 +277,11 @@ async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStre
 }
 
 /// A running command; it is hung up on when its session is over.
-pub struct BackendChild(Option<Child>);
+pub struct BackendChild {
+    child: Option<Child>,
+    /// The session's place, which others may have once the process is gone.
+    place: Option<SessionPlace>,
+}
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
 /// stdout where it tells by that.
@@ -363,7 +308,7 @@ fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<Ba
     drop(command);
     let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
     let (logged_in, stderr) = (child.stdout.take(), child.stderr.take());
-    let child = Some(BackendChild(Some(child)));
+    let child = Some(BackendChild { child: Some(child), place: None });
     Ok(BackendStream { child, logged_in, stderr, server: ServerEnd::Command, ..stream })
 }
 
@@ -402,10 +347,11 @@ fn builtin(caller: Caller<'_>) -> io::Result<Command> {
 
 impl Drop for BackendChild {
     fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else {
+        let (Some(mut child), place) = (self.child.take(), self.place.take()) else {
             return;
         };
         tokio::spawn(async move {
+            let _place = place;
             if timeout(EXIT_GRACE, child.wait()).await.is_ok() {
                 return;
             }
@@ -423,6 +369,7 @@ impl Drop for BackendChild {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::BackendChoice;
 
     const NOBODY: Caller<'static> = Caller { peer: None, builtin: &[], tells_login: false };
 

@@ -7,10 +7,7 @@ use std::{
 };
 
 use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt};
-use tokio::{
-    io::AsyncReadExt,
-    time::{timeout, timeout_at},
-};
+use tokio::{io::AsyncReadExt, time::timeout};
 use tracing::Instrument;
 
 use super::{
@@ -29,7 +26,6 @@ use crate::{
         MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
     },
     session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
-    transport,
 };
 
 /// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
@@ -47,11 +43,10 @@ const PENALTY_REFUSED: u64 = 5;
 /// Serves a connection until it closes.
 pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, mut newcomer: Newcomer) {
     let limits = shared.limits.read().await.clone();
-    let deadline = tokio::time::Instant::now() + limits.grace();
     let Ok(accepting) = incoming.accept() else {
         return newcomer.fail(PENALTY_REFUSED).await;
     };
-    let shaken = timeout_at(deadline, accepting).await.map_err(|_| "it took too long".to_owned());
+    let shaken = timeout(limits.grace(), accepting).await.map_err(|_| "it took too long".to_owned());
     let connection = match shaken.and_then(|shaken| shaken.map_err(|error| error.to_string())) {
         Ok(connection) => connection,
         Err(why) => {
@@ -63,7 +58,7 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, mut newcomer:
     let from = from(&connection);
     let span = tracing::info_span!("connection", %from);
     let guest = async {
-        let heard = match timeout_at(deadline, hear(&connection)).await {
+        let heard = match timeout(limits.grace(), hear(&connection)).await {
             Ok(heard) => heard,
             Err(_) => Err(TurnedAway::Silent { seconds: limits.grace().as_secs() }),
         };
@@ -153,11 +148,6 @@ async fn greet(
             return Err(TurnedAway::Refused { refusal, identity: Some(identity), control: send, penalty });
         }
     };
-    if admitted.listed {
-        transport::admit(connection, limits.max_sessions);
-    } else {
-        transport::admit_stranger(connection);
-    }
     let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
@@ -362,9 +352,9 @@ impl Leg {
                     drop(startup);
                 });
             }
-            Ok((place, stream))
+            Ok((stream.hold(place), stream))
         };
-        let (place, stream) = match opened.await {
+        let (_place, stream) = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.shared.audit.session_refused(&self.standing.peer, &refusal);
@@ -376,7 +366,6 @@ impl Leg {
             return reset(&mut send, &mut recv, CloseCode::Deadline);
         }
         self.carry(session, stream, send, recv).await;
-        drop(place);
     }
 
     /// What the list says of the peer by now.

@@ -75,9 +75,9 @@ pub enum Event {
     },
     /// More of the same than is told one by one.
     Repeated {
-        /// What: refusals, or connections and sessions.
+        /// `refusals`, `admissions` or `sessions`.
         what: String,
-        /// Where they came from, or the fingerprint of the identity.
+        /// The address or network that the refused came from, or the fingerprint of the identity.
         of: String,
         /// How many more there were.
         more: u64,

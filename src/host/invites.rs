@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{peer_edits::EditError, peers::Identity, restrictions::Restrictions};
 use crate::{
-    files::update_file,
+    files::{read_trusted_file, update_file},
     protocol::{Refusal, RefusalCode},
     transport::InviteSecret,
 };
@@ -168,10 +168,7 @@ pub fn issue(
 ///
 /// What the system says, or that the file is damaged.
 pub fn open_invites(path: &Path, now: Timestamp) -> std::io::Result<Vec<OpenInvite>> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        other => other?,
-    };
+    let text = read_trusted_file(path)?.unwrap_or_default();
     Ok(parse(path, &text)?.invite.into_iter().filter(|invite| invite.is_open(now)).collect())
 }
 

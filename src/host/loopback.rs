@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    sync::Once,
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -104,6 +105,16 @@ pub(super) fn source_for(server: SocketAddr, address: Ipv4Addr) -> Option<Ipv4Ad
     let loopback = matches!(server, SocketAddr::V4(addr) if addr.ip().is_loopback());
     // Only Linux answers on all of 127.0.0.0/8.
     (cfg!(target_os = "linux") && loopback).then_some(address)
+}
+
+/// Says that peers cannot be told apart by their addresses here: loopback may be 127.0.0.1 alone.
+pub(super) fn warn_once(error: &io::Error) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            "the ssh server sees all peers at one address: no other one of 127.0.0.0/8 can be used: {error}"
+        );
+    });
 }
 
 #[cfg(test)]

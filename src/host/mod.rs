@@ -1,8 +1,11 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
 mod admission;
+mod announce;
 mod audit;
 mod backend;
+mod budget;
+mod choice;
 mod connection;
 mod crowd;
 mod door;
@@ -26,7 +29,8 @@ mod startups;
 mod vouching;
 
 pub use admission::{Admission, Admitted};
-pub use backend::{Backend, BackendChoice, BackendError, BuiltinServer, LOGIN_OPTIONS};
+pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
+pub use choice::BackendChoice;
 pub use event::Event;
 pub use host_keys::{
     Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,

@@ -2,7 +2,11 @@
 //!
 //! On Linux a socket's owner is in `/proc/net/tcp` (proc_pid_net(5)). Where that does not say, nothing is known.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use nix::unistd::geteuid;
 
@@ -48,20 +52,22 @@ fn knows_root(uid_map: &str) -> bool {
 pub(super) fn of_connection(ours: SocketAddr, theirs: SocketAddr) -> Option<u32> {
     let (ours, theirs) = (canonical(ours), canonical(theirs));
     let accepted = |row: &Row| row.local == theirs && row.remote == ours && row.inode != 0;
-    rows().find(accepted).map(|row| row.uid)
+    tables().flatten().find(accepted).map(|row| row.uid)
 }
 
-/// The sockets that listen on a port, by number: another set means that a server was started there.
+/// The sockets that listen on a port, by number: another set means that a server was started there. Blocks, but
+/// not for long: those that listen come first, and the kernel makes a table while it is read.
 pub(super) fn listeners(port: u16) -> Vec<u64> {
-    let listens = |row: &Row| row.state == LISTEN && row.local.port() == port;
-    let mut inodes: Vec<_> = rows().filter(listens).map(|row| row.inode).collect();
+    let listening = tables().flat_map(|table| table.take_while(|row| row.state == LISTEN));
+    let mut inodes: Vec<_> = listening.filter(|row| row.local.port() == port).map(|row| row.inode).collect();
     inodes.sort_unstable();
     inodes
 }
 
-fn rows() -> impl Iterator<Item = Row> {
-    let tables = TABLES.into_iter().filter_map(|table| std::fs::read_to_string(table).ok());
-    tables.flat_map(|text| text.lines().filter_map(row).collect::<Vec<_>>())
+/// The rows of each table.
+fn tables() -> impl Iterator<Item = impl Iterator<Item = Row>> {
+    let open = TABLES.into_iter().filter_map(|table| File::open(table).ok());
+    open.map(|table| BufReader::new(table).lines().map_while(Result::ok).filter_map(|line| row(&line)))
 }
 
 /// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{peers::Identity, roll::Standing, settings::LimitSettings};
 use crate::{
     protocol::{CloseCode, Refusal, RefusalCode},
-    transport::set_max_sessions,
+    transport,
 };
 
 /// Who is connected, and with how many sessions.
@@ -22,6 +22,8 @@ pub(super) struct Registry(Arc<Mutex<State>>);
 struct State {
     serial: u64,
     connections: HashMap<u64, Entry>,
+    /// What those who come now may have unread, if not all those who are here may have as much.
+    window: u32,
     /// The most connections since somebody asked.
     most: usize,
     sessions: HashMap<Identity, u32>,
@@ -37,6 +39,8 @@ struct Entry {
     /// By what right the peer is here, once that is decided.
     standing: Option<Arc<Standing>>,
     sessions: u32,
+    /// Bytes that it may have unread, once it is decided that it may come in.
+    window: u32,
 }
 
 impl Entry {
@@ -61,7 +65,7 @@ pub(super) struct SessionPlace {
 }
 
 impl ConnectionPlace {
-    /// Notes that the peer may come in.
+    /// Notes that the peer may come in, and lifts its connection to what it is allowed then.
     ///
     /// # Errors
     ///
@@ -73,8 +77,15 @@ impl ConnectionPlace {
                 let sentence = "as many strangers are connected as this host allows\ntry again later, or ask its owner to put you on its list";
                 return Err(Refusal::new(RefusalCode::TooMany, sentence));
             }
+            let window = limits.budget().window(state.connections.len());
+            state.shrink_windows(window);
             if let Some(entry) = state.connections.get_mut(&self.serial) {
-                entry.standing = Some(standing);
+                if standing.listed {
+                    transport::admit(&entry.connection, limits.max_sessions, window);
+                } else {
+                    transport::admit_stranger(&entry.connection, window);
+                }
+                (entry.standing, entry.window) = (Some(standing), window);
             }
             Ok(())
         })
@@ -113,7 +124,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RefusalCode::TooMany`] when the identity has as many as it may.
+    /// [`RefusalCode::TooMany`] when the identity has as many as it may, [`RefusalCode::Busy`] when there are as
+    /// many as there is memory for.
     pub(super) fn enter(
         &self,
         identity: Identity,
@@ -125,10 +137,14 @@ impl Registry {
             if held >= limits.max_connections as usize {
                 return Err(too_many(&format!("{held} connections")));
             }
+            if state.connections.len() >= limits.budget().connections() {
+                let sentence = "the host has as many connections as it has memory for\ntry again later";
+                return Err(Refusal::new(RefusalCode::Busy, sentence));
+            }
             state.serial += 1;
             let serial = state.serial;
             let connection = connection.clone();
-            let entry = Entry { identity, connection, standing: None, sessions: 0 };
+            let entry = Entry { identity, connection, standing: None, sessions: 0, window: 0 };
             state.connections.insert(serial, entry);
             state.most = state.most.max(state.connections.len());
             Ok(ConnectionPlace { registry: self.clone(), serial })
@@ -189,7 +205,7 @@ impl Registry {
         self.with(|state| {
             for entry in state.connections.values() {
                 if entry.is(true) {
-                    set_max_sessions(&entry.connection, sessions);
+                    transport::set_max_sessions(&entry.connection, sessions);
                 }
             }
         });
@@ -201,6 +217,18 @@ impl Registry {
 }
 
 impl State {
+    /// Sees to it that nobody has more unread than this. What was taken away is not given back: who could
+    /// make it come and go would get more each time.
+    fn shrink_windows(&mut self, window: u32) {
+        if window < self.window {
+            for entry in self.connections.values_mut().filter(|entry| entry.window > window) {
+                entry.window = window;
+                transport::set_window(&entry.connection, window);
+            }
+        }
+        self.window = window;
+    }
+
     fn announce_if_empty(&self) {
         if let (true, Some(empty)) = (self.sessions.is_empty(), &self.empty) {
             empty.cancel();

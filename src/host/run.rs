@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::{Endpoint, EndpointAddr, Watcher};
-use iroh_tickets::endpoint::EndpointTicket;
+use iroh::Endpoint;
 use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admission::{Admission, Admitted},
+    announce::Announcer,
     audit::Audit,
     backend::{Backend, BuiltinServer},
     crowd::Crowd,
@@ -32,16 +32,8 @@ use crate::{
     files::{Paths, PrivateFileError},
     memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
-    transport::{
-        Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, Relay, bind_host, close_quickly,
-    },
+    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly},
 };
-
-/// How long the first ticket waits for a relay before it is printed without one.
-const RELAY_WAIT: Duration = Duration::from_secs(3);
-
-/// How long it waits for a first word of the SSH server, to say whether it has one.
-const SERVER_WAIT: Duration = Duration::from_secs(2);
 
 /// How often the list of peers is looked at for changes.
 const PEERS_CHECK: Duration = Duration::from_secs(1);
@@ -52,6 +44,8 @@ pub struct HostOptions {
     pub paths: Paths,
     /// How it reaches the network.
     pub network: Network,
+    /// Whether it asks the router for a port by which peers come in.
+    pub portmap: bool,
     /// What takes its sessions.
     pub backend: Backend,
     /// What [`Backend::Builtin`] runs.
@@ -98,6 +92,7 @@ pub struct Stop {
 pub struct Host {
     endpoint: Endpoint,
     presence: Presence,
+    network: Network,
     shared: Arc<Shared>,
 }
 
@@ -119,7 +114,6 @@ pub(super) struct Shared {
     /// Identities that were refused.
     penalties: Mutex<Penalties<Identity>>,
     pub(super) host_keys: Arc<HostKeys>,
-    relays: bool,
 }
 
 impl Host {
@@ -129,12 +123,22 @@ impl Host {
     ///
     /// [`HostError`], each with what to do.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
-        let HostOptions { paths, network, backend, builtin, host_keys, access, name, limits, events } =
-            options;
+        let HostOptions {
+            paths,
+            network,
+            portmap,
+            backend,
+            builtin,
+            host_keys,
+            access,
+            name,
+            limits,
+            events,
+        } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
         let address_key = AddressKey::load_or_create(&paths.loopback_key())?;
-        let endpoint = bind_again(&paths, &network, &key).await?;
+        let endpoint = bind_again(&paths, &network, portmap, &key).await?;
         let events: Events = events.into();
         let host_keys = HostKeys::new(
             paths.kept_host_keys(),
@@ -157,9 +161,8 @@ impl Host {
             tasks: TaskTracker::new(),
             penalties: Mutex::default(),
             host_keys,
-            relays: network.relay != Relay::None,
         };
-        Ok(Self { endpoint, presence, shared: Arc::new(shared) })
+        Ok(Self { endpoint, presence, network, shared: Arc::new(shared) })
     }
 
     /// How to stop it.
@@ -185,9 +188,10 @@ impl Host {
 
     /// Accepts connections until told to stop.
     pub async fn run(self) {
-        let Self { endpoint, presence, shared } = self;
+        let Self { endpoint, presence, network, shared } = self;
         let stop = shared.stop.clone();
-        let announcing = tokio::spawn(announce(endpoint.clone(), presence, shared.clone()));
+        let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
+        let announcing = tokio::spawn(announcer.run());
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
         let watching = tokio::spawn(shared.host_keys.clone().watch_file());
         loop {
@@ -309,16 +313,21 @@ impl Shared {
 }
 
 /// Binds the ports of last time where they are free, so that old tickets still lead here.
-async fn bind_again(paths: &Paths, network: &Network, key: &KeyFile) -> Result<Endpoint, BindFailed> {
+async fn bind_again(
+    paths: &Paths,
+    network: &Network,
+    portmap: bool,
+    key: &KeyFile,
+) -> Result<Endpoint, BindFailed> {
     let id = key.secret().public();
     let kept = last_ports(&paths.host_ports(), id);
     for addrs in same_ports(&network.bind.0, &kept) {
         let again = Network { bind: Bind(addrs), ..network.clone() };
-        if let Ok(endpoint) = bind_host(&again, key.secret().clone()).await {
+        if let Ok(endpoint) = bind_host(&again, key.secret().clone(), portmap).await {
             return Ok(endpoint);
         }
     }
-    let endpoint = bind_host(network, key.secret().clone()).await?;
+    let endpoint = bind_host(network, key.secret().clone(), portmap).await?;
     let ports: Vec<u16> = endpoint.bound_sockets().iter().map(SocketAddr::port).collect();
     // Ports that are taken this time are tried again the next time.
     if kept.is_empty()
@@ -344,49 +353,4 @@ fn same_ports(asked: &[SocketAddr], kept: &[u16]) -> Vec<Vec<SocketAddr>> {
     };
     let again: Vec<_> = asked.iter().zip(kept).map(port_of).collect();
     if again.len() == asked.len() { vec![again] } else { Vec::new() }
-}
-
-/// Says that the host is ready, and notes its address whenever that changes.
-async fn announce(endpoint: Endpoint, presence: Presence, shared: Arc<Shared>) {
-    let mut addrs = endpoint.watch_addr();
-    let (problem, ()) =
-        tokio::join!(shared.host_keys.problem(SERVER_WAIT), complete(&mut addrs, shared.relays));
-    let mut access = shared.admission.access();
-    let addr = addrs.get();
-    note(&presence, &addr, *access.borrow_and_update());
-    shared.audit.event(Event::Ready {
-        endpoint_id: addr.id.to_string(),
-        ticket: EndpointTicket::new(addr).to_string(),
-        backend: shared.backend.to_string(),
-        pid: std::process::id(),
-        problem,
-    });
-    loop {
-        tokio::select! {
-            updated = addrs.updated() => if updated.is_err() { return },
-            changed = access.changed() => if changed.is_err() { return },
-        }
-        note(&presence, &addrs.get(), *access.borrow_and_update());
-    }
-}
-
-/// Waits for addresses that make a good ticket, for a while.
-async fn complete(addrs: &mut impl Watcher<Value = EndpointAddr>, relays: bool) {
-    let deadline = tokio::time::sleep(if relays { RELAY_WAIT } else { Duration::from_millis(500) });
-    tokio::pin!(deadline);
-    let complete = |addr: &EndpointAddr| {
-        if relays { addr.relay_urls().next().is_some() } else { addr.ip_addrs().next().is_some() }
-    };
-    while !complete(&addrs.get()) {
-        tokio::select! {
-            changed = addrs.updated() => if changed.is_err() { break },
-            () = &mut deadline => break,
-        }
-    }
-}
-
-fn note(presence: &Presence, addr: &EndpointAddr, access: Access) {
-    if let Err(error) = presence.announce(addr, access) {
-        tracing::warn!("cannot note for other commands where the host is: {error}");
-    }
 }

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{backend::BackendChoice, limits::MaxStartups, newcomers::Places};
+use super::{budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places};
 use crate::files::read_trusted_file;
-use crate::transport::{Bind, NameService, Relay};
+use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
 
 /// Who reaches SSH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,12 @@ pub struct HostSettings {
     pub dns: Option<NameService>,
     /// Addresses to bind.
     pub bind: Option<Bind>,
+    /// Whether routers are asked to let peers in, where that is not to follow from `bind`.
+    pub portmap: Option<bool>,
+    /// Who may vouch for relays and the name service besides the usual.
+    pub ca: Option<Authorities>,
+    /// What relays are shown that want a token.
+    pub relay_token: Option<RelayToken>,
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,
@@ -69,6 +75,8 @@ pub struct LimitSettings {
     pub per_source_max_startups: u32,
     /// Seconds for a connection to say who it is, and for a leg to say what it wants.
     pub login_grace_time: u64,
+    /// MiB that peers may have sent and nobody has read yet, all connections together.
+    pub max_unread: u32,
     /// Connections of one identity at once.
     pub max_connections: u32,
     /// Sessions on one connection at once.
@@ -87,7 +95,8 @@ impl Default for LimitSettings {
             max_startups: MaxStartups::default(),
             per_source_max_startups: 64,
             login_grace_time: 10,
-            max_connections: 2048,
+            max_unread: 512,
+            max_connections: 128,
             max_sessions: 64,
             max_sessions_per_peer: 2048,
             max_strangers: 64,
@@ -103,6 +112,10 @@ impl LimitSettings {
 
     pub(super) fn places(&self) -> Places {
         Places { in_all: self.max_startups, per_source: self.per_source_max_startups }
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget::of_mib(self.max_unread)
     }
 
     pub(super) fn drain(&self) -> Duration {
@@ -153,8 +166,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let settings = load(
-            "relay = \"none\"\ndns = \"none\"\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-connections = 6\n\
+            "relay = \"none\"\ndns = \"none\"\nportmap = true\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
+             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");

@@ -54,10 +54,19 @@ pub fn load_host_keys(paths: &Paths, id: EndpointId) -> Vec<String> {
     text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// The keys as lines of a known_hosts file for the name that ssh was given, on any port.
+/// The keys as lines of a known_hosts file for the name that ssh was given, on any port, and for the name by
+/// which it looks for them, which is another one with HostKeyAlias.
 #[must_use]
-pub fn known_hosts_lines(name: &str, keys: &[String]) -> String {
-    keys.iter().map(|key| format!("{name},[{name}]:* {key}\n")).collect()
+pub fn known_hosts_lines(name: &str, sought: Option<&str>, keys: &[String]) -> String {
+    let name = name.to_ascii_lowercase();
+    let sought = sought.filter(|sought| is_one_pattern(sought) && *sought != name);
+    let sought = sought.map(|sought| format!(",{sought}")).unwrap_or_default();
+    keys.iter().map(|key| format!("{name},[{name}]:*{sought} {key}\n")).collect()
+}
+
+/// Whether a name stands for one host on a line of known_hosts: it may be whatever HostKeyAlias says.
+fn is_one_pattern(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !b",*?!|".contains(&byte))
 }
 
 fn file_of(paths: &Paths, id: EndpointId) -> PathBuf {
@@ -84,5 +93,17 @@ mod tests {
         let keys = load_host_keys(&paths, id);
         assert_eq!(keys.len(), 1, "{keys:?}");
         assert!(keys[0].starts_with("key@example.com "), "{keys:?}");
+    }
+
+    #[test]
+    fn keys_are_for_the_name_that_was_given_and_the_one_that_is_sought() {
+        let keys = ["ssh-ed25519 AAAA".to_owned()];
+        let lines = |sought| known_hosts_lines("Box", sought, &keys);
+        assert_eq!(lines(None), "box,[box]:* ssh-ed25519 AAAA\n");
+        assert_eq!(lines(Some("box")), lines(None));
+        assert_eq!(lines(Some("foo")), "box,[box]:*,foo ssh-ed25519 AAAA\n");
+        for pattern in ["*", "a b", "a,b", "!a", "|1|", "", "a\nb"] {
+            assert_eq!(lines(Some(pattern)), lines(None), "{pattern}");
+        }
     }
 }

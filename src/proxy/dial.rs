@@ -1,23 +1,31 @@
 //! Dialling a host.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use iroh::{Endpoint, EndpointAddr, SecretKey, TransportAddr, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, SecretKey, endpoint::Connection};
 use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
     apart::Apart,
     connection::HostConnection,
     dial_error::{DialError, Missed},
+    name_service::name_service_fault,
+    obstacles::Obstacles,
     patience::Patience,
 };
 use crate::transport::{ALPN, BindFailed, NameService, Network, Relay, Target, bind_client, close_quickly};
 
 /// How long a host may take to answer the first packet.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a host may take to answer before it is looked into.
+const LONG: Duration = Duration::from_secs(1);
 
 /// How often an address that takes no more connections is asked again before it is asked whether it is the
 /// host's.
@@ -30,6 +38,8 @@ pub struct Dialer {
     network: Network,
     identity: SecretKey,
     apart: Apart,
+    /// What was in the way when it was looked for last.
+    seen: Arc<Mutex<Obstacles>>,
 }
 
 impl Dialer {
@@ -40,7 +50,7 @@ impl Dialer {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        Ok(Self { endpoint, network, identity, apart: Apart::default() })
+        Ok(Self { endpoint, network, identity, apart: Apart::default(), seen: Arc::default() })
     }
 
     /// Says goodbye to every host, without waiting for one that does not answer.
@@ -60,7 +70,9 @@ impl Dialer {
         if self.network.relay == Relay::None && relay_only && target.addr().relay_urls().next().is_some() {
             return Err(DialError::RelaysOff { name: target.short_name() });
         }
-        match self.connect(&self.everywhere(target.addr())).await {
+        let addr = self.everywhere(target.addr());
+        let _looking = self.look_around(addr.clone());
+        match self.connect(&addr).await {
             Ok(connection) => Ok(HostConnection::greet(connection, &self.identity, target).await),
             Err(missed) => Err(self.explain(target, missed).await),
         }
@@ -104,32 +116,35 @@ impl Dialer {
 
     /// Why a host that was dialled so long ago is not reached yet.
     pub(super) fn so_far(&self, target: &Target, since: Duration) -> DialError {
-        DialError::NobodyHome { name: target.short_name(), waited: since }
+        let obstacles = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        DialError::NobodyHome { name: target.short_name(), waited: since, obstacles }
+    }
+
+    /// Looks for what is in the way, once it takes long; stops when it is dropped.
+    fn look_around(&self, addr: EndpointAddr) -> JoinSet<()> {
+        let dialer = self.clone();
+        let mut looking = JoinSet::new();
+        looking.spawn(async move {
+            sleep(LONG).await;
+            let obstacles = Obstacles::look(&dialer.endpoint, &dialer.network, &addr).await;
+            *dialer.seen.lock().unwrap_or_else(PoisonError::into_inner) = obstacles;
+        });
+        looking
     }
 
     async fn explain(&self, target: &Target, missed: Missed) -> DialError {
         let name = target.short_name();
         match missed {
-            Missed::NoAddress => {
-                DialError::NameNotFound { name, asked: self.network.dns != NameService::None }
-            }
-            Missed::Silent => self.nobody_home(target).await,
+            Missed::NoAddress => match name_service_fault(&self.endpoint, &self.network).await {
+                Some((service, fault)) => DialError::NoNameService { name, service, fault },
+                None => DialError::NameNotFound { name, asked: self.network.dns != NameService::None },
+            },
+            Missed::Silent => self.so_far(target, CONNECT_DEADLINE),
             Missed::TurnedAway => DialError::TurnedAway { name },
             Missed::WrongProtocol => DialError::WrongProtocol { name },
             Missed::WrongKey => DialError::WrongKey { name },
             Missed::Other(reason) => DialError::Other { name, reason },
         }
-    }
-
-    /// Nothing answered: says whether that is the relay's doing.
-    async fn nobody_home(&self, target: &Target) -> DialError {
-        let name = target.short_name();
-        if let Some(url) = only_relay(target.addr())
-            && !answers(&url).await
-        {
-            return DialError::RelayUnreachable { name, url: url.to_string() };
-        }
-        DialError::NobodyHome { name, waited: CONNECT_DEADLINE }
     }
 }
 
@@ -153,21 +168,4 @@ pub(super) async fn connect(
             return Err(missed);
         }
     }
-}
-
-fn only_relay(addr: &EndpointAddr) -> Option<iroh::RelayUrl> {
-    let mut addrs = addr.addrs.iter();
-    match (addrs.next(), addrs.next()) {
-        (Some(TransportAddr::Relay(url)), None) => Some(url.clone()),
-        _ => None,
-    }
-}
-
-async fn answers(url: &iroh::RelayUrl) -> bool {
-    let Some(host) = url.host_str() else {
-        return false;
-    };
-    let port = url.port_or_known_default().unwrap_or(443);
-    let connect = TcpStream::connect((host.trim_matches(['[', ']']), port));
-    matches!(timeout(Duration::from_secs(2), connect).await, Ok(Ok(_)))
 }

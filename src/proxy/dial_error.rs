@@ -6,6 +6,7 @@ use iroh::endpoint::{
     ConnectError, ConnectWithOptsError, ConnectingError, ConnectionError, TransportErrorCode,
 };
 
+use super::obstacles::Obstacles;
 use crate::{log::one_line, transport::BindFailed};
 
 /// A host could not be reached. Each message says what to do next.
@@ -24,24 +25,27 @@ pub enum DialError {
     },
     /// Nothing answered.
     #[error(
-        "{name} did not answer within {:.0} s\nis `irosh host` running there, and is there a network between? a new ticket may help: run `irosh ticket` there",
-        .waited.as_secs_f32()
+        "{name} did not answer within {:.0} s{obstacles}\n{}", .waited.as_secs_f32(), .obstacles.advice()
     )]
     NobodyHome {
         /// The host.
         name: String,
         /// How long was waited.
         waited: Duration,
+        /// What is in the way, as far as it is known.
+        obstacles: Obstacles,
     },
-    /// The only way to the host is a relay that does not answer.
+    /// An endpoint id without addresses, and a name service that is not reached from here.
     #[error(
-        "the relay {url} does not answer, and no other way to {name} is known\ncheck the network, or use a ticket with a direct address"
+        "the name service at {service} cannot be asked where {name} is: {fault}\ncheck this network and its name servers, or use a ticket: it says where the host is"
     )]
-    RelayUnreachable {
+    NoNameService {
         /// The host.
         name: String,
-        /// The relay.
-        url: String,
+        /// Where it should be.
+        service: String,
+        /// What is wrong.
+        fault: String,
     },
     /// The only way to the host is a relay, and relays are turned off.
     #[error(

@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{
-    config::{Config, access::NotAllowed},
+    config::{Config, access::NotAllowed, value::RootLogin},
     key_options::Refusal,
 };
 
@@ -22,6 +22,16 @@ pub(super) struct Account {
     pub(super) gid: Gid,
     pub(super) home: PathBuf,
     pub(super) shell: PathBuf,
+}
+
+/// What may come of a password of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Password {
+    /// It may be right.
+    Open,
+    /// Its field in /etc/shadow begins with `!`, as where none was ever set: no password opens the account. A key
+    /// does, as it does with sshd wherever that asks PAM.
+    Locked,
 }
 
 /// An account may not log in.
@@ -36,13 +46,13 @@ pub(super) enum NoLogin {
     /// The configuration names it among those who may not, or not among those who may.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// The password field begins with `!`.
-    #[error("the account is locked")]
-    Locked,
+    /// `PermitRootLogin no`.
+    #[error("root may not log in here")]
+    Root,
     /// By its date in /etc/shadow.
     #[error("the account has expired")]
     Expired,
-    /// Nobody knows whether it is locked or has expired.
+    /// Nobody knows whether it has expired.
     #[error("/etc/shadow cannot be read: {0}")]
     Unreadable(String),
     /// The shell is missing, or cannot be run.
@@ -60,13 +70,32 @@ impl Account {
     ///
     /// [`NoLogin::Unknown`], also where the system cannot say.
     pub(super) fn find(login: &str) -> Result<Self, NoLogin> {
-        let user = User::from_name(login).ok().flatten().ok_or(NoLogin::Unknown)?;
+        let Some(user) = User::from_name(login).ok().flatten() else {
+            return Self::of_process(login).ok_or(NoLogin::Unknown);
+        };
         let own = Uid::effective();
         if !own.is_root() && user.uid != own {
             return Err(NoLogin::Unknown);
         }
         let shell = if user.shell.as_os_str().is_empty() { "/bin/sh".into() } else { user.shell };
         Ok(Self { name: user.name, uid: user.uid, gid: user.gid, home: user.dir, shell })
+    }
+
+    /// The user of this process, where the system has no account for its number, as in many a container: what an
+    /// account says is in the environment then. The number is a name, too.
+    fn of_process(login: &str) -> Option<Self> {
+        let (uid, gid) = (Uid::effective(), Gid::effective());
+        if !matches!(User::from_uid(uid), Ok(None)) {
+            return None;
+        }
+        let is = |variable| std::env::var(variable).is_ok_and(|name| name == login);
+        if login != uid.to_string() && !is("USER") && !is("LOGNAME") {
+            return None;
+        }
+        let path = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = path("HOME").unwrap_or_else(|| "/".into());
+        let shell = path("SHELL").filter(|shell| runs(shell)).unwrap_or_else(|| "/bin/sh".into());
+        Some(Self { name: login.to_owned(), uid, gid, home, shell })
     }
 
     /// The names of its groups, of those that have one.
@@ -88,6 +117,9 @@ impl Account {
     ///
     /// [`NoLogin`], for the log: a client is told nothing.
     pub(super) fn check(&self, config: &Config) -> Result<(), NoLogin> {
+        if self.uid.is_root() && config.permit_root_login == RootLogin::No {
+            return Err(NoLogin::Root);
+        }
         // Within another root, the shell is another one.
         if config.chroot_directory.is_none() && !runs(&self.shell) {
             return Err(NoLogin::Shell(self.shell.clone()));
@@ -95,12 +127,12 @@ impl Account {
         Ok(())
     }
 
-    /// Whether it is neither locked nor expired, by the system's own list.
+    /// Whether it has expired, and whether a password may open it, by the system's own list.
     ///
     /// # Errors
     ///
     /// [`NoLogin`].
-    pub(super) fn check_shadow(&self, config: &Config) -> Result<(), NoLogin> {
+    pub(super) fn check_shadow(&self) -> Result<Password, NoLogin> {
         // Only root can read this, and only root serves others.
         let shadow = match fs::read("/etc/shadow") {
             Ok(shadow) => shadow,
@@ -109,12 +141,7 @@ impl Account {
             }
             Err(error) => return Err(NoLogin::Unreadable(error.to_string())),
         };
-        match check_shadow(&String::from_utf8_lossy(&shadow), &self.name, days_since_1970()) {
-            // With PAM, a locked password keeps out passwords alone, of which there are none here but the
-            // server's own.
-            Err(NoLogin::Locked) if config.use_pam => Ok(()),
-            other => other,
-        }
+        check_shadow(&String::from_utf8_lossy(&shadow), &self.name, days_since_1970())
     }
 
     /// Takes on these groups, or the account's where there are none. What follows may shut this process in, where there is no list of groups.
@@ -200,17 +227,19 @@ fn days_since_1970() -> i64 {
 }
 
 /// Reads the line of shadow(5) for a user; none says nothing.
-fn check_shadow(shadow: &str, name: &str, today: i64) -> Result<(), NoLogin> {
+fn check_shadow(shadow: &str, name: &str, today: i64) -> Result<Password, NoLogin> {
     let line = shadow.lines().find(|line| line.split(':').next() == Some(name));
-    let Some(fields) = line.map(|line| line.split(':').collect::<Vec<_>>()) else { return Ok(()) };
+    let Some(fields) = line.map(|line| line.split(':').collect::<Vec<_>>()) else {
+        return Ok(Password::Open);
+    };
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<i64>().ok());
-    // Before the lock, which does not keep everybody out; -1 stands for never, and 0 for a day long ago.
+    // -1 stands for never, and 0 for a day long ago.
     if number(7).is_some_and(|expiry| expiry != -1 && today > expiry) {
         return Err(NoLogin::Expired);
     }
     match fields.get(1) {
-        Some(password) if password.starts_with('!') => Err(NoLogin::Locked),
-        _ => Ok(()),
+        Some(password) if password.starts_with('!') => Ok(Password::Locked),
+        _ => Ok(Password::Open),
     }
 }
 
@@ -221,14 +250,14 @@ mod tests {
     #[test]
     fn locked_and_expired_accounts_are_told_from_the_others() {
         let shadow = "a:!x:1:::::\nb:*:1:::::\nc:$6$x:1:0:9:7::100:\nd::1:0:9:7::0:\ne::1:0:9:7::-1:\nf:!x:1:0:9:7::4:\n";
-        assert_eq!(check_shadow(shadow, "a", 5), Err(NoLogin::Locked));
-        assert_eq!(check_shadow(shadow, "b", 5), Ok(()));
-        assert_eq!(check_shadow(shadow, "c", 100), Ok(()));
+        assert_eq!(check_shadow(shadow, "a", 5), Ok(Password::Locked));
+        assert_eq!(check_shadow(shadow, "b", 5), Ok(Password::Open));
+        assert_eq!(check_shadow(shadow, "c", 100), Ok(Password::Open));
         assert_eq!(check_shadow(shadow, "c", 101), Err(NoLogin::Expired));
         assert_eq!(check_shadow(shadow, "d", 5), Err(NoLogin::Expired));
-        assert_eq!(check_shadow(shadow, "e", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "e", 5), Ok(Password::Open));
         assert_eq!(check_shadow(shadow, "f", 5), Err(NoLogin::Expired));
-        assert_eq!(check_shadow(shadow, "nobody", 5), Ok(()));
+        assert_eq!(check_shadow(shadow, "nobody", 5), Ok(Password::Open));
     }
 
     #[test]

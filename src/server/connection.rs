@@ -3,7 +3,13 @@
 //! russh calls these in its own loop, so nothing here waits for anything but a key that is looked up
 //! before the login. What takes time runs in tasks of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use russh::{
@@ -149,6 +155,12 @@ impl Handler for Connection {
         self.security_key_flags = flags;
     }
 
+    fn signature_refused(&mut self, user: &str, offer: PublicKeyOffer<'_>) {
+        let offer =
+            Offer { key: offer.public_key, algorithm: offer.algorithm, certificate: offer.certificate };
+        self.authentication.forged(user, &offer);
+    }
+
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let offer = Offer { key: key.public_key, algorithm: key.algorithm, certificate: None };
         Ok(self.authentication.proven(user, &offer, self.security_key_flags).await)
@@ -179,9 +191,11 @@ impl Handler for Connection {
         };
         let _ = self.farewell.take().map(|farewell| farewell.send(authenticator));
         self.entered.cancel();
+        // A Match block may have its own.
+        let (interval, most) = super::keepalive(&login.config);
+        session.set_pace(super::limits(&login.config), interval, most);
         // What reading the configuration and logging in took; many connections stand idle for long.
         crate::memory::give_back();
-        tracing::info!(user = login.account.name, "logged in");
         if let Some(limit) = login.config.unused_connection_timeout.filter(|limit| !limit.is_zero()) {
             tokio::spawn(end_unused(session.handle(), self.inboxes.clone(), limit));
         }
@@ -235,7 +249,7 @@ impl Handler for Connection {
     async fn channel_open_direct_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        path: &str,
+        path: &[u8],
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
@@ -245,7 +259,8 @@ impl Handler for Connection {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
         } else {
             let to = self.to_client("direct-streamlocal@openssh.com", session)?;
-            Asked { channel, reply, to }.connect(path.to_owned(), connect_socket(path.into()));
+            let path = PathBuf::from(OsStr::from_bytes(path));
+            Asked { channel, reply, to }.connect(path.display().to_string(), connect_socket(path));
         }
         Ok(())
     }
@@ -303,7 +318,7 @@ impl Handler for Connection {
     async fn pty_request(
         &mut self,
         id: ChannelId,
-        term: &str,
+        term: &[u8],
         columns: u32,
         rows: u32,
         width: u32,
@@ -338,8 +353,8 @@ impl Handler for Connection {
     async fn env_request(
         &mut self,
         id: ChannelId,
-        name: &str,
-        value: &str,
+        name: &[u8],
+        value: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let login = self.login()?;
@@ -364,10 +379,12 @@ impl Handler for Connection {
     async fn subsystem_request(
         &mut self,
         id: ChannelId,
-        name: &str,
+        name: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.start(id, &Request::Subsystem(name.to_owned()), session)
+        // The configuration's names are text, so what is not has none.
+        let name = String::from_utf8_lossy(name).into_owned();
+        self.start(id, &Request::Subsystem(name), session)
     }
 
     async fn signal(&mut self, id: ChannelId, signal: Sig, _: &mut Session) -> Result<(), Self::Error> {
@@ -382,7 +399,10 @@ impl Handler for Connection {
             return Ok(false);
         }
         let to = self.to_client("agent-connection", session)?;
-        let Some(channel) = self.sessions.get(id) else { return Ok(false) };
+        // As in sshd, the first one stands.
+        let Some(channel) = self.sessions.get(id).filter(|channel| !channel.has_agent()) else {
+            return Ok(false);
+        };
         match AgentSocket::open(to) {
             Ok(socket) => channel.offer_agent(socket),
             Err(error) => {
@@ -433,7 +453,7 @@ impl Handler for Connection {
         if !login.may_listen(address, wanted) {
             return Ok(false);
         }
-        match self.listeners.add_port(&login.config, address, wanted, &to) {
+        match self.listeners.add_port(&login.config, address, wanted, &to).await {
             Ok(listening) => *port = listening.into(),
             Err(error) => {
                 tracing::info!("cannot listen on {address}:{wanted}: {error}");
@@ -452,20 +472,25 @@ impl Handler for Connection {
         Ok(self.listeners.remove_port(address, port).await)
     }
 
-    async fn streamlocal_forward(&mut self, path: &str, session: &mut Session) -> Result<bool, Self::Error> {
+    async fn streamlocal_forward(&mut self, path: &[u8], session: &mut Session) -> Result<bool, Self::Error> {
         let login = self.login()?;
         if !login.may_listen_on_socket() {
             return Ok(false);
         }
         let to = self.to_client("forwarded-streamlocal@openssh.com", session)?;
+        let path = Path::new(OsStr::from_bytes(path));
         let listening = self.listeners.add_socket(&login.config, path, &to);
         if let Err(error) = &listening {
-            tracing::info!("cannot listen on {path}: {error}");
+            tracing::info!("cannot listen on {}: {error}", path.display());
         }
         Ok(listening.is_ok())
     }
 
-    async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, Self::Error> {
-        Ok(self.listeners.remove_socket(path).await)
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &[u8],
+        _: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        Ok(self.listeners.remove_socket(Path::new(OsStr::from_bytes(path))).await)
     }
 }

@@ -62,8 +62,8 @@ impl HostPort {
     /// Whether a forward may connect to this unix socket: byte for byte, as OpenSSH's `open_match`, for which
     /// its port is none that a rule can name.
     #[must_use]
-    pub fn allows_connect_to_socket(&self, path: &str) -> bool {
-        self.port.is_none() && (self.host == "*" || self.host == path)
+    pub fn allows_connect_to_socket(&self, path: &[u8]) -> bool {
+        self.port.is_none() && (self.host == "*" || self.host.as_bytes() == path)
     }
 
     /// Whether a forward may listen on this host, as the client named it, and port: by pattern, in any
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn sockets_are_open_where_ports_are_not_restricted_to_some() {
-        let allows = |text| HostPort::parse(text).expect(text).allows_connect_to_socket("/run/sock");
+        let allows = |text| HostPort::parse(text).expect(text).allows_connect_to_socket(b"/run/sock");
         assert!(allows("*:*") && allows("[/run/sock]:*"));
         assert!(!allows("127.0.0.1:5432") && !allows("*:22") && !allows("[/run/other]:*"));
     }

@@ -55,6 +55,7 @@ impl Login {
         {
             tracing::warn!("no file for SSH_USER_AUTH: {error}");
         }
+        crate::memory::keep_closed_still();
         Ok(())
     }
 
@@ -137,7 +138,7 @@ impl Login {
     }
 
     /// Whether a unix socket may be connected to for the client. Where ports are restricted, sockets are too.
-    pub(super) fn may_connect_to_socket(&self, path: &str) -> bool {
+    pub(super) fn may_connect_to_socket(&self, path: &[u8]) -> bool {
         self.may_forward_ports()
             && self.config.allow_stream_local_forwarding.connects()
             && self.config.permit_open.allows_connect_to_socket(path)

@@ -32,6 +32,7 @@ pub mod host_port;
 mod inboxes;
 pub mod key_options;
 mod keys;
+pub mod log_level;
 mod login;
 pub(crate) mod option_list;
 mod origin;
@@ -50,7 +51,7 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use crate::questions::{BoxFuture, Questions, Secret};
 pub use auth::{
@@ -124,6 +125,9 @@ pub enum ServeError {
 
 /// Serves SSH on one stream until its client leaves.
 ///
+/// When this returns, and also when its future is dropped, nothing reads or writes the stream any more and the
+/// authenticator is gone. What a client started goes on as it does with sshd: without a terminal or pipes.
+///
 /// Where the process runs as root, it becomes the user who logs in, and stays that user afterwards: call
 /// this once a process then.
 ///
@@ -148,15 +152,15 @@ where
     let entered = options.logged_in;
     let (farewell, mut left) = oneshot::channel();
     let connection = Connection::new(authentication, entered.clone(), farewell);
-    let (stream, drain) = elastic(reader, writer, CancellationToken::new());
+    let cut = CancellationToken::new();
+    let (stream, drain) = elastic(reader, writer, cut.clone());
+    let _cut = cut.drop_guard();
 
     // Whoever started this process may have told the kernel to forget children that end. A handler
     // changes that, before there is a child.
     let _children = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child());
-    let serving = async {
-        let session = russh::server::run_stream(russh, stream, connection).await?;
-        session.await
-    };
+    let session = tokio::spawn(russh::server::serve_stream(russh, stream, connection));
+    let mut session = AbortOnDropHandle::new(session);
     let grace = async {
         let limit = config.login_grace_time;
         if limit.is_zero() || timeout(limit, entered.cancelled()).await.is_ok() {
@@ -165,8 +169,12 @@ where
         limit
     };
     let served = tokio::select! {
-        served = serving => served.map_err(ServeError::from),
-        limit = grace => Err(ServeError::Grace(limit)),
+        served = &mut session => served.unwrap_or(Err(russh::Error::RecvError)).map_err(ServeError::from),
+        limit = grace => {
+            session.abort();
+            let _ = (&mut session).await;
+            Err(ServeError::Grace(limit))
+        }
     };
     if let Err(ServeError::Protocol(russh::Error::Version)) = &served {
         drain.say(b"Invalid SSH identification string.\r\n");
@@ -234,10 +242,6 @@ pub fn print_config(config: &Config) -> String {
 fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentication) -> RusshConfig {
     let addendum = config.version_addendum.trim();
     let space = if addendum.is_empty() { "" } else { " " };
-    let keepalive = Some(config.client_alive_interval).filter(|interval| !interval.is_zero());
-    let bytes = usize::try_from(config.rekey_bytes).unwrap_or(REKEY_BYTES);
-    let bytes = if bytes == 0 { REKEY_BYTES } else { bytes.min(REKEY_BYTES) };
-    let time = config.rekey_interval;
     RusshConfig {
         server_id: SshId::Standard(format!("SSH-2.0-{NAME}{space}{addendum}").into()),
         methods: authentication.first_methods(),
@@ -250,21 +254,36 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
         // Nothing is taken from russh's own queues: see `channel::Inbox`.
         channel_buffer_size: 16,
         event_buffer_size: 64,
-        limits: Limits {
-            rekey_write_limit: bytes,
-            rekey_read_limit: bytes,
-            rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
-        },
+        limits: limits(config),
         preferred: algorithms::preferred(config),
         server_sig_algs: algorithms::signatures(&config.pubkey_accepted_algorithms),
         max_auth_attempts: most_rejections(config),
         inactivity_timeout: None,
-        keepalive_interval: keepalive,
-        keepalive_max: usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX),
+        keepalive_interval: keepalive(config).0,
+        keepalive_max: keepalive(config).1,
         nodelay: false,
         manual_window: true,
         manual_close: true,
     }
+}
+
+/// When keys are changed (RekeyLimit).
+fn limits(config: &Config) -> Limits {
+    let bytes = usize::try_from(config.rekey_bytes).unwrap_or(REKEY_BYTES);
+    let bytes = if bytes == 0 { REKEY_BYTES } else { bytes.min(REKEY_BYTES) };
+    let time = config.rekey_interval;
+    Limits {
+        rekey_write_limit: bytes,
+        rekey_read_limit: bytes,
+        rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
+    }
+}
+
+/// After what silence a client is asked whether it is there, and how often in vain (ClientAliveInterval,
+/// ClientAliveCountMax).
+fn keepalive(config: &Config) -> (Option<Duration>, usize) {
+    let interval = Some(config.client_alive_interval).filter(|interval| !interval.is_zero());
+    (interval, usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX))
 }
 
 /// After so many rejections a connection ends. sshd's 0 ends it at the first.

@@ -257,6 +257,12 @@ impl UserPattern {
         Ok(Self { user: user.to_owned(), hosts })
     }
 
+    /// Whether it is for logins from certain places.
+    #[must_use]
+    pub fn names_hosts(&self) -> bool {
+        self.hosts.is_some()
+    }
+
     /// Whether a login from there matches (OpenSSH's `match_user`; for `host` see
     /// [`HostList::matches`]).
     #[must_use]

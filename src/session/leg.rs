@@ -87,7 +87,7 @@ impl LegSource {
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf)
+        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf).map_err(not_read)
     }
 }
 
@@ -99,9 +99,7 @@ impl Source for LegSource {
                 chunks.into_iter().take(count.unwrap_or(0)).for_each(|chunk| batch.push(chunk));
                 Ok(())
             }
-            Err(ReadError::Reset(code)) => Err(lost(code_of(code))),
-            Err(ReadError::ConnectionLost(error)) => Err(lost(error.into())),
-            Err(error) => Err(lost(Lost::Failed(error.to_string()))),
+            Err(error) => Err(not_read(error.into())),
         }
     }
 }
@@ -134,6 +132,18 @@ impl LegSink {
     }
 }
 
+/// The reason of a reader's error, which says of a lost connection that it is lost and no more.
+fn not_read(error: io::Error) -> io::Error {
+    error.downcast().map_or_else(
+        |other| other,
+        |error| match error {
+            ReadError::Reset(code) => lost(code_of(code)),
+            ReadError::ConnectionLost(error) => lost(error.into()),
+            error => lost(Lost::Failed(error.to_string())),
+        },
+    )
+}
+
 fn not_written(error: WriteError) -> io::Error {
     match error {
         WriteError::Stopped(_) => io::ErrorKind::BrokenPipe.into(),
@@ -145,6 +155,7 @@ fn not_written(error: WriteError) -> io::Error {
 impl AsyncWrite for LegSink {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
+            .map_err(|error| error.downcast().map_or_else(|other| other, not_written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

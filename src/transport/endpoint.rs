@@ -1,11 +1,15 @@
 //! The one place that builds endpoints.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     congestion::PatientBbr,
     crypto,
-    settings::{Bind, NameService, Network},
+    settings::{Authorities, Bind, NameService, Network},
 };
 use iroh::{
     Endpoint, SecretKey,
@@ -15,7 +19,9 @@ use iroh::{
         AckFrequencyConfig, BindError, Builder, Connection, PortmapperConfig, QuicTransportConfig,
         QuicTransportConfigBuilder, VarInt,
     },
+    tls::CaTlsConfig,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// The protocol's name in the TLS handshake.
 pub const ALPN: &[u8] = b"irosh/1";
@@ -27,7 +33,7 @@ pub const ALPN: &[u8] = b"irosh/1";
 /// reaches. OpenSSH's own channel window is 2 MiB too, so more would seldom be used.
 pub const STREAM_WINDOW: u32 = 2 << 20;
 
-/// Bytes of one connection that may be on their way or unread, all streams together.
+/// Bytes of one of the client's connections that may be on their way or unread, all streams together.
 ///
 /// Far more than a stream's, so that sessions whose reader stands still cannot take the credit of
 /// the others. What bounds memory is the number of sessions times [`STREAM_WINDOW`].
@@ -37,6 +43,9 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 ///
 /// Several streams' windows, so that one session that fills its own leaves room for others.
 const SEND_WINDOW: u64 = 32 << 20;
+
+/// The same for a host, which has many peers, any of whom may stop to acknowledge.
+const HOST_SEND_WINDOW: u64 = 8 << 20;
 
 /// What a stranger may have on its way before it is admitted: its `Hello`, a few leg headers, and
 /// the first bytes of ssh on each.
@@ -56,6 +65,16 @@ pub enum BindFailed {
         /// What the system said.
         reason: String,
     },
+    /// The certificates of the setting `ca` cannot be used.
+    #[error(
+        "cannot use the authorities of {ca}: {reason}\nthe setting `ca` is `system` or a PEM file with certificates"
+    )]
+    Authorities {
+        /// The setting.
+        ca: Authorities,
+        /// What is wrong.
+        reason: String,
+    },
     /// Anything else.
     #[error("cannot open a network socket: {0}")]
     Other(String),
@@ -70,41 +89,60 @@ pub enum BindFailed {
 ///
 /// [`BindFailed`] when no socket could be opened.
 pub async fn bind_client(network: &Network) -> Result<Endpoint, BindFailed> {
-    let quic =
-        quic().receive_window(CONNECTION_WINDOW.into()).max_concurrent_bidi_streams(VarInt::from_u32(0));
-    let builder = builder(network, quic)
-        .crypto_provider(crypto::client_provider())
-        // A mapping takes longer to get than an ssh session needs to start.
-        .portmapper_config(PortmapperConfig::Disabled);
-    bind(resolvers(builder, network), network).await
+    let builder = || {
+        let quic =
+            quic().receive_window(CONNECTION_WINDOW.into()).max_concurrent_bidi_streams(VarInt::from_u32(0));
+        let builder = builder(network, quic)?
+            .crypto_provider(crypto::client_provider())
+            // A mapping takes longer to get than an ssh session needs to start.
+            .portmapper_config(PortmapperConfig::Disabled);
+        Ok(resolvers(builder, network))
+    };
+    bind(builder, network).await
 }
 
 /// Binds an endpoint that accepts connections to the key's endpoint id.
 ///
-/// Each connection starts with what a stranger is allowed; [`admit`] lifts that.
+/// Each connection starts with what a stranger is allowed; [`admit`] lifts that. With `portmap`, the router is
+/// asked for a port by which peers come in (UPnP, PCP, NAT-PMP).
 ///
 /// # Errors
 ///
 /// [`BindFailed`] when an address is taken or no socket could be opened.
-pub async fn bind_host(network: &Network, key: SecretKey) -> Result<Endpoint, BindFailed> {
-    let quic =
-        quic().receive_window(STRANGER_WINDOW.into()).max_concurrent_bidi_streams(STRANGER_STREAMS.into());
-    let builder = builder(network, quic)
-        .crypto_provider(crypto::host_provider())
-        .secret_key(key)
-        .alpns(vec![ALPN.to_vec()]);
-    bind(publisher(builder, network), network).await
+pub async fn bind_host(network: &Network, key: SecretKey, portmap: bool) -> Result<Endpoint, BindFailed> {
+    let builder = || {
+        let quic = quic()
+            .receive_window(STRANGER_WINDOW.into())
+            .send_window(HOST_SEND_WINDOW)
+            .max_concurrent_bidi_streams(STRANGER_STREAMS.into());
+        let portmap = if portmap { PortmapperConfig::default() } else { PortmapperConfig::Disabled };
+        let builder = builder(network, quic)?
+            .portmapper_config(portmap)
+            .crypto_provider(crypto::host_provider())
+            .secret_key(key.clone())
+            .alpns(vec![ALPN.to_vec()]);
+        Ok(publisher(builder, network))
+    };
+    bind(builder, network).await
 }
 
-/// Lifts a connection from what nobody in particular is allowed to what a peer on the list is.
-pub fn admit(connection: &Connection, sessions: u32) {
-    connection.set_receive_window(CONNECTION_WINDOW.into());
+/// Lifts a connection from what nobody in particular is allowed to what a peer on the list is: so many
+/// sessions, and bytes unread of all of them together.
+pub fn admit(connection: &Connection, sessions: u32, window: u32) {
+    set_window(connection, window);
     set_max_sessions(connection, sessions);
 }
 
-/// Lifts a connection to what somebody who is on no list is allowed where everybody may come in.
-pub fn admit_stranger(connection: &Connection) {
-    connection.set_receive_window((2 * STREAM_WINDOW).into());
+/// Lifts a connection to what somebody who is on no list is allowed where everybody may come in, and not
+/// more than this.
+pub fn admit_stranger(connection: &Connection, window: u32) {
+    set_window(connection, window.min(2 * STREAM_WINDOW));
+}
+
+/// Changes how many bytes a connection may have unread. Less than before holds from when the peer has used
+/// what it was given.
+pub fn set_window(connection: &Connection, window: u32) {
+    connection.set_receive_window(window.into());
 }
 
 /// Has the peer know how many sessions it may have at once.
@@ -143,10 +181,16 @@ fn patient_acks() -> AckFrequencyConfig {
     acks
 }
 
-fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Builder {
+fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Result<Builder, BindFailed> {
     let mut builder = Endpoint::builder(iroh::endpoint::presets::Empty)
-        .relay_mode(network.relay.mode())
+        .relay_mode(network.relay.mode(network.relay_token.as_ref()))
         .transport_config(quic.build());
+    if let Some(proxy) = network.web_proxy() {
+        builder = builder.proxy_url(proxy);
+    }
+    if let Some(ca) = &network.ca {
+        builder = builder.ca_tls_config(CaTlsConfig::embedded().with_extra_roots(certificates(ca)?));
+    }
     // The default falls back to public resolvers. Who names a service of their own, or wants none,
     // has not asked to tell others what they look up.
     let own = || DnsResolver::builder().with_fallback_mode(FallbackMode::Never);
@@ -160,7 +204,21 @@ fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Builder {
             builder = builder.dns_resolver(own().add_nameserver_config(server).build());
         }
     }
-    builder
+    Ok(builder)
+}
+
+/// The certificates of authorities.
+fn certificates(ca: &Authorities) -> Result<Vec<CertificateDer<'static>>, BindFailed> {
+    let failed = |reason: String| BindFailed::Authorities { ca: ca.clone(), reason };
+    let certificates = match ca {
+        Authorities::System => rustls_native_certs::load_native_certs().certs,
+        Authorities::File(path) => {
+            let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let read: Result<_, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            read.map_err(|error| failed(error.to_string()))?
+        }
+    };
+    if certificates.is_empty() { Err(failed("there are none".to_owned())) } else { Ok(certificates) }
 }
 
 /// A client looks names up and publishes nothing: its key is nobody's business.
@@ -185,24 +243,41 @@ fn publisher(builder: Builder, network: &Network) -> Builder {
     }
 }
 
-async fn bind(mut builder: Builder, network: &Network) -> Result<Endpoint, BindFailed> {
+async fn bind(
+    builder: impl Fn() -> Result<Builder, BindFailed>,
+    network: &Network,
+) -> Result<Endpoint, BindFailed> {
     if !network.bind.0.is_empty() {
-        builder = builder.clear_ip_transports();
-        for addr in &network.bind.0 {
-            builder = builder.bind_addr(*addr).map_err(|error| address_failed(network, &error))?;
-        }
+        return bind_to(builder()?, &network.bind).await;
     }
-    match builder.bind().await {
-        Ok(endpoint) => Ok(endpoint),
-        Err(error @ BindError::Sockets { .. }) if !network.bind.0.is_empty() => {
-            Err(address_failed(network, &error))
+    match builder()?.bind().await {
+        // iroh can do without IPv6, but not without IPv4.
+        Err(BindError::Sockets { .. }) if no_ipv4() => {
+            bind_to(builder()?, &Bind(vec![(Ipv6Addr::UNSPECIFIED, 0).into()])).await
         }
-        Err(error) => Err(BindFailed::Other(root_cause(&error))),
+        other => other.map_err(|error| BindFailed::Other(root_cause(&error))),
     }
 }
 
-fn address_failed(network: &Network, error: &(dyn std::error::Error + 'static)) -> BindFailed {
-    BindFailed::Address { addr: network.bind.clone(), reason: root_cause(error) }
+async fn bind_to(builder: Builder, bind: &Bind) -> Result<Endpoint, BindFailed> {
+    let failed = |error: &(dyn std::error::Error + 'static)| BindFailed::Address {
+        addr: bind.clone(),
+        reason: root_cause(error),
+    };
+    let mut builder = builder.clear_ip_transports();
+    for addr in &bind.0 {
+        builder = builder.bind_addr(*addr).map_err(|error| failed(&error))?;
+    }
+    builder.bind().await.map_err(|error| match error {
+        BindError::Sockets { .. } => failed(&error),
+        other => BindFailed::Other(root_cause(&other)),
+    })
+}
+
+/// Whether there are no IPv4 sockets on this machine at all.
+fn no_ipv4() -> bool {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err();
+    error.and_then(|error| error.raw_os_error()) == Some(libc::EAFNOSUPPORT)
 }
 
 /// The last error of a chain, which says what the system said.

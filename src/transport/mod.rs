@@ -1,19 +1,26 @@
 //! Endpoints, keys and names: everything between a word that a user typed and a QUIC connection.
 
+mod addresses;
 mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;
+mod relay_fault;
+mod resolver;
 mod settings;
 mod target;
 mod ticket;
+mod web_proxy;
 
+pub(crate) use addresses::{Interfaces, few as few_addresses};
 pub use endpoint::{
     ALPN, BindFailed, STREAM_WINDOW, admit, admit_stranger, bind_client, bind_host, close_quickly,
-    set_max_sessions,
+    set_max_sessions, set_window,
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
-pub use settings::{Bind, NameService, Network, Relay, SettingError};
+pub(crate) use relay_fault::relay_fault;
+pub(crate) use resolver::resolver_fault;
+pub use settings::{Authorities, Bind, NameService, Network, Relay, RelayToken, SettingError};
 pub use target::{Target, TargetError};
 pub use ticket::{Invite, InviteSecret};

@@ -1,9 +1,12 @@
 //! How an endpoint reaches the network: relays, name service and bind addresses.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use iroh::{RelayMode, RelayUrl};
+use iroh::{RelayMap, RelayMode, RelayUrl, address_lookup::N0_DNS_PKARR_RELAY_PROD};
 use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::web_proxy::web_proxy;
 
 /// Everything about the network that a user may choose.
 ///
@@ -16,6 +19,24 @@ pub struct Network {
     pub dns: NameService,
     /// The addresses to bind, at most one an address family; empty binds every interface on a free port.
     pub bind: Bind,
+    /// Who may vouch for relays and the name service, besides those whom browsers trust.
+    pub ca: Option<Authorities>,
+    /// What relays are shown that want a token.
+    pub relay_token: Option<RelayToken>,
+}
+
+impl Network {
+    /// The HTTP proxy of the environment by which relays and the name service are reached.
+    pub(crate) fn web_proxy(&self) -> Option<Url> {
+        let service = match &self.dns {
+            NameService::Custom { pkarr, .. } => Some(pkarr.clone()),
+            NameService::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok(),
+            NameService::None => None,
+        };
+        let relays = self.relay.urls();
+        let servers = relays.iter().map(|url| &**url).chain(&service);
+        web_proxy(servers, |name| std::env::var(name).ok())
+    }
 }
 
 /// `relay` in a settings file, `IROSH_RELAY`, `--relay`: `default`, `none` or URLs.
@@ -52,6 +73,40 @@ pub enum NameService {
     },
 }
 
+/// `ca` in a settings file, `IROSH_CA`, `--ca`: `system` or the path of a PEM file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Authorities {
+    /// Those that this machine's system trusts.
+    System,
+    /// Those whose certificates are in this file.
+    File(PathBuf),
+}
+
+/// `relay-token` in a settings file, `IROSH_RELAY_TOKEN`; never on a command line, which others can read.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct RelayToken(String);
+
+impl RelayToken {
+    /// The one of the environment.
+    #[must_use]
+    pub fn of_environment() -> Option<Self> {
+        std::env::var("IROSH_RELAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Self)
+    }
+
+    /// The token itself.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RelayToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RelayToken(..)")
+    }
+}
+
 /// `bind` in a settings file, `IROSH_BIND`, `--bind`: `ADDRESS:PORT[,ADDRESS:PORT]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -73,11 +128,26 @@ pub enum SettingError {
 
 impl Relay {
     /// The same for iroh's endpoint builder.
-    pub(super) fn mode(&self) -> RelayMode {
+    pub(super) fn mode(&self, token: Option<&RelayToken>) -> RelayMode {
         match self {
             Self::Default => RelayMode::Default,
             Self::None => RelayMode::Disabled,
-            Self::Urls(urls) => RelayMode::Custom(urls.iter().cloned().map(relay_config).collect()),
+            Self::Urls(urls) => {
+                let map: RelayMap = urls.iter().cloned().map(relay_config).collect();
+                RelayMode::Custom(match token {
+                    Some(token) => map.with_auth_token(token.as_str()),
+                    None => map,
+                })
+            }
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn urls(&self) -> Vec<RelayUrl> {
+        match self {
+            Self::Default => RelayMode::Default.relay_map().urls(),
+            Self::None => Vec::new(),
+            Self::Urls(urls) => urls.clone(),
         }
     }
 }
@@ -164,6 +234,35 @@ impl FromStr for Bind {
         let one_a_family = addrs.iter().filter(|addr| addr.is_ipv4()).count() <= 1
             && addrs.iter().filter(|addr| addr.is_ipv6()).count() <= 1;
         one_a_family.then_some(Self(addrs)).ok_or_else(wrong)
+    }
+}
+
+impl FromStr for Authorities {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.to_owned().into())
+    }
+}
+
+impl From<String> for Authorities {
+    fn from(text: String) -> Self {
+        if text == "system" { Self::System } else { Self::File(text.into()) }
+    }
+}
+
+impl From<Authorities> for String {
+    fn from(authorities: Authorities) -> Self {
+        authorities.to_string()
+    }
+}
+
+impl fmt::Display for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 

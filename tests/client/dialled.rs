@@ -10,7 +10,7 @@ use crate::servers::{Kind, Server};
 
 async fn client(server: &Server) -> (Client, ResolvedTarget) {
     let bind = "127.0.0.1:0".parse().expect("an address");
-    let network = Network { relay: Relay::None, dns: NameService::None, bind };
+    let network = Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() };
     let identity = KeyFile::load(&server.path("irosh/identity")).expect("a key");
     let client = Client::bind(network, identity.secret().clone()).await.expect("bound");
     let target = ResolvedTarget::resolve(server.ticket(), &Aliases::default()).expect("a target");

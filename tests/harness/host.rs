@@ -23,6 +23,7 @@ pub(crate) struct HostSetup {
     relay: String,
     bind: String,
     wrapper: Vec<String>,
+    variables: Vec<(String, String)>,
     log: Option<String>,
 }
 
@@ -31,7 +32,7 @@ impl HostSetup {
         fs::create_dir_all(home).expect("the host's folder");
         let (home, backend) = (home.to_owned(), backend.to_owned());
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        Self { home, backend, relay, bind, wrapper: Vec::new(), log: None }
+        Self { home, backend, relay, bind, wrapper: Vec::new(), variables: Vec::new(), log: None }
     }
 
     pub(crate) fn relay(mut self, url: &str) -> Self {
@@ -57,6 +58,12 @@ impl HostSetup {
         self
     }
 
+    /// A variable of its environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn log(mut self, filter: &str) -> Self {
         self.log = Some(filter.to_owned());
         self
@@ -68,6 +75,7 @@ impl HostSetup {
         let mut command = program(words[0], &self.home);
         command.args(&words[1..]).args(["host", "--json", "--name", "testhost", "--backend", &self.backend]);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(filter) = &self.log {
             command.env("IROSH_LOG", filter);
         }

@@ -70,7 +70,7 @@ impl Raw {
     /// The network of tests: loopback alone.
     pub(crate) fn network() -> Network {
         let bind = Bind(vec![([127, 0, 0, 1], 0).into()]);
-        Network { relay: Relay::None, dns: NameService::None, bind }
+        Network { relay: Relay::None, dns: NameService::None, bind, ..Network::default() }
     }
 
     pub(crate) async fn connect(host: &Host) -> Self {

@@ -5,7 +5,8 @@
 //! * `drops`: the same, a byte at a time
 //! * `nested`: so many folders, each in the one before
 //! * `wide`: so many folders in each folder
-//! * `names`: a folder of so many files, each of which is refused at length
+//! * `names`: a folder of so many files, each of which is refused
+//! * `wordy`: the same, at length
 //! * `huge`: so many files of nearly 2^64 bytes
 //! * `restless`: so many files that have changed at each look
 
@@ -80,7 +81,8 @@ impl Server {
                 (HANDLE, string(&(self.listed.len() as u32 - 1).to_be_bytes()))
             }
             READDIR => self.list(number(&body[4..]) as usize),
-            OPEN if self.kind == "names" => (STATUS, refusal()),
+            OPEN if self.kind == "names" => (STATUS, refusal(10)),
+            OPEN if self.kind == "wordy" => (STATUS, refusal(200 << 10)),
             OPEN => (HANDLE, string(b"file")),
             READ => {
                 let length = if self.kind == "drops" { 1 } else { number(&body[16..]) as usize };
@@ -143,9 +145,9 @@ fn folder() -> Vec<u8> {
     [4_u32, 0o040_755].map(u32::to_be_bytes).concat()
 }
 
-/// A failure with as many words as a packet takes.
-fn refusal() -> Vec<u8> {
-    [&4_u32.to_be_bytes()[..], &string(&vec![b'\xff'; 200 << 10]), &string(b"")].concat()
+/// A failure with so many bytes of words.
+fn refusal(bytes: usize) -> Vec<u8> {
+    [&4_u32.to_be_bytes()[..], &string(&vec![b'\xff'; bytes]), &string(b"")].concat()
 }
 
 fn number(body: &[u8]) -> u32 {

@@ -1,29 +1,31 @@
 //! `irosh host`.
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{ffi::OsString, path::Path, process::Stdio, time::Duration};
 
 use anyhow::Context;
 use irosh::{
     files::Paths,
     host::{
-        Access, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
+        Access, Backend, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
         configured_keys, load_settings,
     },
     outlet::Outlet,
     settings::NetworkChoice,
 };
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 use super::NetworkArguments;
 
 /// How long the last events may take, where nobody seems to read them.
 const LAST_EVENTS: Duration = Duration::from_millis(250);
+
+/// How long `irosh-sshd` may take to say its version: a disk may be slow.
+const VERSION_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub(super) struct HostArguments {
@@ -36,6 +38,9 @@ pub(super) struct HostArguments {
     /// The name that peers are told
     #[arg(long)]
     name: Option<String>,
+    /// Whether to ask the router for a port (UPnP, PCP, NAT-PMP); not by default where --bind is given
+    #[arg(long, value_name = "true|false")]
+    portmap: Option<bool>,
     #[command(flatten)]
     network: NetworkArguments,
     /// Print one JSON object a line on stdout
@@ -55,18 +60,29 @@ pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> 
 
 async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
     irosh::descriptors::raise_limit();
-    let HostArguments { backend, access, name, network, json } = arguments;
+    let HostArguments { backend, access, name, portmap, network, json } = arguments;
     let events = Outlet::new(rustix::stdio::stdout(), if json { dropped } else { |_| String::new() });
     let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
-    let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+    let file = NetworkChoice {
+        relay: settings.relay,
+        dns: settings.dns,
+        bind: settings.bind,
+        ca: settings.ca,
+        relay_token: settings.relay_token,
+    };
+    let network = NetworkChoice::from(network).or(file);
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
+    if backend == Backend::Builtin {
+        settings.sshd.warnings().for_each(|warning| tracing::warn!("{warning}"));
+    }
     let options = HostOptions {
         paths: paths.clone(),
-        network: NetworkChoice::from(network).or(file),
+        portmap: portmap.or(settings.portmap).unwrap_or(network.bind.0.is_empty()),
+        network,
         backend,
         builtin: BuiltinServer {
-            command: builtin_server(&paths)?,
+            command: builtin_server(&paths).await?,
             max_startups: Some(settings.sshd.server().max_startups.into()),
         },
         host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
@@ -89,21 +105,23 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
 
 /// The SSH server of one session: `irosh-sshd`, which is small, where it was installed with this program;
 /// otherwise this program itself.
-fn builtin_server(paths: &Paths) -> anyhow::Result<Vec<OsString>> {
+async fn builtin_server(paths: &Paths) -> anyhow::Result<Vec<OsString>> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let system = (*paths == Paths::of_system()).then(|| OsString::from("--system"));
     let small = program.with_file_name("irosh-sshd");
-    if is_of_this_version(&small) {
+    if is_of_this_version(&small).await {
         return Ok([small.into_os_string()].into_iter().chain(system).collect());
     }
     Ok([program.into_os_string()].into_iter().chain(system).chain([OsString::from("sshd")]).collect())
 }
 
 /// Whether this is our own server, and not one that an update has left behind.
-fn is_of_this_version(program: &Path) -> bool {
+async fn is_of_this_version(program: &Path) -> bool {
     let expected = concat!("irosh-sshd ", env!("CARGO_PKG_VERSION"));
-    match Command::new(program).arg("--version").stdin(Stdio::null()).output() {
-        Ok(output) => {
+    let mut asking = Command::new(program);
+    asking.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    match timeout(VERSION_WAIT, asking.output()).await {
+        Ok(Ok(output)) => {
             let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             if said != expected {
                 let program = program.display();
@@ -111,7 +129,11 @@ fn is_of_this_version(program: &Path) -> bool {
             }
             said == expected
         }
-        Err(_) => false,
+        Ok(Err(_)) => false,
+        Err(_) => {
+            tracing::warn!("{} is not used: it does not say its version", program.display());
+            false
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod forward_spec;
 mod host;
 mod host_keys;
 mod hosts;
+mod init;
 mod invites;
 mod man;
 mod passwd;
@@ -26,7 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{OwnerError, Paths},
     settings::NetworkChoice,
-    transport::{Bind, NameService, Relay},
+    transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
 
 /// Plain OpenSSH to a machine that has no address.
@@ -97,6 +98,9 @@ struct NetworkArguments {
     /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
     #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
     bind: Option<Bind>,
+    /// Authorities that vouch for relays besides the usual: system, or a PEM file
+    #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
+    ca: Option<Authorities>,
 }
 
 impl NetworkArguments {
@@ -107,13 +111,15 @@ impl NetworkArguments {
             relay: variable("IROSH_RELAY").and_then(|text| text.parse().ok()),
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
+            ca: variable("IROSH_CA").map(Into::into),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        Self { relay: arguments.relay, dns: arguments.dns, bind: arguments.bind }
+        let NetworkArguments { relay, dns, bind, ca } = arguments;
+        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
     }
 }
 
@@ -129,7 +135,8 @@ fn main() -> ExitCode {
     });
     match &arguments.command {
         Command::Host(_) => irosh::log::start("info"),
-        Command::Sshd(arguments) => arguments.start_log(),
+        // Its configuration says how much it logs.
+        Command::Sshd(_) => {}
         _ => irosh::log::start("warn"),
     }
     let status = arguments.command.status_of_failure();
@@ -181,6 +188,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let paths = paths(arguments.system, &arguments.command)?;
     match arguments.command {
+        Command::Host(_) if std::process::id() == 1 => return init::run(),
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
         Command::Invite(arguments) => invites::invite(&paths, arguments)?,

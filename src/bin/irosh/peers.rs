@@ -62,8 +62,8 @@ fn list(paths: &Paths, json: bool) -> anyhow::Result<()> {
     for bad in &list.refused {
         tracing::warn!("{} {bad}; this line admits nobody", file.display());
     }
-    let addresses = addresses(paths, &list)?;
-    list.peers.iter().for_each(|peer| show(peer, &addresses, json));
+    let addresses = addresses(paths, &list);
+    list.peers.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
     list.revoked.iter().for_each(|revoked| show_revoked(revoked, json));
     Ok(())
 }
@@ -80,7 +80,7 @@ fn admit(paths: &Paths, line: &str, name: Option<String>, edit: Edit, json: bool
     }
     peer.name = name.unwrap_or(peer.name);
     let Allowed { peer, before } = allow(&file, &peer, edit)?;
-    show(&peer, &addresses(paths, &AuthorizedPeers::load(&file)?)?, json);
+    show(&peer, addresses(paths, &AuthorizedPeers::load(&file)?).as_ref(), json);
     if let Some(before) = before.filter(|before| *before != peer) {
         say(&printable(&format!("irosh: it was: {} {}\n", before.options, before.name)));
     }
@@ -94,12 +94,12 @@ fn take_back(paths: &Paths, who: &str, json: bool) -> anyhow::Result<()> {
     if meant > 1 {
         bail!("{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them");
     }
-    let addresses = addresses(paths, &list)?;
+    let addresses = addresses(paths, &list);
     let Revocation { gone, kept_out } = revoke(&file, who, access(paths)? == Access::Open)?;
     if gone.is_empty() && kept_out.is_empty() {
         bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");
     }
-    gone.iter().for_each(|peer| show(peer, &addresses, json));
+    gone.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
     kept_out.iter().for_each(|revoked| show_revoked(revoked, json));
     let fingerprints: Vec<_> = gone.iter().map(|peer| peer.identity.fingerprint()).collect();
     let ended = end_invites_of(&paths.invites(), Timestamp::now(), &fingerprints)
@@ -118,14 +118,16 @@ fn access(paths: &Paths) -> anyhow::Result<Access> {
     }
 }
 
-fn addresses(paths: &Paths, list: &AuthorizedPeers) -> anyhow::Result<Addresses> {
-    let key = AddressKey::load_or_create(&paths.loopback_key())?;
-    Ok(Addresses::new(key, list.peers.iter().map(|peer| &peer.identity)))
+/// What is done to a peer does not hang on the address that is shown with it.
+fn addresses(paths: &Paths, list: &AuthorizedPeers) -> Option<Addresses> {
+    let key = AddressKey::load_or_create(&paths.loopback_key());
+    let key = key.inspect_err(|error| tracing::warn!("the peers' addresses are not known: {error}")).ok()?;
+    Some(Addresses::new(key, list.peers.iter().map(|peer| &peer.identity)))
 }
 
-fn show(peer: &Peer, addresses: &Addresses, json: bool) {
+fn show(peer: &Peer, addresses: Option<&Addresses>, json: bool) {
     let Peer { identity, name, options } = peer;
-    let (fingerprint, address) = (identity.fingerprint(), addresses.of(identity));
+    let (fingerprint, address) = (identity.fingerprint(), addresses.map(|addresses| addresses.of(identity)));
     if json {
         let line = json!({
             "name": name, "peer": fingerprint, "address": address, "login": options.login, "revoked": false,
@@ -133,6 +135,7 @@ fn show(peer: &Peer, addresses: &Addresses, json: bool) {
         });
         return super::print(&line.to_string());
     }
+    let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
     super::print(&printable(&format!("{fingerprint}  {address:<15}  {name}  {options}")));
 }
 

@@ -1,12 +1,18 @@
 //! `irosh ssh-config`.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::Context;
 use clap::Subcommand;
 use irosh::{
     files::Paths,
-    names::{Aliases, ssh_config},
+    names::{
+        Aliases,
+        ssh_config::{self, Proxy},
+    },
 };
 
 #[derive(clap::Args)]
@@ -57,8 +63,36 @@ pub(super) fn refresh(paths: &Paths) -> anyhow::Result<()> {
 
 fn lines(paths: &Paths) -> anyhow::Result<String> {
     let aliases = Aliases::load(&paths.aliases())?;
-    let proxy = std::env::current_exe()?.with_file_name("irosh-proxy");
-    Ok(ssh_config::render(&proxy, &aliases.hosts))
+    let proxy = proxy()?;
+    // A path that no line of a configuration can hold.
+    let path = proxy.to_str().filter(|path| !path.contains(char::is_control));
+    let path = path.with_context(|| format!("ssh can be told of no program at {}", proxy.display()))?;
+    Ok(ssh_config::render(Proxy::At(path), &aliases.hosts, ssh_has_known_hosts_command()))
+}
+
+/// Where `irosh-proxy` is: not by the name that a link leads to, which the next version may not have.
+fn proxy() -> std::io::Result<PathBuf> {
+    const NAME: &str = "irosh-proxy";
+    let beside = std::env::current_exe()?.with_file_name(NAME);
+    let is_it = |path: &PathBuf| match (path.canonicalize(), beside.canonicalize()) {
+        (Ok(path), Ok(beside)) => path == beside,
+        _ => false,
+    };
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&on_path).filter(|folder| folder.is_absolute());
+    // As it was called, where that was by a path.
+    let called =
+        std::env::args_os().next().map(PathBuf::from).filter(|called| called.components().count() > 1);
+    let called =
+        called.and_then(|called| std::path::absolute(called).ok()).map(|path| path.with_file_name(NAME));
+    let found = on_path.map(|folder| folder.join(NAME)).chain(called).find(is_it);
+    Ok(found.unwrap_or(beside))
+}
+
+/// Where there is no ssh yet, the one that comes will have it.
+fn ssh_has_known_hosts_command() -> bool {
+    let said = Command::new("ssh").arg("-V").stdin(Stdio::null()).output();
+    said.map_or(true, |said| ssh_config::has_known_hosts_command(&String::from_utf8_lossy(&said.stderr)))
 }
 
 /// ssh takes the home directory of the password database and does not look at HOME; who sets HOME

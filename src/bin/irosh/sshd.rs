@@ -1,13 +1,8 @@
 //! `irosh sshd`, and the program `irosh-sshd`, which is nothing else: the built-in SSH server.
 
+use std::{fs::OpenOptions, os::fd::AsFd, path::PathBuf, sync::Arc};
 #[cfg(feature = "pam")]
-use std::process::ExitCode;
-use std::{
-    fs::OpenOptions,
-    os::fd::AsFd,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use irosh::{
@@ -15,12 +10,14 @@ use irosh::{
     host::{HostSettings, LOGIN_OPTIONS, load_settings},
     server::{
         Authenticator, Origin, PasswordFile, ServeOptions,
-        config::{Config, Connection, SshdConfig},
+        config::{Config, Connection, SshdConfig, include_files},
         key_options::KeyOptions,
+        log_level::LogLevel,
         serve,
     },
 };
 use jiff::tz::TimeZone;
+use nix::sys::stat::{Mode, umask};
 use tokio_util::sync::CancellationToken;
 
 /// The options are sshd's, as far as they mean anything on stdin and stdout.
@@ -56,21 +53,45 @@ pub(super) struct SshdArguments {
 }
 
 impl SshdArguments {
-    pub(super) fn start_log(&self) {
+    /// Logins are logged in any case, unless LogLevel asks for less. A file of its own gets what VERBOSE has, too.
+    fn start_log(&self, level: LogLevel) {
         let file = self.log.as_ref().map(|path| OpenOptions::new().append(true).create(true).open(path));
+        let filter = |info| match level {
+            LogLevel::Quiet => "off",
+            LogLevel::Fatal | LogLevel::Error => "error",
+            LogLevel::Info => info,
+            LogLevel::Verbose => "info",
+            LogLevel::Debug1 => "debug",
+            LogLevel::Debug2 | LogLevel::Debug3 => "trace",
+        };
         match file {
-            Some(Ok(file)) => irosh::log::start_in("info", file),
-            _ => irosh::log::start("warn"),
+            Some(Ok(file)) => irosh::log::start_in(filter("info"), file),
+            _ => irosh::log::start(filter("warn,irosh::server::auth=info")),
+        }
+    }
+
+    /// What the configuration asks for in vain. The host says it once for all its connections.
+    fn warn(&self, config: &SshdConfig, origin: Option<&Origin>) {
+        if !self.logged_in_on_stdout {
+            config.warnings().for_each(|warning| tracing::warn!("{warning}"));
+        }
+        if config.speaks_of_addresses() && !origin.is_some_and(Origin::has_address) {
+            tracing::warn!(
+                "no rule of the configuration that is about addresses or hosts can hold: nothing says where this client is"
+            );
         }
     }
 }
 
 pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()> {
-    let config = load(paths, &arguments)?;
+    let loaded = load(paths, &arguments);
+    arguments.start_log(loaded.as_ref().map_or(LogLevel::Info, |config| config.server().log_level));
+    let config = loaded?;
     let server = config.server();
     server.check()?;
     irosh::server::check_algorithms(&server)?;
     if arguments.test || arguments.print {
+        config.warnings().for_each(|warning| tracing::warn!("{warning}"));
         irosh::server::check_host_keys(&server, &paths.ssh_host_key())?;
         if arguments.print {
             let connection = arguments.connection.clone().unwrap_or_default();
@@ -83,6 +104,10 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         return Ok(());
     }
     let origin = origin();
+    arguments.warn(&config, origin.as_ref());
+    // As sshd: what is made here is never open to others' writing.
+    let inherited = umask(Mode::from_bits_truncate(0o077));
+    umask(inherited | Mode::from_bits_truncate(0o022));
     let logged_in = CancellationToken::new();
     let options = ServeOptions {
         config: Arc::new(config),
@@ -157,8 +182,19 @@ fn restrictions() -> anyhow::Result<Option<KeyOptions>> {
     KeyOptions::parse(options, &TimeZone::UTC).map(Some).context(LOGIN_OPTIONS)
 }
 
-/// The addresses of stdin, where inetd or the like has handed over a TCP connection.
+/// Where the client comes from: the addresses of stdin, where inetd or the like has handed over a TCP connection,
+/// or what the host says of its peer.
 fn origin() -> Option<Origin> {
+    of_tcp().or_else(|| {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let (name, fingerprint) = (variable("IROSH_PEER_NAME"), variable("IROSH_PEER"));
+        let address = variable("IROSH_PEER_ADDRESS").and_then(|text| text.parse().ok());
+        let known = name.is_some() || fingerprint.is_some() || address.is_some();
+        known.then(|| Origin::of_peer(name.as_deref(), fingerprint.as_deref(), address))
+    })
+}
+
+fn of_tcp() -> Option<Origin> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     let stream = std::net::TcpStream::from(stdin);
     Some(Origin::new(stream.peer_addr().ok()?, stream.local_addr().ok()?))
@@ -173,7 +209,7 @@ fn load(paths: &Paths, arguments: &SshdArguments) -> anyhow::Result<SshdConfig> 
         Some(path) => {
             let text =
                 std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            config.add_file(&path.display().to_string(), &text, &mut include)?;
+            config.add_file(&path.display().to_string(), &text, &mut include_files)?;
         }
         None => {
             let settings: HostSettings = load_settings(&paths.host_settings())?;
@@ -181,29 +217,4 @@ fn load(paths: &Paths, arguments: &SshdArguments) -> anyhow::Result<SshdConfig> 
         }
     }
     Ok(config)
-}
-
-/// The files that a pattern of `Include` names, in order.
-fn include(pattern: &str) -> std::io::Result<Vec<(String, String)>> {
-    let pattern = Path::new("/etc/ssh").join(pattern);
-    let (folder, name) = match (pattern.parent(), pattern.file_name()) {
-        (Some(folder), Some(name)) => (folder, name.to_string_lossy().into_owned()),
-        _ => return Ok(Vec::new()),
-    };
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let known = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            // As in a shell, a dot at the start is only matched by one.
-            let hidden = known.starts_with('.') && !name.starts_with('.');
-            !hidden && irosh::server::pattern::matches_pattern(&known, &name)
-        })
-        .collect();
-    paths.sort();
-    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok((path.display().to_string(), text)),
-        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
-    };
-    paths.into_iter().map(read).collect()
 }

@@ -13,11 +13,14 @@ use super::{
     Attempt, Authenticator, Key, Method, Questions, ServerSays,
     signer::{Adapter, AdapterError},
 };
-use crate::client::{
-    connect::{ConnectError, Phase},
-    handler::ClientHandler,
-    shared::Shared,
-    state::Disconnected,
+use crate::{
+    client::{
+        connect::{ConnectError, Phase},
+        handler::ClientHandler,
+        shared::Shared,
+        state::Disconnected,
+    },
+    log::one_line,
 };
 
 /// What sshd says before it hangs up on who tried too often, at all its versions.
@@ -44,7 +47,8 @@ pub struct Refused {
 /// The sentence of a login that failed.
 pub(crate) fn refusal(refused: &Refused) -> String {
     let names: Vec<_> = refused.remaining.iter().map(|method| method.name()).collect();
-    let mut text = format!("permission denied for {}: the server takes {}", refused.login, names.join(", "));
+    let taken = one_line(&names.join(", "));
+    let mut text = format!("permission denied for {}: the server takes {taken}", refused.login);
     if names.is_empty() {
         text = format!("permission denied for {}: the server takes nothing more", refused.login);
     }

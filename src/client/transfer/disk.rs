@@ -3,29 +3,41 @@
 //! The runtime's blocking threads grow by one a job that finds none idle: a hundred small files at once
 //! would be a hundred threads.
 
-use std::{io, sync::Arc};
-
-use tokio::{
-    sync::{Semaphore, oneshot},
-    task::spawn_blocking,
+use std::{
+    collections::VecDeque,
+    io, panic,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Jobs at a time. Two cores are kept busy by two; more hide the time that a cold disk takes.
 const JOBS: usize = 4;
 
-/// The jobs of a transfer. Those that wait for their turn are not begun any more once it is stopped or this
-/// is dropped.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The jobs of a transfer. Those that wait are not begun any more once it is stopped or this is dropped.
 #[derive(Debug)]
 pub(super) struct Disk {
+    queue: Arc<Queue>,
+    workers: TaskTracker,
+}
+
+struct Queue {
     stop: CancellationToken,
-    turns: Arc<Semaphore>,
-    jobs: TaskTracker,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    workers: usize,
 }
 
 impl Disk {
     pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { stop, turns: Arc::new(Semaphore::new(JOBS)), jobs: TaskTracker::new() }
+        Self { queue: Arc::new(Queue { stop, state: Mutex::default() }), workers: TaskTracker::new() }
     }
 
     /// Runs a job, also when the future is dropped or never polled.
@@ -38,35 +50,66 @@ impl Disk {
         F: FnOnce() -> io::Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let (stop, turns) = (self.stop.clone(), Arc::clone(&self.turns));
-        self.jobs.spawn(async move {
-            let turn = tokio::select! {
-                biased;
-                () = stop.cancelled() => None,
-                turn = turns.acquire_owned() => turn.ok(),
-            };
-            // What a job holds or gives, such as a part, is gone before the job counts as done.
-            let Some(turn) = turn else { return drop(job) };
-            let begun = spawn_blocking(move || {
-                drop(sender.send(job()));
-                drop(turn);
-            });
-            // The one who waits for it is told of a panic by its channel.
-            let _ = begun.await;
-        });
+        // What nobody takes any more, such as a part, is gone before the job counts as done.
+        self.push(Box::new(move || drop(sender.send(job()))));
         async { receiver.await.unwrap_or_else(|_| Err(io::Error::other("the transfer was stopped"))) }
     }
 
     /// Waits for the jobs that have begun, and for those that wait unless the transfer was stopped.
     pub(super) async fn settle(&self) {
-        self.jobs.close();
-        self.jobs.wait().await;
+        self.workers.close();
+        self.workers.wait().await;
+    }
+
+    fn push(&self, job: Job) {
+        let mut state = self.queue.state();
+        state.jobs.push_back(job);
+        if state.workers < JOBS {
+            state.workers += 1;
+            let queue = Arc::clone(&self.queue);
+            self.workers.spawn_blocking(move || queue.work());
+        }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.queue.stop.cancel();
+    }
+}
+
+impl Queue {
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            // The one who waits for it is told of a panic by its channel.
+            let _ = panic::catch_unwind(panic::AssertUnwindSafe(job));
+        }
+    }
+
+    /// The next job; nothing when there is none, with which a worker ends.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state();
+        if self.stop.is_cancelled() {
+            let dropped = std::mem::take(&mut state.jobs);
+            state.workers -= 1;
+            // They may hold parts, which take their time to go.
+            drop(state);
+            drop(dropped);
+            return None;
+        }
+        let job = state.jobs.pop_front();
+        state.workers -= usize::from(job.is_none());
+        job
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
     }
 }
 
@@ -102,7 +145,7 @@ mod tests {
                 Ok(())
             }));
         }
-        let beginning = spawn_blocking(move || {
+        let beginning = tokio::task::spawn_blocking(move || {
             for _ in 0..JOBS {
                 beginning.recv_timeout(Duration::from_secs(60)).expect("a job begins");
             }

@@ -39,8 +39,9 @@ use crate::protocol::Refusal;
 /// How often the file of the kept keys is looked at for changes.
 const FILE_CHECK: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether a server may be another one, for as long as peers come.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether a server may be another one, for as long as peers come. No server is stopped and
+/// another one started in less.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Is told what happens.
 pub(super) type Events = Arc<dyn Fn(Event) + Send + Sync>;

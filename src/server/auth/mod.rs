@@ -1,10 +1,12 @@
 //! Authentication (RFC 4252): who asks, by which methods, and when it is enough.
 
 mod authenticator;
+mod candidate;
 mod certificate;
 mod command;
 mod files;
 mod keys;
+mod log;
 mod password;
 
 use std::{
@@ -12,28 +14,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use jiff::Timestamp;
-use russh::{
-    MethodKind, MethodSet,
-    keys::ssh_key::{HashAlg, PublicKey},
-    server::Auth,
-};
+use russh::{MethodSet, server::Auth};
 
 use super::{
-    account::{Account, NoLogin},
-    algorithms,
-    config::{
-        Config, Connection, SshdConfig,
-        value::{Method, MethodStep, RootLogin},
-    },
+    config::{SshdConfig, value::Method},
     key_options::{KeyOptions, Whence},
     login::Login,
     origin::Origin,
 };
 use crate::questions::{Questions, Secret};
+use candidate::{Candidate, Outcome, methods};
+use log::{Record, of_offer};
 
 pub use authenticator::{Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted};
 pub(super) use keys::Offer;
+pub(super) use log::shown;
 pub use password::{PasswordFile, SetPasswordError, set_password};
 
 /// The state of one connection's authentication.
@@ -51,30 +46,27 @@ pub(super) struct Authentication {
     /// Whether somebody has asked to come in.
     greeted: bool,
     origin: Option<Origin>,
+    record: Record,
     candidate: Option<Candidate>,
     /// How many questions are open.
     asked: usize,
 }
 
-/// Who asks to come in, and how far they have got.
-struct Candidate {
-    request: LoginRequest,
-    account: Result<Account, NoLogin>,
-    config: Arc<Config>,
-    /// The methods that have succeeded, as many as there are steps in the request.
-    done: Vec<Method>,
-    keys: Vec<PublicKey>,
-    /// What it may do before it has shown any key.
-    restrictions: Option<KeyOptions>,
-    options: Option<KeyOptions>,
+/// An attempt to come in, as the log names it.
+struct Attempt {
+    method: Method,
+    /// By what: a key, or why it does not count.
+    by: Option<String>,
 }
 
-/// What an attempt comes to, before the authenticator has had the last word.
-enum Outcome {
-    Refused,
-    /// Right, and more is wanted.
-    Partial,
-    Complete,
+impl Attempt {
+    fn new(method: Method) -> Self {
+        Self { method, by: None }
+    }
+
+    fn with(method: Method, offer: &Offer<'_>) -> Self {
+        Self { method, by: Some(of_offer(offer)) }
+    }
 }
 
 /// Whoever has logged in cannot enter; the connection must end.
@@ -109,6 +101,7 @@ impl Authentication {
             notice: None,
             banner: None,
             greeted: false,
+            record: Record::new(origin.as_ref()),
             origin,
             candidate: None,
             asked: 0,
@@ -125,41 +118,65 @@ impl Authentication {
         let checks_accounts = self.authenticator.checks_accounts();
         let new = || {
             let candidate = Candidate::new(user, &self.config, self.origin.as_ref(), !checks_accounts);
-            candidate.restricted(self.restrictions.as_ref(), Origin::whence(self.origin.as_ref()))
+            let whence = Origin::whence(self.origin.as_ref());
+            let candidate = candidate.restricted(self.restrictions.as_ref(), whence);
+            if let Err(reason) = candidate.account() {
+                self.record.refused(user, reason);
+            }
+            candidate
         };
-        if self.candidate.as_ref().is_none_or(|candidate| candidate.request.user != user) {
+        if self.candidate.as_ref().is_none_or(|candidate| !candidate.is_called(user)) {
             self.candidate = None;
         }
         let candidate = self.candidate.get_or_insert_with(new);
         if !std::mem::replace(&mut self.greeted, true) {
-            self.banner = super::banner(&candidate.config);
+            self.banner = super::banner(candidate.config());
         }
         (candidate, self.authenticator.as_mut(), Origin::whence(self.origin.as_ref()))
     }
 
-    /// `none`: succeeds where the login is vouched for, or nothing is asked; and says what methods there are.
-    pub(super) async fn none(&mut self, user: &str) -> Auth {
-        let vouched = self.vouched.as_deref() == Some(user);
-        let (candidate, ..) = self.parts(user);
-        let mut outcome = Outcome::Refused;
-        if vouched && candidate.may_log_in(&Method::PublicKey) && candidate.may_run(candidate.forced()) {
-            candidate.take_step(Method::None, "none".to_owned());
-            outcome = Outcome::Complete;
+    /// Whether it is enough that somebody asks: whoever started this server knows that the login is theirs.
+    fn is_vouched_for(&mut self, user: &str) -> bool {
+        if self.vouched.as_deref() != Some(user) {
+            return false;
         }
-        self.answer(user, outcome).await
+        let (candidate, ..) = self.parts(user);
+        candidate.may_log_in(Method::PublicKey) && candidate.may_run(candidate.forced())
+    }
+
+    /// Lets in who is vouched for, by whatever method they try: some clients never ask for `none`.
+    async fn vouch(&mut self, user: &str, method: Method) -> Auth {
+        let (candidate, ..) = self.parts(user);
+        let outcome = candidate.vouch();
+        let by = Some("the host vouches for this login".to_owned());
+        self.answer(user, Attempt { method, by }, outcome).await
+    }
+
+    /// `none`: succeeds where the login is vouched for; and says what methods there are.
+    pub(super) async fn none(&mut self, user: &str) -> Auth {
+        if self.is_vouched_for(user) {
+            return self.vouch(user, Method::None).await;
+        }
+        self.answer(user, Attempt::new(Method::None), Outcome::Refused).await
     }
 
     /// Whether a key or certificate that is offered could be used to log in.
     pub(super) async fn offered(&mut self, user: &str, offer: &Offer<'_>) -> Auth {
+        if self.is_vouched_for(user) {
+            return Auth::Accept;
+        }
         let (candidate, authenticator, whence) = self.parts(user);
         match candidate.authorize(offer, whence, authenticator).await {
             Some(_) => Auth::Accept,
-            None => candidate.reject(false),
+            None => self.answer(user, Attempt::with(Method::PublicKey, offer), Outcome::Refused).await,
         }
     }
 
     /// A key or certificate whose signature is right, and what a security key says of it.
     pub(super) async fn proven(&mut self, user: &str, offer: &Offer<'_>, flags: Option<u8>) -> Auth {
+        if self.is_vouched_for(user) {
+            return self.vouch(user, Method::PublicKey).await;
+        }
         let (candidate, authenticator, whence) = self.parts(user);
         let outcome = match candidate.authorize(offer, whence, authenticator).await {
             Some(options) if candidate.present_enough(&options, offer, flags) => {
@@ -167,11 +184,22 @@ impl Authentication {
             }
             _ => Outcome::Refused,
         };
-        self.answer(user, outcome).await
+        self.answer(user, Attempt::with(Method::PublicKey, offer), outcome).await
+    }
+
+    /// A key or certificate that would do, with a signature that is wrong.
+    pub(super) fn forged(&mut self, user: &str, offer: &Offer<'_>) {
+        let by = format!("{}, whose signature is wrong", of_offer(offer));
+        self.parts(user);
+        let known = self.candidate.as_ref().is_some_and(|candidate| candidate.account().is_ok());
+        self.record.failed(Method::PublicKey, user, known, Some(&by));
     }
 
     /// A password.
     pub(super) async fn password(&mut self, user: &str, password: &str) -> Auth {
+        if self.is_vouched_for(user) {
+            return self.vouch(user, Method::Password).await;
+        }
         let (candidate, authenticator, _) = self.parts(user);
         let mut outcome = Outcome::Refused;
         if candidate.enabled(Method::Password) {
@@ -181,11 +209,15 @@ impl Authentication {
                 outcome = candidate.prove(Method::Password);
             }
         }
-        self.answer(user, outcome).await
+        let attempt = Attempt { method: Method::Password, by: candidate.why_no_password() };
+        self.answer(user, attempt, outcome).await
     }
 
     /// Keyboard-interactive: it begins, or there are answers.
     pub(super) async fn interact(&mut self, user: &str, answers: Option<Vec<Secret>>) -> Auth {
+        if self.is_vouched_for(user) {
+            return self.vouch(user, Method::KeyboardInteractive).await;
+        }
         let asked = std::mem::take(&mut self.asked);
         let (candidate, authenticator, _) = self.parts(user);
         let enabled = candidate.enabled(Method::KeyboardInteractive);
@@ -204,19 +236,36 @@ impl Authentication {
             Interaction::Accept => candidate.prove(Method::KeyboardInteractive),
             Interaction::Refuse => Outcome::Refused,
         };
-        self.answer(user, outcome).await
+        let attempt = Attempt { method: Method::KeyboardInteractive, by: candidate.why_no_password() };
+        self.answer(user, attempt, outcome).await
     }
 
-    /// What the client is told.
-    async fn answer(&mut self, user: &str, outcome: Outcome) -> Auth {
-        let (candidate, authenticator, _) = self.parts(user);
+    /// What the client is told, and the log.
+    async fn answer(&mut self, user: &str, attempt: Attempt, outcome: Outcome) -> Auth {
+        let Attempt { method, by } = attempt;
+        self.parts(user);
+        let Self { candidate: Some(candidate), authenticator, record, .. } = self else {
+            return Auth::reject();
+        };
         match outcome {
-            Outcome::Refused => candidate.reject(false),
-            Outcome::Partial => candidate.reject(true),
-            Outcome::Complete => match authenticator.admit(&candidate.request).await {
-                Ok(()) => Auth::Accept,
+            Outcome::Refused => {
+                // Who asks for `none` wants to know what methods there are.
+                if method != Method::None {
+                    record.failed(method, user, candidate.account().is_ok(), by.as_deref());
+                }
+                candidate.reject(false)
+            }
+            Outcome::Partial => {
+                record.partial(method, user, by.as_deref());
+                candidate.reject(true)
+            }
+            Outcome::Complete => match authenticator.admit(candidate.request()).await {
+                Ok(()) => {
+                    record.accepted(method, user, by.as_deref());
+                    Auth::Accept
+                }
                 Err(reason) => {
-                    tracing::info!(user, "no login: {reason}");
+                    record.refused(user, &reason);
                     candidate.begin_anew();
                     candidate.reject(false)
                 }
@@ -231,7 +280,7 @@ impl Authentication {
 
     /// After how many rejections the connection ends, once it is known who asks.
     pub(super) fn most_rejections(&self) -> Option<usize> {
-        self.candidate.as_ref().map(|candidate| super::most_rejections(&candidate.config))
+        self.candidate.as_ref().map(|candidate| super::most_rejections(candidate.config()))
     }
 
     /// A banner for the client, before its request is answered: Banner of whoever asks first, and what the
@@ -253,17 +302,18 @@ impl Authentication {
     /// [`NotEntered`].
     pub(super) async fn enter(&mut self) -> Result<(Login, Box<dyn Authenticator>), NotEntered> {
         let candidate = self.candidate.take().ok_or(NotEntered::Nobody)?;
-        let account = candidate.account.map_err(|_| NotEntered::Nobody)?;
+        let (account, config, options, request) = candidate.into_login().ok_or(NotEntered::Nobody)?;
         if let Some(notice) = account.no_login_notice() {
+            self.record.refused(&account.name, &"there is /etc/nologin");
             return Err(NotEntered::Notice(String::from_utf8_lossy(&notice).trim_end().to_owned()));
         }
         let Entrance { environment, knows_etc_environment, groups, messages } =
-            self.authenticator.enter(&candidate.request).await?;
+            self.authenticator.enter(&request).await?;
         let mut login = Login {
             account,
-            config: candidate.config,
-            options: candidate.options,
-            steps: candidate.request.steps,
+            config,
+            options,
+            steps: request.steps,
             steps_file: None,
             environment,
             knows_etc_environment,
@@ -275,242 +325,4 @@ impl Authentication {
         let nobody = Box::new(PasswordFile::default());
         Ok((login, std::mem::replace(&mut self.authenticator, nobody)))
     }
-}
-
-impl Candidate {
-    fn new(user: &str, config: &SshdConfig, origin: Option<&Origin>, reads_shadow: bool) -> Self {
-        // What follows a colon asked for a style of authentication once.
-        let name = user.split(':').next().unwrap_or_default();
-        let found = Account::find(name).and_then(|account| Ok((account.groups()?, account)));
-        let (groups, account) = match found {
-            Ok((groups, account)) => (groups, Ok(account)),
-            Err(reason) => (Vec::new(), Err(reason)),
-        };
-        let whence = Origin::whence(origin);
-        let connection = Connection {
-            user: Some(name.to_owned()),
-            groups: groups.clone(),
-            host: whence.host.map(str::to_owned),
-            address: whence.address,
-            local_address: origin.map(|origin| origin.server().ip()),
-            local_port: origin.map(|origin| origin.server().port()),
-            ..Connection::default()
-        };
-        let config = Arc::new(config.connection(&connection));
-        let account = account.and_then(|account| {
-            account.check(&config)?;
-            if reads_shadow {
-                account.check_shadow(&config)?;
-            }
-            // By the name that the system knows it by: directories may have others for it.
-            config.allows(&account.name, &groups, whence)?;
-            Ok(account)
-        });
-        if let Err(reason) = &account {
-            tracing::info!(user = name, "no login: {reason}");
-        }
-        let request = LoginRequest {
-            user: user.to_owned(),
-            uid: account.as_ref().ok().map(|account| account.uid.as_raw()),
-            address: whence.address,
-            steps: Vec::new(),
-            config: Arc::clone(&config),
-        };
-        Self {
-            request,
-            account,
-            config,
-            done: Vec::new(),
-            keys: Vec::new(),
-            restrictions: None,
-            options: None,
-        }
-    }
-
-    /// The candidate with what it may do at most, if it may be where it is.
-    fn restricted(self, restrictions: Option<&KeyOptions>, whence: Whence<'_>) -> Self {
-        let checked = restrictions.map_or(Ok(()), |options| options.check(Timestamp::now(), whence, false));
-        let account = self.account.and_then(|account| checked.map(|()| account).map_err(NoLogin::from));
-        Self { account, restrictions: restrictions.cloned(), options: restrictions.cloned(), ..self }
-    }
-
-    /// The command that is run whatever it asks for, by what it has shown so far.
-    fn forced(&self) -> Option<&str> {
-        self.options.as_ref()?.command.as_deref()
-    }
-
-    /// What an authenticator is asked about a method by which this account may come in or not.
-    fn request_by(&self, method: Method) -> LoginRequest {
-        let uid = self.request.uid.filter(|_| self.may_log_in(&method));
-        LoginRequest { uid, ..self.request.clone() }
-    }
-
-    fn begin_anew(&mut self) {
-        self.done.clear();
-        self.request.steps.clear();
-        self.keys.clear();
-        self.options.clone_from(&self.restrictions);
-    }
-
-    fn enabled(&self, method: Method) -> bool {
-        let next = methods(&self.config, &self.done);
-        let wanted = kind(method);
-        next.iter().any(|kind| Some(*kind) == wanted)
-    }
-
-    /// Whether this account may come in by a method at all.
-    fn may_log_in(&self, method: &Method) -> bool {
-        let Ok(account) = &self.account else { return false };
-        if !account.uid.is_root() {
-            return true;
-        }
-        match self.config.permit_root_login {
-            RootLogin::Yes => true,
-            RootLogin::No => false,
-            RootLogin::ProhibitPassword | RootLogin::ForcedCommandsOnly => *method == Method::PublicKey,
-        }
-    }
-
-    /// What the key may do, if it may log in.
-    async fn authorize(
-        &self,
-        offer: &Offer<'_>,
-        whence: Whence<'_>,
-        authenticator: &mut dyn Authenticator,
-    ) -> Option<KeyOptions> {
-        let accepted = algorithms::accepted(&self.config.pubkey_accepted_algorithms);
-        let fits = self.enabled(Method::PublicKey)
-            && accepted.iter().any(|name| *name == offer.algorithm_name())
-            && !self.keys.contains(&plain(offer.key))
-            && keys::is_long_enough(offer.key.key_data(), self.config.required_rsa_size);
-        if !fits || !self.may_log_in(&Method::PublicKey) {
-            return None;
-        }
-        let account = self.account.as_ref().ok()?;
-        if keys::is_revoked(&self.config, offer) {
-            return None;
-        }
-        let options = match keys::authorize(account, &self.config, offer, whence).await {
-            Some(options) => options,
-            None if offer.certificate.is_none() => {
-                let options = authenticator.public_key(&self.request, offer.key).await?;
-                options.check(Timestamp::now(), whence, false).ok()?;
-                options
-            }
-            None => return None,
-        };
-        self.may_run(options.command.as_deref()).then_some(options)
-    }
-
-    /// Whether this account may log in with this forced command, or with none.
-    fn may_run(&self, forced: Option<&str>) -> bool {
-        let only_forced = self.config.permit_root_login == RootLogin::ForcedCommandsOnly
-            && self.account.as_ref().is_ok_and(|account| account.uid.is_root());
-        if only_forced && forced.is_none() {
-            tracing::info!("root may log in with a forced command alone");
-        }
-        !only_forced || forced.is_some()
-    }
-
-    /// Whether somebody was at the security key as is asked for, if it is one: touched it, and for
-    /// `verify-required` gave a PIN or a finger as well.
-    fn present_enough(&self, options: &KeyOptions, offer: &Offer<'_>, flags: Option<u8>) -> bool {
-        let Some(flags) = flags else { return true };
-        let config = &self.config.pubkey_auth_options;
-        let touch = config.touch_required || !options.no_touch_required;
-        let verify = config.verify_required || options.verify_required;
-        let missing = match (touch && flags & TOUCHED == 0, verify && flags & VERIFIED == 0) {
-            (true, _) => "it was not touched",
-            (_, true) => "nobody gave it a PIN or a finger",
-            _ => return true,
-        };
-        tracing::info!(user = self.request.user, key = %offer.key.fingerprint(HashAlg::Sha256), "security key refused: {missing}");
-        false
-    }
-
-    /// A key whose signature was right, and what it may do.
-    fn take_key(&mut self, offer: &Offer<'_>, options: KeyOptions) -> Outcome {
-        let user = &self.request.user;
-        // Of several keys, each restricts; two that force different commands do not go together.
-        let merged = match &self.options {
-            Some(before) => before.merge(&options),
-            None => Ok(options),
-        };
-        let Ok(merged) = merged.inspect_err(|differ| tracing::info!(user, "key refused: {differ}")) else {
-            return Outcome::Refused;
-        };
-        self.keys.push(plain(offer.key));
-        self.options = Some(merged);
-        tracing::info!(user, key = %offer.key.fingerprint(HashAlg::Sha256), "key accepted");
-        self.succeed(Method::PublicKey, format!("publickey {}", offer.text()))
-    }
-
-    /// A password or answers that were right, which need not be enough for this account.
-    fn prove(&mut self, method: Method) -> Outcome {
-        if self.enabled(method) && self.may_log_in(&method) {
-            return self.succeed(method, method.to_string());
-        }
-        Outcome::Refused
-    }
-
-    fn succeed(&mut self, method: Method, step: String) -> Outcome {
-        self.take_step(method, step);
-        let lists = &self.config.authentication_methods;
-        let complete =
-            |list: &[MethodStep]| list.iter().map(|step| step.method).eq(self.done.iter().copied());
-        if lists.is_empty() || self.config.method_lists().any(complete) {
-            return Outcome::Complete;
-        }
-        Outcome::Partial
-    }
-
-    fn take_step(&mut self, method: Method, step: String) {
-        self.done.push(method);
-        self.request.steps.push(step);
-    }
-
-    fn reject(&self, partial_success: bool) -> Auth {
-        let methods = methods(&self.config, &self.done);
-        Auth::Reject { proceed_with_methods: Some(methods), partial_success }
-    }
-}
-
-/// Flags of a security key's signature (PROTOCOL.u2f): somebody has touched it, and it knows who.
-const TOUCHED: u8 = 1;
-const VERIFIED: u8 = 4;
-
-/// The key without its comment.
-fn plain(key: &PublicKey) -> PublicKey {
-    PublicKey::from(key.key_data().clone())
-}
-
-fn kind(method: Method) -> Option<MethodKind> {
-    Some(match method {
-        Method::None => MethodKind::None,
-        Method::PublicKey => MethodKind::PublicKey,
-        Method::Password => MethodKind::Password,
-        Method::KeyboardInteractive => MethodKind::KeyboardInteractive,
-        Method::HostBased | Method::Gssapi => return None,
-    })
-}
-
-/// The methods that can go on from here, none twice.
-fn methods(config: &Config, done: &[Method]) -> MethodSet {
-    let all = [Method::PublicKey, Method::Password, Method::KeyboardInteractive];
-    let next: Vec<Method> = if config.authentication_methods.is_empty() {
-        all.to_vec()
-    } else {
-        let follows = |list: &[MethodStep]| {
-            let begun =
-                list.len() > done.len() && list.iter().zip(done).all(|(step, method)| step.method == *method);
-            begun.then(|| list[done.len()].method)
-        };
-        config.method_lists().filter_map(follows).collect()
-    };
-    let kinds: Vec<MethodKind> = all
-        .into_iter()
-        .filter(|method| next.contains(method) && config.enables(*method))
-        .filter_map(kind)
-        .collect();
-    MethodSet::from(&kinds[..])
 }

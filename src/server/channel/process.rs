@@ -2,10 +2,13 @@
 
 use std::{
     ffi::OsString,
+    future::{Future, poll_fn},
     io,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
+    pin::pin,
     process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -32,8 +35,12 @@ pub(super) struct Program {
 /// A running process, which leads a session and process group of its own.
 pub(super) struct Process {
     child: Child,
-    group: Pid,
+    group: Group,
 }
+
+/// The process group of a process, for as long as that has not been waited for: then its number may be another's.
+#[derive(Clone)]
+pub(super) struct Group(Arc<Mutex<Option<Pid>>>);
 
 /// The ends that this side holds of a process without a terminal. They are pipes as with sshd: a
 /// process can open `/dev/stderr` anew, which it could not do with a socket.
@@ -102,15 +109,25 @@ impl Process {
         let child = command.spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
-        Ok(Self { child, group: Pid::from_raw(pid) })
+        Ok(Self { child, group: Group(Arc::new(Mutex::new(Some(Pid::from_raw(pid))))) })
     }
 
-    pub(super) fn group(&self) -> Pid {
-        self.group
+    pub(super) fn group(&self) -> Group {
+        self.group.clone()
     }
 
     pub(super) async fn wait(&mut self) -> io::Result<End> {
-        self.child.wait().await.map(End::from)
+        let (group, mut waiting) = (&self.group, pin!(self.child.wait()));
+        let ended = poll_fn(|cx| {
+            // It is in this call that the number becomes free.
+            let mut leader = group.leader();
+            let ended = waiting.as_mut().poll(cx);
+            if ended.is_ready() {
+                *leader = None;
+            }
+            ended
+        });
+        ended.await.map(End::from)
     }
 }
 
@@ -154,16 +171,22 @@ fn name_of(signal: Signal) -> Option<&'static str> {
     SIGNALS.iter().find(|(known, _)| *known == signal).map(|(_, name)| *name)
 }
 
-/// Sends a signal that a client asked for to a process group.
-pub(super) fn send(group: Pid, signal: &Sig) {
-    let name = sig_name(signal);
-    match SIGNALS.iter().find(|(_, known)| *known == name) {
-        Some((signal, _)) => {
-            if let Err(error) = killpg(group, *signal) {
-                tracing::debug!("signal {name} to {group}: {error}");
-            }
+impl Group {
+    fn leader(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a signal that a client asked for, if its process is still there.
+    pub(super) fn send(&self, signal: &Sig) {
+        let name = sig_name(signal);
+        let Some((signal, _)) = SIGNALS.iter().find(|(_, known)| *known == name) else {
+            return tracing::debug!("unknown signal {name}");
+        };
+        if let Some(leader) = *self.leader()
+            && let Err(error) = killpg(leader, *signal)
+        {
+            tracing::debug!("signal {name} to {leader}: {error}");
         }
-        None => tracing::debug!("unknown signal {name}"),
     }
 }
 
@@ -216,8 +239,34 @@ mod tests {
     #[tokio::test]
     async fn a_signal_ends_a_process_by_its_name() {
         let (mut process, _pipes) = shell("sleep 100 & wait").run().expect("runs");
-        send(process.group(), &Sig::TERM);
+        process.group().send(&Sig::TERM);
         let end = process.wait().await.expect("ended");
         assert_eq!(end, End::Signal { name: "TERM", core_dumped: false });
+    }
+
+    #[tokio::test]
+    async fn a_signal_reaches_nobody_once_the_process_was_waited_for() {
+        let (mut process, mut pipes) = shell("sleep 100 & echo $!").run().expect("runs");
+        let group = process.group();
+        assert_eq!(process.wait().await.expect("ended"), End::Status(0));
+        let mut left = [0; 16];
+        let count = pipes.stdout.read(&mut left).await.expect("a number");
+        let left = std::str::from_utf8(&left[..count]).expect("a number").trim();
+        let left = Pid::from_raw(left.parse().expect("a number"));
+        group.send(&Sig::KILL);
+        // What the shell has left is in its group still. A signal would have come before this one.
+        nix::sys::signal::kill(left, Signal::SIGSTOP).expect("it is there");
+        let state = || {
+            let text = std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap_or_default();
+            text.rsplit(") ").next().and_then(|rest| rest.chars().next())
+        };
+        let stopped = async {
+            while state() != Some('T') {
+                assert!(!matches!(state(), None | Some('Z')), "it was killed");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.expect("it stops");
+        nix::sys::signal::kill(left, Signal::SIGKILL).expect("killed");
     }
 }

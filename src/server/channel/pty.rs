@@ -139,7 +139,7 @@ fn apply(termios: &mut Termios, modes: &[(Pty, u32)]) {
     for &(code, value) in modes {
         if let Some(index) = special(code) {
             // 255 says that the key is not there.
-            termios.special_codes[index] = if value == 255 { 0 } else { value as u8 };
+            termios.special_codes[index] = if value == 255 { libc::_POSIX_VDISABLE } else { value as u8 };
         } else if let Some(flag) = input(code) {
             termios.input_modes.set(flag, value != 0);
         } else if let Some(flag) = local(code) {

@@ -8,14 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use nix::unistd::Pid;
 use russh::{ChannelId, Pty, Sig, server::Handle};
 use tokio::net::UnixStream;
 
 use super::{
     environment::{self, Environment, What},
     inbox::Outlet,
-    process::{self, End, Pipes, Process, Program},
+    process::{End, Group, Pipes, Process, Program},
     pty::{Master, MasterRef, Size, Terminal},
     relay::{self, STDERR, Sending},
 };
@@ -39,7 +38,7 @@ pub(in crate::server) struct SessionChannel {
     inboxes: Inboxes,
     /// What the client set, as far as it may.
     asked: Vec<(OsString, OsString)>,
-    terminal: Option<(Terminal, String)>,
+    terminal: Option<(Terminal, OsString)>,
     agent: Option<AgentSocket>,
     display: Option<Display>,
     running: Arc<OnceLock<Running>>,
@@ -51,7 +50,7 @@ pub(in crate::server) struct SessionChannel {
 
 /// What can be done to a process from outside.
 struct Running {
-    group: Option<Pid>,
+    group: Option<Group>,
     master: Option<MasterRef>,
 }
 
@@ -114,31 +113,38 @@ impl SessionChannel {
     pub(in crate::server) fn open_terminal(
         &mut self,
         login: &Login,
-        term: &str,
+        term: &[u8],
         size: [u32; 4],
         modes: &[(Pty, u32)],
     ) -> bool {
-        if self.terminal.is_some() || !login.may_have_terminal() {
+        // What runs already has none, or its own.
+        if self.started || self.terminal.is_some() || !login.may_have_terminal() {
             return false;
         }
         match Terminal::open(window(size), modes) {
-            Ok(terminal) => self.terminal = Some((terminal, term.to_owned())),
+            Ok(terminal) => self.terminal = Some((terminal, OsString::from_vec(term.to_owned()))),
             Err(error) => tracing::warn!("no terminal: {error}"),
         }
         self.terminal.is_some()
     }
 
     /// Takes a variable from the client, if AcceptEnv has it.
-    pub(in crate::server) fn set_variable(&mut self, config: &Config, name: &str, value: &str) -> bool {
+    pub(in crate::server) fn set_variable(&mut self, config: &Config, name: &[u8], value: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(name);
         // sshd's own bound.
         let accepted = self.asked.len() < 128
-            && !name.contains(['=', '\0'])
-            && !value.contains('\0')
-            && config.accept_env.iter().any(|pattern| matches_pattern(name, pattern));
+            && !name.iter().any(|byte| matches!(byte, b'=' | 0))
+            && !value.contains(&0)
+            && config.accept_env.iter().any(|pattern| matches_pattern(&text, pattern));
         if accepted {
-            self.asked.push((name.into(), value.into()));
+            let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_owned());
+            self.asked.push((owned(name), owned(value)));
         }
         accepted
+    }
+
+    pub(in crate::server) fn has_agent(&self) -> bool {
+        self.agent.is_some()
     }
 
     /// Lets programs of this session use the client's agent.
@@ -171,7 +177,7 @@ impl SessionChannel {
         if let Some(Running { group: Some(group), .. }) = self.running.get()
             && !self.forced
         {
-            process::send(*group, signal);
+            group.send(signal);
         }
     }
 
@@ -237,7 +243,7 @@ impl SessionChannel {
         &self,
         login: &Login,
         request: &Request,
-        terminal: Option<&(Terminal, String)>,
+        terminal: Option<&(Terminal, OsString)>,
     ) -> Environment {
         let mut environment = Environment::default();
         // In sshd's order: what the client asks for gives way to all else.
@@ -267,7 +273,10 @@ impl SessionChannel {
         }
         if let Some((terminal, term)) = terminal {
             environment.set("SSH_TTY", &terminal.path);
-            environment.set("TERM", term);
+            // As in sshd, one without a name is none.
+            if !term.is_empty() {
+                environment.set("TERM", term);
+            }
         }
         if let (Some(_), Some(original)) = (login.forced_command(), original_command(login, request)) {
             environment.set("SSH_ORIGINAL_COMMAND", original);

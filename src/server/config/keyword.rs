@@ -16,7 +16,7 @@ pub struct UnknownKeyword {
 pub enum Meaning {
     /// It is served.
     Served(Keyword),
-    /// It concerns listening, logging or what sshd itself has given up, and changes nothing here.
+    /// It concerns listening, syslog or what sshd itself has given up, and changes nothing here.
     Ignored(&'static str),
     /// It is not served: only these values, which ask for nothing, are accepted.
     Only(&'static str, &'static [&'static str]),
@@ -75,6 +75,7 @@ keywords! {
     HostKeyAlgorithms Global,
     KbdInteractiveAuthentication Anywhere,
     KexAlgorithms Global,
+    LogLevel Anywhere,
     LoginGraceTime Global,
     MACs Global,
     MaxAuthTries Anywhere,
@@ -145,7 +146,6 @@ const IGNORED: &[&str] = &[
     "KerberosTicketCleanup",
     "KeyRegenerationInterval",
     "ListenAddress",
-    "LogLevel",
     "LogVerbose",
     "ModuliFile",
     "PAMAuthenticationViaKbdInt",
@@ -223,6 +223,19 @@ impl Keyword {
     #[must_use]
     pub fn goes_in_match(self) -> bool {
         SERVED.iter().any(|(_, keyword, place)| *keyword == self && *place == Place::Anywhere)
+    }
+
+    /// Why a value changes nothing here though sshd has it, for whoever wrote it.
+    pub(super) fn without_effect(self, value: &str, in_match: bool) -> Option<&'static str> {
+        let no = value.eq_ignore_ascii_case("no");
+        match self {
+            Self::Compression if !no => Some("nothing is compressed"),
+            Self::LogLevel if in_match => Some("what stands outside of Match blocks counts for everybody"),
+            Self::PermitTunnel if !no => Some("there are no tun devices"),
+            Self::PrintLastLog if !no => Some("logins are not kept in lastlog"),
+            Self::TCPKeepAlive => Some("there is no TCP connection: see ClientAliveInterval"),
+            _ => None,
+        }
     }
 
     /// Whether each line adds one more to those before: then a list in TOML stands for several lines.

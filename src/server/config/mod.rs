@@ -7,6 +7,7 @@
 pub mod access;
 pub mod algorithms;
 pub mod condition;
+mod include;
 pub mod keyword;
 mod lists;
 mod print;
@@ -19,6 +20,7 @@ pub mod units;
 pub mod value;
 
 pub use condition::Connection;
+pub use include::include_files;
 pub use print::{Offer, Offers};
 pub use settings::Config;
 
@@ -28,12 +30,15 @@ use set::{Arguments, ValueError};
 use settings::Settings;
 use text::Scope;
 
+use super::pattern::UserPattern;
+
 /// All that files and options say, checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SshdConfig {
     global: Settings,
     blocks: Vec<Block>,
     ignored: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,17 +122,47 @@ impl SshdConfig {
         matched.fold(Settings::default(), Settings::then).over(self.global.clone()).complete()
     }
 
+    /// Whether it matters to any login in which groups it is.
+    #[must_use]
+    pub(super) fn speaks_of_groups(&self) -> bool {
+        let lists = |settings: &Settings| settings.allow_groups.is_some() || settings.deny_groups.is_some();
+        let matches = |block: &Block| {
+            lists(&block.settings) || block.conditions.iter().any(|one| matches!(one, Condition::Group(_)))
+        };
+        lists(&self.global) || self.blocks.iter().any(matches)
+    }
+
+    /// Whether it matters to any login where it comes from.
+    #[must_use]
+    pub fn speaks_of_addresses(&self) -> bool {
+        let lists = |settings: &Settings| {
+            let mut users = settings.allow_users.iter().chain(&settings.deny_users).flatten();
+            users.any(UserPattern::names_hosts)
+        };
+        let matches = |block: &Block| {
+            let addresses = |one: &Condition| matches!(one, Condition::Address(_) | Condition::Host(_));
+            lists(&block.settings) || block.conditions.iter().any(addresses)
+        };
+        lists(&self.global) || self.blocks.iter().any(matches)
+    }
+
     /// Adds what another says. What was added before it counts before it.
     pub fn add(&mut self, other: Self) {
         self.global = std::mem::take(&mut self.global).then(other.global);
         self.blocks.extend(other.blocks);
         self.ignored.extend(other.ignored);
+        self.warnings.extend(other.warnings);
     }
 
-    /// The keywords that mean nothing to the server itself, such as `Port` and `LogLevel`, with what
-    /// followed them, in order.
+    /// The keywords that mean nothing to the server itself, such as `Port`, with what followed
+    /// them, in order.
     pub fn ignored(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.ignored.iter().map(|(keyword, value)| (*keyword, value.as_str()))
+    }
+
+    /// What is asked for and changes nothing here, a sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     fn set(&mut self, scope: &Scope, name: &str, arguments: &Arguments) -> Result<(), Problem> {
@@ -148,6 +183,10 @@ impl SshdConfig {
             }
         };
         let wrong = |error| Problem::Value { keyword: keyword.name(), error };
+        let value = arguments.words.first().map_or("", String::as_str);
+        if let Some(reason) = keyword.without_effect(value, !scope.conditions.is_empty()) {
+            self.warnings.push(format!("{} {value} has no effect: {reason}", keyword.name()));
+        }
         // As in sshd, which sets what stands under `Match all` when it reads the file, too.
         if scope.conditions.is_empty() {
             keyword.set(arguments, &mut self.global).map_err(wrong)?;

@@ -109,6 +109,7 @@ impl Config {
         lines.flag("tcpkeepalive", self.tcp_keep_alive);
         lines.flag("permitemptypasswords", self.permit_empty_passwords);
         lines.flag("compression", self.compression);
+        lines.put("loglevel", self.log_level);
         lines.put("gatewayports", self.gateway_ports);
         lines.put("allowtcpforwarding", self.allow_tcp_forwarding);
         lines.flag("allowagentforwarding", self.allow_agent_forwarding);

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::server::{
     host_port::{HostPort, NotHostPort},
+    log_level::LogLevel,
     pattern::{HostListError, UserPattern},
 };
 
@@ -251,6 +252,7 @@ impl Keyword {
             Self::Compression => set_one(words, &mut settings.compression, "yes, delayed or no", |word| {
                 if word.eq_ignore_ascii_case("delayed") { Some(true) } else { parse_flag(word) }
             }),
+            Self::LogLevel => set_one(words, &mut settings.log_level, LogLevel::WORDS, LogLevel::parse),
             Self::MaxStartups => {
                 set_one(words, &mut settings.max_startups, "N or START:RATE:FULL", MaxStartups::parse)
             }

@@ -9,7 +9,7 @@ use super::{
         RootLogin, Subsystem, TunnelMode, UserEnvironment,
     },
 };
-use crate::server::pattern::UserPattern;
+use crate::server::{log_level::LogLevel, pattern::UserPattern};
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr;)*) => {
@@ -104,6 +104,8 @@ settings! {
     kbd_interactive_authentication: bool = true;
     /// Key exchanges.
     kex_algorithms: AlgorithmList = AlgorithmList::Default;
+    /// How much is logged.
+    log_level: LogLevel = LogLevel::Info;
     /// Time to log in; 0: any.
     login_grace_time: Duration = Duration::from_secs(120);
     /// MACs.

@@ -8,6 +8,7 @@ use super::{
     value::{Forwarding, GatewayPorts, Method, Permitted, RootLogin, UserEnvironment},
     *,
 };
+use crate::server::log_level::LogLevel;
 
 fn read(text: &str) -> Result<SshdConfig, ConfigError> {
     let mut config = SshdConfig::default();
@@ -199,17 +200,44 @@ fn wrong_values_say_why() {
 #[test]
 fn what_means_nothing_here_is_remembered_and_what_asks_for_nothing_is_accepted() {
     let config = read(
-        "Port 22\nListenAddress 127.0.0.1\nUsePrivilegeSeparation sandbox\nlogLevel DEBUG3\nHostbasedAuthentication no\nRDomain none",
+        "Port 22\nListenAddress 127.0.0.1\nUsePrivilegeSeparation sandbox\nHostbasedAuthentication no\nRDomain none",
     );
     let config = config.expect("good");
     let ignored: Vec<_> = config.ignored().collect();
-    let expected = [
-        ("Port", "22"),
-        ("ListenAddress", "127.0.0.1"),
-        ("UsePrivilegeSeparation", "sandbox"),
-        ("LogLevel", "DEBUG3"),
-    ];
+    let expected = [("Port", "22"), ("ListenAddress", "127.0.0.1"), ("UsePrivilegeSeparation", "sandbox")];
     assert_eq!(ignored, expected);
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_said() {
+    let text = "Compression yes\nPrintLastLog yes\nPermitTunnel point-to-point\nTCPKeepAlive yes\nLogLevel DEBUG\n\
+                Match User bob\nPermitTunnel yes\nLogLevel QUIET";
+    let config = read(text).expect("good");
+    let said: Vec<_> = config.warnings().collect();
+    let expected = [
+        "Compression yes has no effect: nothing is compressed",
+        "PrintLastLog yes has no effect: logins are not kept in lastlog",
+        "PermitTunnel point-to-point has no effect: there are no tun devices",
+        "TCPKeepAlive yes has no effect: there is no TCP connection: see ClientAliveInterval",
+        "PermitTunnel yes has no effect: there are no tun devices",
+        "LogLevel QUIET has no effect: what stands outside of Match blocks counts for everybody",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(config.server().log_level, LogLevel::Debug1);
+    let none = read("Compression no\nPrintLastLog no\nPermitTunnel no\nMatch all\nLogLevel INFO");
+    assert_eq!(none.expect("good").warnings().count(), 0);
+}
+
+#[test]
+fn it_is_known_what_a_login_has_to_be_looked_up_for() {
+    let groups = |text: &str| read(text).expect(text).speaks_of_groups();
+    assert!(!groups("AllowUsers bob\nMatch User bob\nPermitTTY no"));
+    assert!(groups("DenyGroups x") && groups("Match Group x\nPermitTTY no"));
+    assert!(groups("Match User bob\nAllowGroups x"));
+    let addresses = |text: &str| read(text).expect(text).speaks_of_addresses();
+    assert!(!addresses("AllowUsers bob\nMatch User bob\nPermitTTY no"));
+    assert!(addresses("DenyUsers bob@10.0.0.0/8") && addresses("Match Address *\nPermitTTY no"));
+    assert!(addresses("Match User bob\nAllowUsers bob@10.0.0.0/8"));
 }
 
 #[test]

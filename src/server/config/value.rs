@@ -200,7 +200,7 @@ impl Permitted {
 
     /// Whether a forward may connect to this unix socket (see [`HostPort::allows_connect_to_socket`]).
     #[must_use]
-    pub fn allows_connect_to_socket(&self, path: &str) -> bool {
+    pub fn allows_connect_to_socket(&self, path: &[u8]) -> bool {
         self.allows(|place| place.allows_connect_to_socket(path))
     }
 

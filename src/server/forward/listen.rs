@@ -4,7 +4,8 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
 };
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -22,7 +23,7 @@ pub(in crate::server) struct Listeners {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Place {
     Port(String, u32),
-    Socket(String),
+    Socket(PathBuf),
 }
 
 impl Listeners {
@@ -31,14 +32,14 @@ impl Listeners {
     /// # Errors
     ///
     /// What the system says; nothing is listened on then.
-    pub(in crate::server) fn add_port(
+    pub(in crate::server) async fn add_port(
         &mut self,
         config: &Config,
         address: &str,
         port: u16,
         to: &ToClient,
     ) -> io::Result<u16> {
-        let (listeners, port) = listen(&addresses(address, config.gateway_ports), port)?;
+        let (listeners, port) = listen(&addresses(address, config.gateway_ports).await?, port)?;
         let tasks = listeners
             .into_iter()
             .map(|listener| spawn(accept_tcp(listener, address.to_owned(), port, to.clone())));
@@ -59,18 +60,18 @@ impl Listeners {
     pub(in crate::server) fn add_socket(
         &mut self,
         config: &Config,
-        path: &str,
+        path: &Path,
         to: &ToClient,
     ) -> io::Result<()> {
         let mask = config.stream_local_bind_mask;
-        let file = SocketFile::listen(Path::new(path), mask, config.stream_local_bind_unlink)?;
+        let file = SocketFile::listen(path, mask, config.stream_local_bind_unlink)?;
         let accepting = accept_socket(file, path.to_owned(), to.clone());
         self.open.insert(Place::Socket(path.to_owned()), vec![spawn(accepting)]);
         Ok(())
     }
 
     /// Stops listening on a unix socket, which is gone afterwards; whether there was such a listener.
-    pub(in crate::server) async fn remove_socket(&mut self, path: &str) -> bool {
+    pub(in crate::server) async fn remove_socket(&mut self, path: &Path) -> bool {
         self.remove(&Place::Socket(path.to_owned())).await
     }
 
@@ -89,16 +90,16 @@ fn spawn(accepting: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHan
 }
 
 /// The addresses that a bind address stands for (RFC 4254 section 7.1, sshd_config(5), GatewayPorts).
-fn addresses(asked: &str, gateway: GatewayPorts) -> Vec<IpAddr> {
+async fn addresses(asked: &str, gateway: GatewayPorts) -> io::Result<Vec<IpAddr>> {
     let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let all = vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    match (gateway, asked) {
+    Ok(match (gateway, asked) {
         (GatewayPorts::No, _) | (GatewayPorts::ClientSpecified, "localhost") => loopback,
         (GatewayPorts::Yes, _) | (GatewayPorts::ClientSpecified, "" | "*") => all,
-        (GatewayPorts::ClientSpecified, other) => {
-            other.parse().map_or(loopback, |address: IpAddr| vec![address])
+        (GatewayPorts::ClientSpecified, name) => {
+            tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()
         }
-    }
+    })
 }
 
 /// Listens on every address where that can be done, all on one port, as sshd does.
@@ -151,13 +152,14 @@ async fn accept_tcp(listener: TcpListener, address: String, port: u16, to: ToCli
     }
 }
 
-async fn accept_socket(file: SocketFile, path: String, to: ToClient) {
+async fn accept_socket(file: SocketFile, path: PathBuf, to: ToClient) {
     loop {
         match file.listener.accept().await {
             Ok((stream, _)) => {
                 let (to, path) = (to.clone(), path.clone());
                 tokio::spawn(async move {
-                    let opened = to.session.channel_open_forwarded_streamlocal(path).await;
+                    let opened =
+                        to.session.channel_open_forwarded_streamlocal(path.into_os_string().into_vec()).await;
                     to.carry(opened, stream).await;
                 });
             }

@@ -55,7 +55,7 @@ impl PamAuthenticator {
         let [_, (_, connection)] = Origin::variables(self.origin.as_ref());
         let request = Request {
             service: login.config.pam_service_name.clone(),
-            user: name(login).to_owned(),
+            user: login.user.clone(),
             rhost: Some(
                 login.address.map_or_else(|| NOBODYS_ADDRESS.to_owned(), |address| address.to_string()),
             ),
@@ -229,11 +229,6 @@ impl Authenticator for PamAuthenticator {
             }
         })
     }
-}
-
-/// The name of the account; what follows a colon asked for a style of authentication once.
-fn name(login: &LoginRequest) -> &str {
-    login.user.split(':').next().unwrap_or_default()
 }
 
 fn lines(steps: &[String]) -> String {

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use ssh_encoding::{Decode, Encode, Reader};
 
 use crate::msg;
@@ -21,6 +22,13 @@ pub(crate) fn ensure_end(reader: &impl Reader) -> Result<(), crate::Error> {
     }
 }
 
+/// Text whose encoding the other end chooses: what is not UTF-8 is replaced, and no reason to end a
+/// connection. What names a file or goes to a program is taken as bytes instead.
+pub(crate) fn lossy(r: &mut impl Reader) -> Result<String, ssh_encoding::Error> {
+    let text = Bytes::decode(r)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 #[derive(Debug)]
 pub struct OpenChannelMessage {
     pub typ: ChannelType,
@@ -38,7 +46,7 @@ impl OpenChannelMessage {
     /// parsing and compatibility behavior.
     pub fn parse<R: Reader>(r: &mut R) -> Result<Self, crate::Error> {
         // https://tools.ietf.org/html/rfc4254#section-5.1
-        let typ = map_err!(String::decode(r))?;
+        let typ = map_err!(lossy(r))?;
         let sender = map_err!(u32::decode(r))?;
         let window = map_err!(u32::decode(r))?;
         let maxpacket = map_err!(u32::decode(r))?;
@@ -53,7 +61,7 @@ impl OpenChannelMessage {
                 ChannelType::Session
             }
             "x11" => {
-                let originator_address = map_err!(String::decode(r))?;
+                let originator_address = map_err!(lossy(r))?;
                 let originator_port = map_err!(u32::decode(r))?;
                 ensure_end(r)?;
                 ChannelType::X11 {
@@ -68,7 +76,7 @@ impl OpenChannelMessage {
             }
             "direct-streamlocal@openssh.com" => {
                 let info = StreamLocalChannelInfo::decode(r)?;
-                String::decode(r)?; // originator address/reserved
+                lossy(r)?; // originator address/reserved
                 u32::decode(r)?; // originator port/reserved
                 ensure_end(r)?;
                 ChannelType::DirectStreamLocal(info)
@@ -80,7 +88,7 @@ impl OpenChannelMessage {
             }
             "forwarded-streamlocal@openssh.com" => {
                 let info = StreamLocalChannelInfo::decode(r)?;
-                String::decode(r)?; // reserved
+                lossy(r)?; // reserved
                 ensure_end(r)?;
                 ChannelType::ForwardedStreamLocal(info)
             }
@@ -154,14 +162,15 @@ pub struct TcpChannelInfo {
 
 #[derive(Debug)]
 pub struct StreamLocalChannelInfo {
-    pub socket_path: String,
+    /// As the other end sent it: a path need not be UTF-8.
+    pub socket_path: Bytes,
 }
 
 impl Decode for StreamLocalChannelInfo {
     type Error = ssh_encoding::Error;
 
     fn decode(r: &mut impl Reader) -> Result<Self, Self::Error> {
-        let socket_path = String::decode(r)?.to_owned();
+        let socket_path = Bytes::decode(r)?;
         Ok(Self { socket_path })
     }
 }
@@ -170,9 +179,9 @@ impl Decode for TcpChannelInfo {
     type Error = ssh_encoding::Error;
 
     fn decode(r: &mut impl Reader) -> Result<Self, Self::Error> {
-        let host_to_connect = String::decode(r)?;
+        let host_to_connect = lossy(r)?;
         let port_to_connect = u32::decode(r)?;
-        let originator_address = String::decode(r)?;
+        let originator_address = lossy(r)?;
         let originator_port = u32::decode(r)?;
 
         Ok(Self {

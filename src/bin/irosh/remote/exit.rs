@@ -30,7 +30,7 @@ pub(super) enum Failure {
     NoSuchFile = 8,
     /// No right to read or write.
     Permission = 9,
-    /// A folder is where a file was meant, or the other way round.
+    /// A folder is where a file was meant, or the other way round; or a source is neither.
     Kind = 10,
     /// The destination's disk is full, or takes no file that large.
     DiskFull = 11,
@@ -52,7 +52,7 @@ pub(super) const OF_COPIES: &str = "Exit status:
     7  the server sent what makes no sense
     8  no such file, or no folder for the destination
     9  permission denied
-   10  a folder is where a file was meant, or the other way round
+   10  a folder is where a file was meant, or the other way round; a pipe or device was named
    11  the destination's disk is full, or takes no file that large
    12  what arrived is not what was sent, or the source changed on the way
   130  interrupted";

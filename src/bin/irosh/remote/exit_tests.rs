@@ -82,3 +82,18 @@ fn an_error_is_told_once() {
 fn an_interrupted_forward_is_no_failure_in_its_help() {
     assert!(OF_FORWARD.contains("    0  interrupted\n"));
 }
+
+#[test]
+fn what_a_server_says_is_no_line_of_ours() {
+    let says = || "good\nirosh: run this".to_owned();
+    let errors: [(anyhow::Error, usize); 3] = [
+        (Disconnected::ByServer { code: 2, message: says() }.into(), 1),
+        (ConnectError::NoCommonAlgorithm { kind: "cipher".into(), theirs: vec![says()] }.into(), 1),
+        // Of which the second one says what to do.
+        (ConnectError::PasswordChange(says()).into(), 2),
+    ];
+    for (error, lines) in errors {
+        let said = error.to_string();
+        assert!(said.contains("good irosh: run this") && said.lines().count() == lines, "{said}");
+    }
+}

@@ -208,7 +208,7 @@ impl Reach {
     ) -> anyhow::Result<Self> {
         let target = ResolvedTarget::resolve(arguments.target.as_bytes(), &Aliases::load(&paths.aliases())?)?;
         let settings: ClientSettings = load_settings(&paths.client_settings())?;
-        let file = NetworkChoice { relay: settings.relay, dns: settings.dns, bind: settings.bind };
+        let file = NetworkChoice::from(settings);
         let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
         let wanted = arguments.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));
         let home = std::env::home_dir();
@@ -290,6 +290,7 @@ fn tell(event: ConnectionEvent, quiet: bool) {
             irosh::log::say(&irosh::log::printable(&text.replace("\r\n", "\n")));
         }
         ConnectionEvent::ForwardFailed { forward, target, error } => {
+            let target = irosh::log::one_line(&target);
             let said =
                 irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
             irosh::log::say(&format!("irosh: {said}\r\n"));

@@ -11,7 +11,7 @@ use std::{
 use irosh::{
     client::{Disconnected, Exit, PtyMode, PtyOptions, PtySize, Session, ssh_config::RequestTty},
     files::Paths,
-    log::complain,
+    log::{complain, one_line},
     stdio::Input,
 };
 use tokio_util::sync::CancellationToken;
@@ -209,7 +209,7 @@ fn status(printed: &Printed, link: &Link) -> Result<u8, Disconnected> {
         // It wrote to a reader that is gone here, which is how many commands end. As ssh.
         Some(Exit::Signal(signal)) if printed.unread && signal.name == "PIPE" => Ok(FAILED),
         Some(Exit::Signal(signal)) => {
-            complain("irosh", &format!("the command was ended by signal {}", signal.name));
+            complain("irosh", &format!("the command was ended by signal {}", one_line(&signal.name)));
             Ok(signal_number(&signal.name).map_or(FAILED, |number| 128 + number))
         }
         None => link.connection.disconnected().map_or(Ok(FAILED), Err),

@@ -12,7 +12,10 @@ mod size;
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
 };
 
 pub(crate) use caught::Caught;
@@ -88,8 +91,8 @@ pub(crate) fn no_modes() -> Vec<u8> {
 
 /// `TERM`, as a pty-req has it: empty where it is not set.
 #[must_use]
-pub(crate) fn term() -> String {
-    std::env::var_os("TERM").map(|term| term.to_string_lossy().into_owned()).unwrap_or_default()
+pub(crate) fn term() -> Vec<u8> {
+    std::env::var_os("TERM").unwrap_or_default().into_vec()
 }
 
 fn is_foreground(fd: impl AsFd) -> bool {

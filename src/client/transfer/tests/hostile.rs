@@ -78,7 +78,7 @@ async fn sizes_that_no_file_has_are_an_error() {
 
 #[tokio::test]
 async fn refusals_are_told_in_few_words() {
-    let (server, dir) = (hostile("names", 10).await, super::folder());
+    let (server, dir) = (hostile("wordy", 10).await, super::folder());
     let failed = copied_from(&server, dir.path()).await;
     assert_eq!(failed.errors_total, 10);
     assert!(failed.errors.iter().all(|error| error.to_string().len() < 8 << 10), "{failed}");

@@ -28,18 +28,12 @@ use crate::cert::PublicKeyOrCertificate;
 use crate::client::{ChannelOpenHandle, Handler, Msg, Prompt, Reply, Session};
 use crate::helpers::{AlgorithmExt, EncodedExt, NameList, sign_with_hash_alg};
 use crate::keys::key::parse_public_key;
-use crate::parsing::{ChannelOpenConfirmation, ChannelType, OpenChannelMessage, ensure_end};
+use crate::parsing::{ChannelOpenConfirmation, ChannelType, OpenChannelMessage, ensure_end, lossy};
 use crate::session::{Encrypted, EncryptedState, GlobalRequestResponse};
 use crate::{
     Channel, ChannelId, ChannelMsg, ChannelOpenFailure, ChannelParams, CryptoVec, Error, MethodSet,
     Sig, auth, map_err, msg,
 };
-
-/// Text for people, which need not be UTF-8 to be worth reading.
-fn lossy(r: &mut impl Reader) -> Result<String, crate::Error> {
-    let text = Bytes::decode(r)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
 
 /// Checks a `hostkeys-prove-00@openssh.com` reply: one signature per requested
 /// key, in order, each over `string name || string session_id || string key_blob`.
@@ -126,8 +120,8 @@ impl Session {
                             return Ok(());
                         }
                         Some((&msg::USERAUTH_BANNER, mut r)) => {
-                            let banner = lossy(&mut r)?;
-                            let _language_tag = lossy(&mut r)?;
+                            let banner = map_err!(lossy(&mut r))?;
+                            let _language_tag = map_err!(lossy(&mut r))?;
                             map_err!(ensure_end(&r))?;
                             client.auth_banner(&banner, self).await?;
                             return Ok(());
@@ -192,11 +186,11 @@ impl Session {
                                 debug!("keyboard_interactive");
 
                                 // read fields
-                                let name = lossy(&mut r)?;
+                                let name = map_err!(lossy(&mut r))?;
 
-                                let instructions = lossy(&mut r)?;
+                                let instructions = map_err!(lossy(&mut r))?;
 
-                                let _lang = lossy(&mut r)?;
+                                let _lang = map_err!(lossy(&mut r))?;
                                 let n_prompts = map_err!(u32::decode(&mut r))?;
 
                                 // read prompts
@@ -208,7 +202,7 @@ impl Session {
                                 }
                                 let mut prompts = Vec::with_capacity(n_prompts);
                                 for _i in 0..n_prompts {
-                                    let prompt = lossy(&mut r)?;
+                                    let prompt = map_err!(lossy(&mut r))?;
 
                                     let echo = map_err!(u8::decode(&mut r))? != 0;
                                     prompts.push(Prompt {
@@ -512,8 +506,8 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(&mut r))?;
                 let reason_code = ChannelOpenFailure::from_u32(map_err!(u32::decode(&mut r))?)
                     .unwrap_or(ChannelOpenFailure::AdministrativelyProhibited);
-                let descr = lossy(&mut r)?;
-                let language = lossy(&mut r)?;
+                let descr = map_err!(lossy(&mut r))?;
+                let language = map_err!(lossy(&mut r))?;
                 map_err!(ensure_end(&r))?;
                 // Unlike other channel-scoped messages this arrives for a
                 // channel the client opened but that is not yet confirmed, so
@@ -630,10 +624,10 @@ impl Session {
                     "exit-signal" => {
                         map_err!(u8::decode(&mut r))?; // should be 0.
                         let signal_name =
-                            Sig::from_name(lossy(&mut r)?.as_str());
+                            Sig::from_name(map_err!(lossy(&mut r))?.as_str());
                         let core_dumped = map_err!(u8::decode(&mut r))? != 0;
-                        let error_message = lossy(&mut r)?;
-                        let lang_tag = lossy(&mut r)?;
+                        let error_message = map_err!(lossy(&mut r))?;
+                        let lang_tag = map_err!(lossy(&mut r))?;
                         map_err!(ensure_end(&r))?;
                         if let Some(chan) = self.channels.get(&channel_num) {
                             let _ = chan
@@ -863,7 +857,7 @@ impl Session {
                         client
                             .server_channel_open_direct_streamlocal(
                                 channel,
-                                d.socket_path.as_bytes(),
+                                &d.socket_path,
                                 reply,
                                 self,
                             )
@@ -900,7 +894,7 @@ impl Session {
                         client
                             .server_channel_open_forwarded_streamlocal(
                                 channel,
-                                d.socket_path.as_bytes(),
+                                &d.socket_path,
                                 reply,
                                 self,
                             )

@@ -30,7 +30,10 @@ use tokio::time::Instant;
 use super::*;
 use crate::helpers::{AlgorithmExt, NameList};
 use crate::map_err;
-use crate::parsing::{ChannelOpenConfirmation, ChannelType, OpenChannelMessage, ensure_end};
+use crate::parsing::{ChannelOpenConfirmation, ChannelType, OpenChannelMessage, ensure_end, lossy};
+
+/// So many requests of authentication and answers end a connection, whatever came of them: OpenSSH's bound.
+const MOST_AUTH_REQUESTS: usize = 1024;
 
 impl Session {
     /// Returns false iff a request was rejected.
@@ -68,10 +71,10 @@ impl Session {
         }
         // Like sshd, the rejection that is one too many is not told: the connection ends instead.
         let most = handler.max_auth_attempts().unwrap_or(self.common.config.max_auth_attempts);
-        if most > 0
-            && let Some(enc) = self.common.encrypted.as_mut()
+        let most = if most == 0 { usize::MAX } else { most };
+        if let Some(enc) = self.common.encrypted.as_mut()
             && let EncryptedState::WaitingAuthRequest(a) = &enc.state
-            && a.rejection_count >= most
+            && (a.rejection_count >= most || self.common.auth_attempts >= MOST_AUTH_REQUESTS)
         {
             enc.write.truncate(written);
             self.common.disconnect(
@@ -109,7 +112,7 @@ impl Session {
                 EncryptedState::WaitingAuthServiceRequest { accepted, .. },
                 Some((&msg::SERVICE_REQUEST, mut r)),
             ) => {
-                let request = map_err!(String::decode(&mut r))?;
+                let request = map_err!(lossy(&mut r))?;
                 map_err!(ensure_end(&r))?;
                 debug!("request: {request:?}");
                 if request == "ssh-userauth" {
@@ -155,6 +158,7 @@ impl Session {
                     &mut r,
                 )
                 .await?;
+                self.common.auth_attempts += 1;
                 if resp {
                     enc.state = EncryptedState::InitCompression;
                     if enc.client_compression.is_deferred() {
@@ -855,6 +859,7 @@ mod tests {
 
         Session {
             target_window_size: config.window_size,
+            pace: server::session::Pace::new(&config),
             common: CommonSession {
                 packet_writer: PacketWriter::clear(),
                 auth_user: String::new(),
@@ -942,9 +947,9 @@ impl Encrypted {
         auth_user: &mut String,
     ) -> Result<(), H::Error> {
         // https://tools.ietf.org/html/rfc4252#section-5
-        let user = map_err!(String::decode(r))?;
-        let service_name = map_err!(String::decode(r))?;
-        let method = map_err!(String::decode(r))?;
+        let user = map_err!(lossy(r))?;
+        let service_name = map_err!(lossy(r))?;
+        let method = map_err!(lossy(r))?;
         debug!("name: {user:?} {service_name:?} {method:?}",);
 
         if service_name == "ssh-connection" {
@@ -971,9 +976,9 @@ impl Encrypted {
                 auth_user.clear();
                 auth_user.push_str(&user);
                 let change = map_err!(u8::decode(r))? != 0;
-                let password = map_err!(String::decode(r))?;
+                let password = map_err!(lossy(r))?;
                 if change {
-                    let _new_password = map_err!(String::decode(r))?;
+                    let _new_password = map_err!(lossy(r))?;
                 }
                 map_err!(ensure_end(r))?;
                 let auth = if change {
@@ -1065,8 +1070,8 @@ impl Encrypted {
                 };
                 auth_user.clear();
                 auth_user.push_str(&user);
-                let _ = map_err!(String::decode(r))?; // language_tag, deprecated.
-                let submethods = map_err!(String::decode(r))?;
+                let _ = map_err!(lossy(r))?; // language_tag, deprecated.
+                let submethods = map_err!(lossy(r))?;
                 map_err!(ensure_end(r))?;
                 debug!("{submethods:?}");
                 auth_request.current = Some(CurrentRequest::KeyboardInteractive {
@@ -1119,7 +1124,7 @@ impl Encrypted {
 
         let is_real = map_err!(u8::decode(r))?;
 
-        let pubkey_algo = map_err!(String::decode(r))?;
+        let pubkey_algo = map_err!(lossy(r))?;
         let pubkey_key = map_err!(Bytes::decode(r))?;
         let key_or_cert = PublicKeyOrCertificate::decode(&pubkey_algo, &pubkey_key);
 
@@ -1288,6 +1293,12 @@ impl Encrypted {
                             }
                         } else {
                             debug!("signature wrong");
+                            let offer = PublicKeyOffer {
+                                public_key: &pubkey,
+                                algorithm: &algorithm,
+                                certificate,
+                            };
+                            handler.signature_refused(user, offer);
                             auth_user.clear();
                             reject_auth_request(until, &mut self.write, auth_request).await?;
                         }
@@ -1642,7 +1653,7 @@ impl Session {
 
             msg::CHANNEL_REQUEST => {
                 let channel_num = map_err!(ChannelId::decode(r))?;
-                let req_type = map_err!(String::decode(r))?;
+                let req_type = map_err!(lossy(r))?;
                 let wants_reply = map_err!(u8::decode(r))?;
                 if let Some(ref mut enc) = self.common.encrypted
                     && let Some(channel) = enc.channels.get_mut(&channel_num)
@@ -1656,7 +1667,7 @@ impl Session {
                 }
                 match req_type.as_str() {
                     "pty-req" => {
-                        let term = map_err!(String::decode(r))?;
+                        let term = map_err!(Bytes::decode(r))?;
                         let col_width = map_err!(u32::decode(r))?;
                         let row_height = map_err!(u32::decode(r))?;
                         let pix_width = map_err!(u32::decode(r))?;
@@ -1713,7 +1724,7 @@ impl Session {
                             let _ = chan
                                 .send(ChannelMsg::RequestPty {
                                     want_reply: true,
-                                    term: term.clone(),
+                                    term: String::from_utf8_lossy(&term).into_owned(),
                                     col_width,
                                     row_height,
                                     pix_width,
@@ -1740,8 +1751,8 @@ impl Session {
                     }
                     "x11-req" => {
                         let single_connection = map_err!(u8::decode(r))? != 0;
-                        let x11_auth_protocol = map_err!(String::decode(r))?;
-                        let x11_auth_cookie = map_err!(String::decode(r))?;
+                        let x11_auth_protocol = map_err!(lossy(r))?;
+                        let x11_auth_cookie = map_err!(lossy(r))?;
                         let x11_screen_number = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
 
@@ -1769,16 +1780,16 @@ impl Session {
                             .await
                     }
                     "env" => {
-                        let env_variable = map_err!(String::decode(r))?;
-                        let env_value = map_err!(String::decode(r))?;
+                        let env_variable = map_err!(Bytes::decode(r))?;
+                        let env_value = map_err!(Bytes::decode(r))?;
                         map_err!(ensure_end(r))?;
 
                         if let Some(chan) = self.channels.get(&channel_num) {
                             let _ = chan
                                 .send(ChannelMsg::SetEnv {
                                     want_reply: true,
-                                    variable_name: env_variable.clone(),
-                                    variable_value: env_value.clone(),
+                                    variable_name: String::from_utf8_lossy(&env_variable).into_owned(),
+                                    variable_value: String::from_utf8_lossy(&env_value).into_owned(),
                                 })
                                 .await;
                         }
@@ -1830,14 +1841,14 @@ impl Session {
                         handler.exec_request(channel_num, &req, self).await
                     }
                     "subsystem" => {
-                        let name = map_err!(String::decode(r))?;
+                        let name = map_err!(Bytes::decode(r))?;
                         map_err!(ensure_end(r))?;
 
                         if let Some(chan) = self.channels.get(&channel_num) {
                             let _ = chan
                                 .send(ChannelMsg::RequestSubsystem {
                                     want_reply: true,
-                                    name: name.clone(),
+                                    name: String::from_utf8_lossy(&name).into_owned(),
                                 })
                                 .await;
                         }
@@ -1875,7 +1886,7 @@ impl Session {
                             .await
                     }
                     "signal" => {
-                        let signal = Sig::from_name(&map_err!(String::decode(r))?);
+                        let signal = Sig::from_name(&map_err!(lossy(r))?);
                         map_err!(ensure_end(r))?;
                         if let Some(chan) = self.channels.get(&channel_num) {
                             chan.send(ChannelMsg::Signal {
@@ -1899,11 +1910,11 @@ impl Session {
                 }
             }
             msg::GLOBAL_REQUEST => {
-                let req_type = map_err!(String::decode(r))?;
+                let req_type = map_err!(lossy(r))?;
                 self.common.wants_reply = map_err!(u8::decode(r))? != 0;
                 match req_type.as_str() {
                     "tcpip-forward" => {
-                        let address = map_err!(String::decode(r))?;
+                        let address = map_err!(lossy(r))?;
                         let port = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.tcpip_forward {address:?} {port:?}");
@@ -1929,7 +1940,7 @@ impl Session {
                         Ok(())
                     }
                     "cancel-tcpip-forward" => {
-                        let address = map_err!(String::decode(r))?;
+                        let address = map_err!(lossy(r))?;
                         let port = map_err!(u32::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.cancel_tcpip_forward {address:?} {port:?}");
@@ -1942,7 +1953,7 @@ impl Session {
                         Ok(())
                     }
                     "streamlocal-forward@openssh.com" => {
-                        let server_socket_path = map_err!(String::decode(r))?;
+                        let server_socket_path = map_err!(Bytes::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.streamlocal_forward {server_socket_path:?}");
                         let result = handler
@@ -1956,7 +1967,7 @@ impl Session {
                         Ok(())
                     }
                     "cancel-streamlocal-forward@openssh.com" => {
-                        let socket_path = map_err!(String::decode(r))?;
+                        let socket_path = map_err!(Bytes::decode(r))?;
                         map_err!(ensure_end(r))?;
                         debug!("handler.cancel_streamlocal_forward {socket_path:?}");
                         let result = handler
@@ -1980,8 +1991,8 @@ impl Session {
                 let channel_num = map_err!(ChannelId::decode(r))?;
                 let reason = ChannelOpenFailure::from_u32(map_err!(u32::decode(r))?)
                     .unwrap_or(ChannelOpenFailure::AdministrativelyProhibited);
-                let description = map_err!(String::decode(r))?;
-                let language_tag = map_err!(String::decode(r))?;
+                let description = map_err!(lossy(r))?;
+                let language_tag = map_err!(lossy(r))?;
                 map_err!(ensure_end(r))?;
 
                 trace!("Channel open failure description: {description}");

@@ -279,6 +279,10 @@ pub trait Handler: Sized {
     #[allow(unused_variables)]
     fn security_key_flags(&mut self, flags: Option<u8>) {}
 
+    /// Told when the signature by a key that was accepted before was wrong: the attempt is rejected.
+    #[allow(unused_variables)]
+    fn signature_refused(&mut self, user: &str, offer: PublicKeyOffer<'_>) {}
+
     /// Check authentication using the "password" method.
     ///
     /// Russh makes sure rejection takes a constant [`Config::auth_rejection_time`],
@@ -522,7 +526,7 @@ pub trait Handler: Sized {
     fn channel_open_direct_streamlocal(
         &mut self,
         channel: Channel<Msg>,
-        socket_path: &str,
+        socket_path: &[u8],
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
@@ -601,7 +605,7 @@ pub trait Handler: Sized {
     /// async fn pty_request(
     ///     &mut self,
     ///     channel: ChannelId,
-    ///     term: &str,
+    ///     term: &[u8],
     ///     col_width: u32,
     ///     row_height: u32,
     ///     pix_width: u32,
@@ -617,7 +621,7 @@ pub trait Handler: Sized {
     fn pty_request(
         &mut self,
         channel: ChannelId,
-        term: &str,
+        term: &[u8],
         col_width: u32,
         row_height: u32,
         pix_width: u32,
@@ -675,8 +679,8 @@ pub trait Handler: Sized {
     /// async fn env_request(
     ///     &mut self,
     ///     channel: ChannelId,
-    ///     variable_name: &str,
-    ///     variable_value: &str,
+    ///     variable_name: &[u8],
+    ///     variable_value: &[u8],
     ///     session: &mut Session,
     /// ) -> Result<(), Self::Error> {
     ///     session.channel_success(channel);
@@ -687,8 +691,8 @@ pub trait Handler: Sized {
     fn env_request(
         &mut self,
         channel: ChannelId,
-        variable_name: &str,
-        variable_value: &str,
+        variable_name: &[u8],
+        variable_value: &[u8],
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
@@ -761,7 +765,7 @@ pub trait Handler: Sized {
     /// async fn subsystem_request(
     ///     &mut self,
     ///     channel: ChannelId,
-    ///     name: &str,
+    ///     name: &[u8],
     ///     session: &mut Session,
     /// ) -> Result<(), Self::Error> {
     ///     session.channel_success(channel);
@@ -772,7 +776,7 @@ pub trait Handler: Sized {
     fn subsystem_request(
         &mut self,
         channel: ChannelId,
-        name: &str,
+        name: &[u8],
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
@@ -878,7 +882,7 @@ pub trait Handler: Sized {
     #[allow(unused_variables)]
     fn streamlocal_forward(
         &mut self,
-        socket_path: &str,
+        socket_path: &[u8],
         session: &mut Session,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
         async { Ok(false) }
@@ -887,7 +891,7 @@ pub trait Handler: Sized {
     #[allow(unused_variables)]
     fn cancel_streamlocal_forward(
         &mut self,
-        socket_path: &str,
+        socket_path: &[u8],
         session: &mut Session,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
         async { Ok(false) }
@@ -1138,17 +1142,46 @@ impl<H: Handler> Future for RunningSession<H> {
 /// Start a single connection in the background.
 pub async fn run_stream<H, R>(
     config: Arc<Config>,
-    mut stream: R,
+    stream: R,
     handler: H,
 ) -> Result<RunningSession<H>, H::Error>
 where
     H: Handler + Send + 'static,
     R: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (session, stream) = start_session(config, stream).await?;
+    let handle = session.handle();
+    let join = russh_util::runtime::spawn(session.run(stream, handler));
+
+    Ok(RunningSession { handle, join })
+}
+
+/// Serves a single connection to its end, in no task of its own: a future that is dropped takes the stream
+/// and the handler along.
+pub async fn serve_stream<H, R>(
+    config: Arc<Config>,
+    stream: R,
+    handler: H,
+) -> Result<(), H::Error>
+where
+    H: Handler + Send + 'static,
+    R: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (session, stream) = start_session(config, stream).await?;
+    session.run(stream, handler).await
+}
+
+async fn start_session<R>(
+    config: Arc<Config>,
+    mut stream: R,
+) -> Result<(Session, SshRead<R>), Error>
+where
+    R: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     // Writing SSH id.
     let mut write_buffer = SSHBuffer::new();
     write_buffer.send_ssh_id(&config.as_ref().server_id);
-    map_err!(stream.write_all(&write_buffer.buffer[..]).await)?;
+    stream.write_all(&write_buffer.buffer[..]).await?;
 
     // Reading SSH id and allocating a session.
     let mut stream = SshRead::new(stream);
@@ -1163,10 +1196,11 @@ where
     let common = read_ssh_id(config, &mut stream).await?;
     let mut session = Session {
         target_window_size: common.config.window_size,
+        pace: session::Pace::new(&common.config),
         common,
         priority_receiver,
         receiver,
-        sender: handle.clone(),
+        sender: handle,
         pending_reads: Vec::new(),
         pending_len: 0,
         pending_windows: 0,
@@ -1177,9 +1211,7 @@ where
 
     session.begin_rekey()?;
 
-    let join = russh_util::runtime::spawn(session.run(stream, handler));
-
-    Ok(RunningSession { handle, join })
+    Ok((session, stream))
 }
 
 async fn read_ssh_id<R: AsyncRead + Unpin>(

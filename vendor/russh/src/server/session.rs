@@ -24,12 +24,37 @@ pub struct Session {
     pub(crate) priority_receiver: UnboundedReceiver<Msg>,
     pub(crate) receiver: Receiver<Msg>,
     pub(crate) target_window_size: u32,
+    pub(crate) pace: Pace,
     pub(crate) pending_reads: Vec<Vec<u8>>,
     pub(crate) pending_len: u32,
     pub(crate) pending_windows: u64,
     pub(crate) channels: HashMap<ChannelId, ChannelRef>,
     pub(crate) open_global_requests: VecDeque<GlobalRequestResponse>,
     pub(crate) kex: SessionKexState<ServerKex>,
+}
+
+/// How long a client that was told to disconnect may take to close its side.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// When keys are changed, and how a silent client is asked whether it is there.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    limits: crate::Limits,
+    keepalive_interval: Option<Duration>,
+    keepalive_max: usize,
+    /// Whether the timer does not know yet.
+    changed: bool,
+}
+
+impl Pace {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            keepalive_interval: config.keepalive_interval,
+            keepalive_max: config.keepalive_max,
+            changed: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +84,7 @@ pub enum Msg {
         channel_ref: ChannelRef,
     },
     ChannelOpenForwardedStreamLocal {
-        server_socket_path: String,
+        server_socket_path: Vec<u8>,
         channel_ref: ChannelRef,
     },
     ChannelOpenX11 {
@@ -362,7 +387,7 @@ impl Handle {
             .await
     }
 
-    pub async fn channel_open_forwarded_streamlocal<A: Into<String>>(
+    pub async fn channel_open_forwarded_streamlocal<A: Into<Vec<u8>>>(
         &self,
         server_socket_path: A,
     ) -> Result<Channel<Msg>, Error> {
@@ -665,7 +690,7 @@ impl Session {
         std::mem::swap(&mut opening_cipher, &mut self.common.remote_to_local);
 
         let keepalive_timer =
-            future_or_pending(self.common.config.keepalive_interval, tokio::time::sleep);
+            future_or_pending(self.pace.keepalive_interval, tokio::time::sleep);
         pin!(keepalive_timer);
 
         let inactivity_timer =
@@ -764,7 +789,7 @@ impl Session {
                             if kex_was_active && !self.kex.active() {
                                 buffer.bytes = 0;
                             } else if self.automatic_rekey_allowed()
-                                && buffer.bytes >= self.common.config.limits.rekey_read_limit
+                                && buffer.bytes >= self.pace.limits.rekey_read_limit
                             {
                                 debug!("rekey read limit reached after {} inbound bytes", buffer.bytes);
                                 if let Some(enc) = self.common.encrypted.as_mut() {
@@ -784,7 +809,7 @@ impl Session {
                 }
                 () = &mut keepalive_timer => {
                     self.common.alive_timeouts = self.common.alive_timeouts.saturating_add(1);
-                    if self.common.config.keepalive_max != 0 && self.common.alive_timeouts > self.common.config.keepalive_max {
+                    if self.pace.keepalive_max != 0 && self.common.alive_timeouts > self.pace.keepalive_max {
                         debug!("Timeout, client not responding to keepalives");
                         return Err(crate::Error::KeepaliveTimeout.into());
                     }
@@ -838,10 +863,15 @@ impl Session {
                 // data from it.
                 self.common.alive_timeouts = 0;
             }
-            if (self.common.received_data || sent_keepalive)
+            if std::mem::take(&mut self.pace.changed) {
+                keepalive_timer.set(future_or_pending(
+                    self.pace.keepalive_interval,
+                    tokio::time::sleep,
+                ));
+            } else if (self.common.received_data || sent_keepalive)
                 && let (futures::future::Either::Right(ref mut sleep), Some(d)) = (
                     keepalive_timer.as_mut().as_pin_mut(),
-                    self.common.config.keepalive_interval,
+                    self.pace.keepalive_interval,
                 )
             {
                 sleep.as_mut().reset(tokio::time::Instant::now() + d);
@@ -858,6 +888,8 @@ impl Session {
         debug!("disconnected");
         // Shutdown
         map_err!(stream_write.shutdown().await)?;
+        let patience = tokio::time::sleep(CLOSING);
+        pin!(patience);
         loop {
             if let Some((stream_read, buffer, opening_cipher)) = is_reading.take() {
                 reading.set(start_reading(stream_read, buffer, opening_cipher));
@@ -878,6 +910,10 @@ impl Session {
                     debug!("timeout waiting for the client to close");
                     break;
                 }
+                () = &mut patience => {
+                    debug!("the client does not close");
+                    break;
+                }
             }
         }
 
@@ -887,6 +923,17 @@ impl Session {
     /// Get a handle to this session.
     pub fn handle(&self) -> Handle {
         self.sender.clone()
+    }
+
+    /// Changes from now on when keys are changed, and how a silent client is asked whether it is there: what
+    /// [`Config`] says may be another for who has logged in.
+    pub fn set_pace(
+        &mut self,
+        limits: crate::Limits,
+        keepalive_interval: Option<Duration>,
+        keepalive_max: usize,
+    ) {
+        self.pace = Pace { limits, keepalive_interval, keepalive_max, changed: true };
     }
 
     pub fn writable_packet_size(&self, channel: &ChannelId) -> u32 {
@@ -925,7 +972,7 @@ impl Session {
             // order, kex or not.
             let is_rekeying = self.kex.active() && !self.common.disconnected;
             if enc.flush(
-                &self.common.config.as_ref().limits,
+                &self.pace.limits,
                 &mut self.common.packet_writer,
                 is_rekeying,
             )? && self.kex == SessionKexState::Idle
@@ -978,7 +1025,7 @@ impl Session {
         self.common
             .encrypted
             .as_ref()?
-            .rekey_time_remaining(&self.common.config.limits, &self.common.packet_writer)
+            .rekey_time_remaining(&self.pace.limits, &self.common.packet_writer)
     }
 
     pub fn flush_pending(&mut self, channel: ChannelId) -> Result<usize, Error> {
@@ -1385,7 +1432,7 @@ impl Session {
 
     pub fn channel_open_forwarded_streamlocal(
         &mut self,
-        socket_path: &str,
+        socket_path: &[u8],
     ) -> Result<ChannelId, Error> {
         self.channel_open_generic(b"forwarded-streamlocal@openssh.com", |write| {
             socket_path.encode(write)?;
@@ -1680,6 +1727,7 @@ mod tests {
             priority_receiver,
             receiver,
             target_window_size: config.window_size,
+            pace: Pace::new(&config),
             pending_reads: Vec::new(),
             pending_len: 0,
             pending_windows: 0,

@@ -113,8 +113,9 @@ print("ready", flush=True)
 while True:
     for file, trap, target in traps:
         if not os.path.islink(file) and not os.path.islink(trap):
-            os.unlink(trap)
-            os.symlink(target, trap)
+            try: os.symlink(target, trap + ".new")
+            except FileExistsError: pass
+            os.rename(trap + ".new", trap)
     for name, trap in names * 50:
         exchange(-100, name, -100, trap, 2)
 "#;

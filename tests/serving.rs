@@ -10,6 +10,7 @@ use irosh::server::{
     config::SshdConfig, serve,
 };
 use russh::{
+    Channel, ChannelMsg,
     client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse},
     keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
 };
@@ -171,4 +172,37 @@ async fn who_is_vouched_for_is_let_in_by_whatever_they_try_first() {
         assert_eq!(let_in, *user == own, "{method} of {user}");
         serving.abort();
     }
+}
+
+/// What the server says to the last request of a channel.
+async fn answered(channel: &mut Channel<client::Msg>) -> bool {
+    let answer = async {
+        loop {
+            match channel.wait().await.expect("an answer") {
+                ChannelMsg::Success => return true,
+                ChannelMsg::Failure => return false,
+                _ => {}
+            }
+        }
+    };
+    timeout(DEADLINE, answer).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_session_has_one_agent_and_no_terminal_after_it_has_started() {
+    let folder = folder();
+    let (stream, _, serving) = served(folder.path(), "PermitRootLogin yes\n", Some(login()));
+    let serving = tokio::spawn(serving);
+    let mut session = connected(stream).await;
+    assert!(session.authenticate_none(login()).await.expect("an answer").success());
+    let mut channel = session.channel_open_session().await.expect("a channel");
+    channel.agent_forward(true).await.expect("asked");
+    assert!(answered(&mut channel).await);
+    channel.agent_forward(true).await.expect("asked");
+    assert!(!answered(&mut channel).await, "a second agent");
+    channel.exec(true, "cat").await.expect("asked");
+    assert!(answered(&mut channel).await);
+    channel.request_pty(true, "xterm", 80, 24, 0, 0, &[]).await.expect("asked");
+    assert!(!answered(&mut channel).await, "a terminal for what has none");
+    serving.abort();
 }

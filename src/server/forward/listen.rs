@@ -173,3 +173,19 @@ pub(super) async fn pause(error: &io::Error) {
     tracing::warn!("cannot accept a forwarded connection: {error}");
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_may_name_an_address_gets_that_one_or_none() {
+        let asked = |name: &'static str| addresses(name, GatewayPorts::ClientSpecified);
+        let own = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(asked("127.0.0.2").await.expect("an address"), [own]);
+        assert!(asked("..").await.is_err(), "a name that is none");
+        assert_eq!(asked("").await.expect("all").len(), 2);
+        let others = addresses("..", GatewayPorts::No).await.expect("loopback");
+        assert!(others.iter().all(IpAddr::is_loopback));
+    }
+}

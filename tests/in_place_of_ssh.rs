@@ -236,30 +236,40 @@ fn words_may_be_any_bytes() {
 
 #[test]
 fn a_login_may_be_any_bytes() {
-    let line = Line::new(Route::Tcp);
-    let output = run(line.client.native("exec").arg(OsStr::from_bytes(b"caf\xe9@box")).arg("true"));
-    // Nobody has this one, which is all that is wrong with it.
-    let said = output.stderr.said();
-    assert!(output.status.code() == Some(255) && said.contains("permission denied for caf"), "{said}");
+    over(&SERVERS, |line| {
+        let output = run(line.client.native("exec").arg(OsStr::from_bytes(b"caf\xe9@box")).arg("true"));
+        // Nobody has this one, which is all that is wrong with it.
+        let said = output.stderr.said();
+        assert!(output.status.code() == Some(255) && said.contains("permission denied for caf"), "{said}");
+    });
 }
 
 #[test]
 fn sockets_may_have_any_name() {
-    let line = Line::new(Route::Tcp);
-    let target = line.folder.path().join(OsStr::from_bytes(b"caf\xe9"));
-    let listener = UnixListener::bind(&target).expect("a socket");
-    give(&target);
-    thread::spawn(move || {
-        listener.incoming().flatten().try_for_each(|mut stream| stream.write_all(b"hello"))
+    over(&SERVERS, |line| {
+        let target = line.folder.path().join(OsStr::from_bytes(b"caf\xe9"));
+        let listener = UnixListener::bind(&target).expect("a socket");
+        give(&target);
+        thread::spawn(move || {
+            listener.incoming().flatten().try_for_each(|mut stream| stream.write_all(b"hello"))
+        });
+        let near = line.client.home().join(OsStr::from_bytes(b"\xff"));
+        let far = line.server.home().join(OsStr::from_bytes(b"\xfe"));
+        let forward = |listen: &Path| [listen.as_os_str(), target.as_os_str()].join(OsStr::new(":"));
+        let mut irosh = line.client.native("forward");
+        irosh.arg("-L").arg(forward(&near)).arg("-R").arg(forward(&far)).arg("box");
+        let mut running = Running::start(irosh.stdin(Stdio::null()).stdout(Stdio::piped()));
+        let mut lines = BufReader::new(running.stdout()).lines();
+        for _ in [&near, &far] {
+            lines.next().expect("a line").expect("text");
+        }
+        for listens in [near, far] {
+            let mut said = String::new();
+            let mut stream = UnixStream::connect(&listens).expect("a forwarded socket");
+            stream.read_to_string(&mut said).expect("read");
+            assert_eq!(said, "hello", "{}", listens.display());
+        }
     });
-    let near = line.client.home().join(OsStr::from_bytes(b"\xff"));
-    let mut irosh = line.client.native("forward");
-    irosh.arg("-L").arg([near.as_os_str(), target.as_os_str()].join(OsStr::new(":"))).arg("box");
-    let mut running = Running::start(irosh.stdin(Stdio::null()).stdout(Stdio::piped()));
-    BufReader::new(running.stdout()).read_line(&mut String::new()).expect("it listens");
-    let mut said = String::new();
-    UnixStream::connect(&near).expect("a forwarded socket").read_to_string(&mut said).expect("read");
-    assert_eq!(said, "hello");
 }
 
 #[test]

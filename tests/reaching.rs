@@ -259,7 +259,10 @@ fn a_machine_without_ipv4_is_reached_by_ipv6() {
     let Some(lab) = lab() else { return };
     let folder = folder();
     let server = Server::new(folder.path());
-    let [a, b] = Side::BOTH.map(|side| lab.prefix(side));
+    let [a, b] = Side::BOTH.map(|side| {
+        ip(&lab, side, &format!("address del {}/24 dev lab0", side.address()));
+        lab.prefix(side)
+    });
     let without = |prefix: [String; 2]| {
         let python = ["python3", "-c", WITHOUT, AF_INET].map(str::to_owned);
         prefix.into_iter().chain(python).collect::<Vec<_>>()

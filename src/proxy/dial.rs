@@ -123,6 +123,7 @@ impl Dialer {
     /// Looks for what is in the way, once it takes long; stops when it is dropped.
     fn look_around(&self, addr: EndpointAddr) -> JoinSet<()> {
         let dialer = self.clone();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Obstacles::default();
         let mut looking = JoinSet::new();
         looking.spawn(async move {
             sleep(LONG).await;

@@ -156,6 +156,32 @@ fn ssh_that_waits_no_longer_hears_why_there_is_no_answer_yet() {
 }
 
 #[test]
+fn ssh_that_waits_no_longer_hears_that_the_host_is_full() {
+    let folder = folder();
+    let server = Server::new(folder.path());
+    let client = Client::new(folder.path(), "client", &server);
+    let runtime = raw_runtime();
+    let host = runtime.block_on(RawHost::granting(8, 1 << 16));
+    client.add_host("full", &host.ticket());
+    let mut ssh = client.ssh();
+    let (done, over) = tokio::sync::oneshot::channel::<()>();
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = async { while let Some(incoming) = host.endpoint.accept().await { incoming.refuse() } } => {}
+                    _ = over => {}
+                }
+            });
+        });
+        let said = run(ssh.args(["-o", "ConnectTimeout=2", "full", "true"])).stderr.said();
+        drop(done);
+        said
+    });
+    assert!(said.contains("irosh-proxy: full takes no more connections now"), "{said}");
+}
+
+#[test]
 fn ssh_that_waits_no_longer_hears_that_the_ssh_server_is_silent() {
     let folder = folder();
     let server = Server::new(folder.path());

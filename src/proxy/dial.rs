@@ -1,7 +1,7 @@
 //! Dialling a host.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -38,8 +38,16 @@ pub struct Dialer {
     network: Network,
     identity: SecretKey,
     apart: Apart,
-    /// What was in the way when it was looked for last.
-    seen: Arc<Mutex<Obstacles>>,
+    /// What the dial under way has come upon.
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Why a dial takes long.
+#[derive(Debug, Default)]
+struct Seen {
+    obstacles: Obstacles,
+    /// Whether what answers takes no more connections.
+    turned_away: bool,
 }
 
 impl Dialer {
@@ -97,6 +105,7 @@ impl Dialer {
             Err(missed) if missed.was_answered() => missed,
             other => return other,
         };
+        self.seen().turned_away = missed == Missed::TurnedAway;
         // With those that a name service has told.
         let known = self.endpoint.remote_info(addr.id).await;
         let addrs: Vec<_> =
@@ -116,19 +125,26 @@ impl Dialer {
 
     /// Why a host that was dialled so long ago is not reached yet.
     pub(super) fn so_far(&self, target: &Target, since: Duration) -> DialError {
-        let obstacles = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        DialError::NobodyHome { name: target.short_name(), waited: since, obstacles }
+        let (name, seen) = (target.short_name(), self.seen());
+        if seen.turned_away {
+            return DialError::TurnedAway { name };
+        }
+        DialError::NobodyHome { name, waited: since, obstacles: seen.obstacles.clone() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for what is in the way, once it takes long; stops when it is dropped.
     fn look_around(&self, addr: EndpointAddr) -> JoinSet<()> {
         let dialer = self.clone();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Obstacles::default();
+        *self.seen() = Seen::default();
         let mut looking = JoinSet::new();
         looking.spawn(async move {
             sleep(LONG).await;
             let obstacles = Obstacles::look(&dialer.endpoint, &dialer.network, &addr).await;
-            *dialer.seen.lock().unwrap_or_else(PoisonError::into_inner) = obstacles;
+            dialer.seen().obstacles = obstacles;
         });
         looking
     }
@@ -140,7 +156,10 @@ impl Dialer {
                 Some((service, fault)) => DialError::NoNameService { name, service, fault },
                 None => DialError::NameNotFound { name, asked: self.network.dns != NameService::None },
             },
-            Missed::Silent => self.so_far(target, CONNECT_DEADLINE),
+            Missed::Silent => {
+                self.seen().turned_away = false;
+                self.so_far(target, CONNECT_DEADLINE)
+            }
             Missed::TurnedAway => DialError::TurnedAway { name },
             Missed::WrongProtocol => DialError::WrongProtocol { name },
             Missed::WrongKey => DialError::WrongKey { name },

@@ -216,32 +216,36 @@ fn backend_for(peer: &Peer, of_host: &Backend) -> Result<Backend, Refusal> {
 impl TurnedAway {
     async fn tell(self, shared: &Shared, connection: &Connection, newcomer: Newcomer, from: &str) {
         let origin = newcomer.origin();
-        let penalty = match self {
-            Self::Refused { refusal, identity, mut control, penalty } => {
+        let (penalty, refused) = match self {
+            Self::Refused { refusal, identity, control, penalty } => {
                 shared.audit.refused(identity.as_ref(), origin, from, &refusal);
                 if let Some(identity) = identity.filter(|_| penalty > 0) {
                     shared.penalize(identity, penalty);
                 }
-                last_words(&mut control, &Frame::Refused(refusal).encode()).await;
-                connection.close(CloseCode::Refused.into(), b"refused");
-                penalty
+                (penalty, Some((control, refusal)))
             }
             Self::Protocol(error) => {
                 shared.audit.closed(origin, &format!("not our protocol: {error}"));
                 connection.close(CloseCode::Protocol.into(), error.as_bytes());
-                PENALTY_PROTOCOL
+                (PENALTY_PROTOCOL, None)
             }
             Self::Silent { seconds } => {
                 shared.audit.closed(origin, &format!("it did not say who it is within {seconds} s"));
                 connection.close(CloseCode::Deadline.into(), b"no Hello in time");
-                PENALTY_REFUSED
+                (PENALTY_REFUSED, None)
             }
             Self::Lost => {
                 tracing::debug!("the peer left before it was let in");
-                PENALTY_REFUSED
+                (PENALTY_REFUSED, None)
             }
         };
-        newcomer.fail(penalty).await;
+        // Others need not wait for the place until the peer has taken the refusal.
+        tokio::join!(newcomer.fail(penalty), async {
+            if let Some((mut control, refusal)) = refused {
+                last_words(&mut control, &Frame::Refused(refusal).encode()).await;
+                connection.close(CloseCode::Refused.into(), b"refused");
+            }
+        });
     }
 }
 

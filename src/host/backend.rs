@@ -238,27 +238,21 @@ impl BackendStream {
     fn of_tcp(stream: TcpStream) -> Self {
         let server = ServerEnd::of_tcp(&stream);
         let (reader, writer) = stream.into_split();
-        Self {
-            child: None,
-            logged_in: None,
-            stderr: None,
-            server,
-            reader: Box::new(reader),
-            writer: Box::new(writer),
-        }
+        Self::of_socket(Box::new(reader), Box::new(writer), server)
     }
 
     fn of_unix(stream: UnixStream) -> Self {
         let server = ServerEnd::Unix(stream.peer_cred().ok().map(|theirs| theirs.uid()));
         let (reader, writer) = stream.into_split();
-        Self {
-            child: None,
-            logged_in: None,
-            stderr: None,
-            server,
-            reader: Box::new(reader),
-            writer: Box::new(writer),
-        }
+        Self::of_socket(Box::new(reader), Box::new(writer), server)
+    }
+
+    fn of_socket(
+        reader: Box<dyn AsyncRead + Send + Unpin>,
+        writer: Box<dyn AsyncWrite + Send + Unpin>,
+        server: ServerEnd,
+    ) -> Self {
+        Self { reader, writer, server, child: None, logged_in: None, stderr: None }
     }
 }
 

@@ -8,7 +8,7 @@ use irosh::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -55,24 +55,8 @@ pub(super) async fn on_terminal(
     forwards: Forwards,
 ) -> anyhow::Result<Ended> {
     let (sender, events) = session.split();
-    let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
-    let sending = sender.clone();
-    let feeding = tokio::spawn(async move {
-        while let Some(bytes) = waiting.recv().await {
-            if sending.send(bytes).await.is_err() {
-                return;
-            }
-        }
-        sending.eof();
-    });
-    let (sizes, mut newest) = watch::channel(terminal.size());
-    let resizing = sender.clone();
-    let resizes = tokio::spawn(async move {
-        while newest.changed().await.is_ok() {
-            let size = size_of(*newest.borrow_and_update());
-            let _ = resizing.resize(size).await;
-        }
-    });
+    let (input, feeding) = feed(sender.clone());
+    let (sizes, resizes) = follow(sender.clone(), terminal.size());
     let raw = Arc::new(terminal.raw()?);
     let mut typed = Events::new(Some(terminal), Some(Arc::clone(&raw)), Input::stdin()?)?;
     let mut typing = Typing {
@@ -131,6 +115,32 @@ pub(super) async fn on_terminal(
     // As ssh, which leaves the line that the session stood on.
     show(&format!("Connection to {} closed.\r\n", link.name));
     Ok(ended)
+}
+
+/// Sends what is put in, in order; the input's end is the session's.
+fn feed(sender: SessionSender) -> (mpsc::UnboundedSender<Vec<u8>>, JoinHandle<()>) {
+    let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
+    let feeding = tokio::spawn(async move {
+        while let Some(bytes) = waiting.recv().await {
+            if sender.send(bytes).await.is_err() {
+                return;
+            }
+        }
+        sender.eof();
+    });
+    (input, feeding)
+}
+
+/// Tells the server the newest size of the terminal, once it takes it.
+fn follow(sender: SessionSender, size: WindowSize) -> (watch::Sender<WindowSize>, JoinHandle<()>) {
+    let (sizes, mut newest) = watch::channel(size);
+    let resizes = tokio::spawn(async move {
+        while newest.changed().await.is_ok() {
+            let size = size_of(*newest.borrow_and_update());
+            let _ = sender.resize(size).await;
+        }
+    });
+    (sizes, resizes)
 }
 
 /// How long the terminal may take for its last output.

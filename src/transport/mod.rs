@@ -1,4 +1,8 @@
 //! Endpoints, keys and names: everything between a word that a user typed and a QUIC connection.
+//!
+//! QUIC's state machine is in `vendor/noq-proto` with a small patch, `vendor/noq-proto.patch`. As published,
+//! a datagram that follows a short one in a batch is as short, and frames that do not fit in it panic: a
+//! process with many connections over bad networks is ended by it sooner or later. `tests/quic.rs` shows it.
 
 mod addresses;
 mod congestion;

@@ -119,6 +119,18 @@ impl Context {
         (round_trip * 4).clamp(IDLE_STOPPED, IDLE)
     }
 
+    /// What the work comes to; nothing once the transfer is stopped, also when that is why the work failed.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, TransferError>>,
+    ) -> Option<Result<T, TransferError>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            outcome = work => (outcome.is_ok() || !self.stop.is_cancelled()).then_some(outcome),
+        }
+    }
+
     /// Notes that something failed. What no other file can survive ends the transfer.
     pub(super) fn failed(&self, error: TransferError) {
         let fatal = error.is_fatal();

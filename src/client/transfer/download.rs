@@ -60,12 +60,8 @@ pub async fn download(
         room: Arc::new(Semaphore::new(ROOM)),
         unsaid: Arc::new(Semaphore::new(UNSAID)),
     });
-    let planned = tokio::select! {
-        biased;
-        () = download.context.stop.cancelled() => Err(TransferError::Cancelled),
-        (planned, ()) = async { tokio::join!(download.plan(sources, destination), download.context.measure()) } => planned,
-    };
-    match planned {
+    let planning = async { tokio::join!(download.plan(sources, destination), download.context.measure()).0 };
+    match download.context.unless_stopped(planning).await.unwrap_or(Err(TransferError::Cancelled)) {
         Ok(work) => tree::run(&download, work).await,
         Err(error) => download.context.failed(error),
     }

@@ -139,12 +139,7 @@ fn completed(done: Result<Done, JoinError>) -> Option<Done> {
 
 async fn copy<D: Direction>(direction: &D, file: D::File) -> Done {
     let context = direction.context();
-    let outcome = tokio::select! {
-        biased;
-        () = context.stop.cancelled() => Ok(()),
-        outcome = direction.copy(file) => outcome,
-    };
-    if let Err(error) = outcome {
+    if let Some(Err(error)) = context.unless_stopped(direction.copy(file)).await {
         context.failed(error);
     }
     Done::File
@@ -152,12 +147,7 @@ async fn copy<D: Direction>(direction: &D, file: D::File) -> Done {
 
 async fn list<D: Direction>(direction: &D, folder: D::Folder, finds: &Finds<D>) -> Done {
     let context = direction.context();
-    let outcome = tokio::select! {
-        biased;
-        () = context.stop.cancelled() => Ok(()),
-        outcome = direction.list(folder, finds) => outcome,
-    };
-    if let Err(error) = outcome {
+    if let Some(Err(error)) = context.unless_stopped(direction.list(folder, finds)).await {
         context.failed(error);
     }
     Done::Folder

@@ -49,12 +49,8 @@ pub async fn upload(
         made: Mutex::default(),
         opened: Arc::default(),
     });
-    let planned = tokio::select! {
-        biased;
-        () = upload.context.stop.cancelled() => Err(TransferError::Cancelled),
-        (planned, ()) = async { tokio::join!(upload.plan(sources, destination), upload.context.measure()) } => planned,
-    };
-    match planned {
+    let planning = async { tokio::join!(upload.plan(sources, destination), upload.context.measure()).0 };
+    match upload.context.unless_stopped(planning).await.unwrap_or(Err(TransferError::Cancelled)) {
         Ok(work) => tree::run(&upload, work).await,
         Err(error) => upload.context.failed(error),
     }

@@ -1,0 +1,217 @@
+//! The state machine of QUIC under whatever a network does: no pattern of loss and delay may end a process
+//! that others rely on.
+//!
+//! Both ends are here, with the time of the test's own and no sockets, so thousands of connections take
+//! seconds, and a seed that fails once fails always.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use noq_proto::{
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint,
+    EndpointConfig, FourTuple, ServerConfig, Transmit, TransportConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use rustls::{
+    RootCertStore,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+
+const CLIENT: &str = "192.0.2.1:1000";
+const SERVER: &str = "192.0.2.2:2000";
+/// Datagrams that the kernel takes at a time.
+const BATCH: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+
+/// What an endpoint has, and the datagrams on their way to it.
+struct Side {
+    endpoint: Endpoint,
+    address: SocketAddr,
+    connections: HashMap<ConnectionHandle, Connection>,
+    coming: BTreeMap<(Instant, u64), BytesMut>,
+}
+
+impl Side {
+    fn new(address: &str, seed: u8, server: Option<ServerConfig>) -> Self {
+        let mut config = EndpointConfig::default();
+        config.rng_seed(Some([seed; 32]));
+        Self {
+            endpoint: Endpoint::new(Arc::new(config), server.map(Arc::new), true),
+            address: address.parse().expect("an address"),
+            connections: HashMap::new(),
+            coming: BTreeMap::new(),
+        }
+    }
+
+    /// When it has something to do next.
+    fn wakes(&self) -> Option<Instant> {
+        let timers = self.connections.values().filter_map(Connection::poll_timeout);
+        timers.chain(self.coming.keys().next().map(|(at, _)| *at)).min()
+    }
+
+    /// Takes in what has come, and gives what is to be sent.
+    fn turn(&mut self, now: Instant, from: SocketAddr) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        while let Some(entry) = self.coming.first_entry()
+            && entry.key().0 <= now
+        {
+            let mut answer = Vec::new();
+            let path = FourTuple::from_remote(from);
+            match self.endpoint.handle(now, path, None, entry.remove(), &mut answer) {
+                Some(DatagramEvent::NewConnection(incoming)) => {
+                    if let Ok((handle, connection)) = self.endpoint.accept(incoming, now, &mut answer, None) {
+                        self.connections.insert(handle, connection);
+                    }
+                }
+                Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                    if let Some(connection) = self.connections.get_mut(&handle) {
+                        connection.handle_event(event);
+                    }
+                }
+                Some(DatagramEvent::Response(response)) => datagrams(&response, &answer, &mut sent),
+                None => {}
+            }
+        }
+        for (handle, connection) in &mut self.connections {
+            if connection.poll_timeout().is_some_and(|at| at <= now) {
+                connection.handle_timeout(now);
+            }
+            while let Some(event) = connection.poll_endpoint_events() {
+                if let Some(event) = self.endpoint.handle_event(*handle, event) {
+                    connection.handle_event(event);
+                }
+            }
+            while connection.poll().is_some() {}
+            let mut buffer = Vec::new();
+            while let Some(transmit) = connection.poll_transmit(now, BATCH, &mut buffer) {
+                datagrams(&transmit, &buffer, &mut sent);
+                assert!(sent.len() < 10_000, "it sends without end");
+                buffer.clear();
+            }
+        }
+        self.connections.retain(|_, connection| !connection.is_drained());
+        sent
+    }
+}
+
+fn datagrams(transmit: &Transmit, buffer: &[u8], sent: &mut Vec<Vec<u8>>) {
+    let whole = &buffer[..transmit.size];
+    sent.extend(whole.chunks(transmit.segment_size.unwrap_or(whole.len()).max(1)).map(<[u8]>::to_vec));
+}
+
+/// As the programs set it.
+fn transport() -> Arc<TransportConfig> {
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(10_u32.into()).max_ack_delay(Some(Duration::from_millis(5)));
+    let mut config = TransportConfig::default();
+    config
+        .ack_frequency_config(Some(acks))
+        .max_concurrent_multipath_paths(12)
+        .send_observed_address_reports(true);
+    config.max_idle_timeout(Some(Duration::from_secs(30).try_into().expect("short")));
+    Arc::new(config)
+}
+
+fn configs() -> (ClientConfig, ServerConfig) {
+    let certified = rcgen::generate_simple_self_signed(["host".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = &[&rustls::version::TLS13];
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .expect("a certificate");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).expect("a suite")));
+    client.transport_config(transport());
+    let mut server =
+        ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).expect("a suite")));
+    server.transport_config(transport());
+    (client, server)
+}
+
+/// One connection from its beginning to its end over a network of this seed.
+fn connection(seed: u32, client: &ClientConfig, server: &ServerConfig) {
+    use proptest::prelude::Rng as _;
+
+    let mut rng = TestRng::from_seed(RngAlgorithm::XorShift, &seed.to_be_bytes().repeat(4));
+    let mut below = move |bound: u32| rng.next_u32() % bound;
+    let loss = below(70);
+    let slowest = 1 + below(400);
+    let talkative = below(60);
+    let begun = Instant::now();
+    let mut now = begun;
+    let mut client_side = Side::new(CLIENT, below(256) as u8, None);
+    let mut server_side = Side::new(SERVER, below(256) as u8, Some(server.clone()));
+    let (handle, connection) =
+        client_side.endpoint.connect(now, client.clone(), server_side.address, "host").expect("a connection");
+    client_side.connections.insert(handle, connection);
+    let mut number = 0;
+    for _ in 0..400 {
+        for turn in 0..2 {
+            let (ours, theirs) = match turn {
+                0 => (&mut client_side, &mut server_side),
+                _ => (&mut server_side, &mut client_side),
+            };
+            // Streams that open, say something and end, whenever they may.
+            for connection in ours.connections.values_mut() {
+                match below(200) {
+                    0 => connection.close(now, below(9).into(), Bytes::from_static(b"the end")),
+                    1..100 if below(60) < talkative => {
+                        if let Some(stream) = connection.streams().open(Dir::Bi) {
+                            let mut stream = connection.send_stream(stream);
+                            let _ = stream.write(&vec![7; 1 + below(5000) as usize]);
+                            if below(2) == 0 {
+                                let _ = stream.finish();
+                            }
+                        }
+                    }
+                    100..110 => connection.ping(),
+                    _ => {}
+                }
+            }
+            for datagram in ours.turn(now, theirs.address) {
+                if below(100) < loss {
+                    continue;
+                }
+                number += 1;
+                let delay = Duration::from_millis((1 + below(slowest)).into());
+                theirs.coming.insert((now + delay, number), datagram.as_slice().into());
+            }
+        }
+        match [client_side.wakes(), server_side.wakes()].into_iter().flatten().min() {
+            // A machine that is busy is late.
+            Some(next) if below(4) == 0 => now = next.max(now) + Duration::from_millis(below(300).into()),
+            Some(next) => now = next.max(now + Duration::from_micros(1)),
+            None => break,
+        }
+    }
+}
+
+#[test]
+fn no_loss_and_no_delay_ends_the_process() {
+    let seeds =
+        std::env::var("IROSH_TEST_CONNECTIONS").map_or(2000, |seeds| seeds.parse().expect("a number"));
+    let (client, server) = configs();
+    for seed in 0..seeds {
+        let run = std::panic::AssertUnwindSafe(|| connection(seed, &client, &server));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("the connection of seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

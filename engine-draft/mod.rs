@@ -1,0 +1,4 @@
+//! scratch
+pub mod machine;
+pub mod queue;
+pub mod tail;

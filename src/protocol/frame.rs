@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::{
     Refusal, RefusalCode,
+    extensions::Extensions,
     wire::{Reader, Writer},
 };
 use crate::transport::InviteSecret;
@@ -21,7 +22,10 @@ pub const MAX_CONTROL_FRAME: usize = 32 << 10;
 pub const MAX_LEG_FRAME: usize = 2 << 10;
 
 /// The revision of `irosh/1` that this code speaks.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
+
+/// Instances that one frame may name.
+const MAX_GONE: usize = 64;
 
 const MAX_NAME: usize = 255;
 const MAX_HOST_KEYS: u32 = 16;
@@ -36,10 +40,14 @@ mod kind {
     pub(super) const REFUSED: u8 = 3;
     pub(super) const ACKNOWLEDGED: u8 = 4;
     pub(super) const GO_AWAY: u8 = 5;
+    pub(super) const CLOSED: u8 = 6;
+    pub(super) const GONE: u8 = 7;
     pub(super) const OPEN: u8 = 16;
     pub(super) const RESUME: u8 = 17;
     pub(super) const OPENED: u8 = 18;
     pub(super) const RESUMED: u8 = 19;
+    /// From here on, frames that are not known are passed over.
+    pub(super) const IGNORABLE: u8 = 128;
 }
 
 /// Bytes that are not a frame of `irosh/1`.
@@ -76,9 +84,9 @@ pub enum FrameError {
     /// A frame that has no place here.
     #[error("a frame of type {0} was not expected")]
     Unexpected(u8),
-    /// No such backend kind.
-    #[error("there is no backend of kind {0}")]
-    UnknownBackend(u8),
+    /// The other side speaks another revision, and nothing more of what it says is understood.
+    #[error("the other side speaks version {0} of irosh/1, and this is version {VERSION}")]
+    Version(u32),
 }
 
 /// The length of the frame that a header announces.
@@ -134,7 +142,17 @@ pub enum Frame {
     Acknowledged(Acknowledged),
     /// No new sessions, please; what runs may end in peace.
     GoAway(Refusal),
+    /// A session is over; who hears it first, says it as well.
+    Closed(Closed),
+    /// Instances of the client that died without a word: what they left is to be ended.
+    Gone(Vec<Instance>),
+    /// A frame of a later version that may be passed over: its type.
+    Ignored(u8),
 }
+
+/// Names one running client process to its host, at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Instance(pub [u8; 16]);
 
 /// Who a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +167,10 @@ pub struct Hello {
     pub invite: Option<InviteSecret>,
     /// The client's software, such as `irosh-proxy 0.1.0`.
     pub software: String,
+    /// Which of the identity's processes this is.
+    pub instance: Instance,
+    /// What else it says.
+    pub extensions: Extensions,
 }
 
 /// What a host says about itself.
@@ -166,21 +188,46 @@ pub struct Welcome {
     pub host_keys: Vec<Vec<u8>>,
     /// What the host allows.
     pub limits: Limits,
+    /// What else it says.
+    pub extensions: Extensions,
 }
 
 /// What takes a host's sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-#[repr(u8)]
 pub enum BackendKind {
     /// The server built into the host.
-    Builtin = 0,
+    Builtin,
     /// An SSH server at a TCP address.
-    Tcp = 1,
+    Tcp,
     /// An SSH server at a unix socket.
-    Unix = 2,
+    Unix,
     /// A command a session.
-    Exec = 3,
+    Exec,
+    /// One that a later version knows.
+    Other(u8),
+}
+
+impl BackendKind {
+    fn number(self) -> u8 {
+        match self {
+            Self::Builtin => 0,
+            Self::Tcp => 1,
+            Self::Unix => 2,
+            Self::Exec => 3,
+            Self::Other(number) => number,
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Builtin,
+            1 => Self::Tcp,
+            2 => Self::Unix,
+            3 => Self::Exec,
+            other => Self::Other(other),
+        }
+    }
 }
 
 /// What a host allows one identity.
@@ -190,6 +237,8 @@ pub struct Limits {
     pub sessions: u32,
     /// Seconds for which a lost session may be resumed; 0 for not at all.
     pub resume_seconds: u32,
+    /// Bytes of a session that either side may have sent beyond what the other has delivered.
+    pub window: u32,
 }
 
 /// Bytes of a session that were delivered to what is behind the sender.
@@ -199,6 +248,26 @@ pub struct Acknowledged {
     pub session: SessionId,
     /// Bytes since its start.
     pub bytes: u64,
+    /// Whether the end of file after them was passed on too.
+    pub end: bool,
+}
+
+/// A session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// Which session.
+    pub session: SessionId,
+    /// A [`CloseCode`](super::CloseCode)'s number.
+    pub reason: u32,
+}
+
+/// How much of a session one side has received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Bytes since the session's start.
+    pub received: u64,
+    /// Whether the end of file after them was seen.
+    pub end: bool,
 }
 
 /// The frame with which a client begins a leg.
@@ -210,8 +279,10 @@ pub enum LegHeader {
     Resume {
         /// Which session.
         session: SessionId,
-        /// Bytes that the client has received since its start.
-        received: u64,
+        /// Counts the session's legs; the one with the greatest number is the one that it has.
+        leg: u32,
+        /// What the client has.
+        position: Position,
     },
 }
 
@@ -221,10 +292,7 @@ pub enum LegReply {
     /// The backend is connected: SSH's bytes follow.
     Opened,
     /// The session goes on.
-    Resumed {
-        /// Bytes that the host has received since its start.
-        received: u64,
-    },
+    Resumed(Position),
     /// It was not to be.
     Refused(Refusal),
 }
@@ -232,9 +300,14 @@ pub enum LegReply {
 impl Hello {
     /// A greeting in the revision that this code speaks.
     #[must_use]
-    pub fn new(identity: [u8; 32], proof: [u8; 64], invite: Option<InviteSecret>) -> Self {
-        let software = software("irosh-proxy");
-        Self { version: VERSION, identity, proof, invite, software }
+    pub fn new(
+        identity: [u8; 32],
+        proof: [u8; 64],
+        invite: Option<InviteSecret>,
+        instance: Instance,
+    ) -> Self {
+        let (software, extensions) = (software("irosh-proxy"), Extensions::default());
+        Self { version: VERSION, identity, proof, invite, software, instance, extensions }
     }
 }
 
@@ -252,7 +325,8 @@ impl Welcome {
         };
         let host_keys = host_keys.into_iter().filter(&mut fits).take(MAX_HOST_KEYS as usize).collect();
         let software = software("irosh");
-        Self { version: VERSION, host_name, software, backend, host_keys, limits }
+        let extensions = Extensions::default();
+        Self { version: VERSION, host_name, software, backend, host_keys, limits, extensions }
     }
 }
 
@@ -265,27 +339,21 @@ impl Frame {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Hello(hello) => Writer::frame(kind::HELLO)
-                .uint32(hello.version)
-                .bytes(&hello.identity)
-                .bytes(&hello.proof)
-                .string(hello.invite.as_ref().map_or(&[], |secret| &secret.0[..]))
-                .string(hello.software.as_bytes()),
-            Self::Welcome(welcome) => {
-                let frame = Writer::frame(kind::WELCOME)
-                    .uint32(welcome.version)
-                    .string(welcome.host_name.as_bytes())
-                    .string(welcome.software.as_bytes())
-                    .byte(welcome.backend as u8)
-                    .uint32(u32::try_from(welcome.host_keys.len()).unwrap_or(u32::MAX));
-                let frame = welcome.host_keys.iter().fold(frame, |frame, key| frame.string(key));
-                frame.uint32(welcome.limits.sessions).uint32(welcome.limits.resume_seconds)
-            }
+            Self::Hello(hello) => hello.encode(),
+            Self::Welcome(welcome) => welcome.encode(),
             Self::Refused(refusal) => encode_refusal(kind::REFUSED, refusal),
-            Self::Acknowledged(Acknowledged { session, bytes }) => {
-                Writer::frame(kind::ACKNOWLEDGED).bytes(&session.0).uint64(*bytes)
+            Self::Acknowledged(Acknowledged { session, bytes, end }) => {
+                Writer::frame(kind::ACKNOWLEDGED).bytes(&session.0).uint64(*bytes).boolean(*end)
             }
             Self::GoAway(refusal) => encode_refusal(kind::GO_AWAY, refusal),
+            Self::Closed(Closed { session, reason }) => {
+                Writer::frame(kind::CLOSED).bytes(&session.0).uint32(*reason)
+            }
+            Self::Gone(instances) => instances
+                .iter()
+                .take(MAX_GONE)
+                .fold(Writer::frame(kind::GONE), |frame, instance| frame.bytes(&instance.0)),
+            Self::Ignored(kind) => Writer::frame(*kind),
         }
         .end()
     }
@@ -298,14 +366,20 @@ impl Frame {
     pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
         let mut reader = Reader(frame);
         let decoded = match reader.byte()? {
-            kind::HELLO => Self::Hello(decode_hello(&mut reader)?),
-            kind::WELCOME => Self::Welcome(decode_welcome(&mut reader)?),
+            kind::HELLO => Self::Hello(Hello::decode(&mut reader)?),
+            kind::WELCOME => Self::Welcome(Welcome::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
             kind::ACKNOWLEDGED => Self::Acknowledged(Acknowledged {
                 session: SessionId(reader.array()?),
                 bytes: reader.uint64()?,
+                end: reader.boolean()?,
             }),
             kind::GO_AWAY => Self::GoAway(decode_refusal(&mut reader)?),
+            kind::CLOSED => {
+                Self::Closed(Closed { session: SessionId(reader.array()?), reason: reader.uint32()? })
+            }
+            kind::GONE => Self::Gone(decode_gone(&mut reader)?),
+            kind @ kind::IGNORABLE.. => return Ok(Self::Ignored(kind)),
             kind @ kind::OPEN..=kind::RESUMED => return Err(FrameError::Unexpected(kind)),
             kind => return Err(FrameError::UnknownType(kind)),
         };
@@ -322,6 +396,9 @@ impl Frame {
             Self::Refused(_) => kind::REFUSED,
             Self::Acknowledged(_) => kind::ACKNOWLEDGED,
             Self::GoAway(_) => kind::GO_AWAY,
+            Self::Closed(_) => kind::CLOSED,
+            Self::Gone(_) => kind::GONE,
+            Self::Ignored(kind) => *kind,
         })
     }
 }
@@ -332,8 +409,8 @@ impl LegHeader {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Open(session) => Writer::frame(kind::OPEN).bytes(&session.0),
-            Self::Resume { session, received } => {
-                Writer::frame(kind::RESUME).bytes(&session.0).uint64(*received)
+            Self::Resume { session, leg, position } => {
+                position.encode(Writer::frame(kind::RESUME).bytes(&session.0).uint32(*leg))
             }
         }
         .end()
@@ -348,7 +425,11 @@ impl LegHeader {
         let mut reader = Reader(frame);
         let header = match reader.byte()? {
             kind::OPEN => Self::Open(SessionId(reader.array()?)),
-            kind::RESUME => Self::Resume { session: SessionId(reader.array()?), received: reader.uint64()? },
+            kind::RESUME => Self::Resume {
+                session: SessionId(reader.array()?),
+                leg: reader.uint32()?,
+                position: Position::decode(&mut reader)?,
+            },
             kind => return Err(FrameError::Unexpected(kind)),
         };
         reader.end()?;
@@ -362,7 +443,7 @@ impl LegReply {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Opened => Writer::frame(kind::OPENED),
-            Self::Resumed { received } => Writer::frame(kind::RESUMED).uint64(*received),
+            Self::Resumed(position) => position.encode(Writer::frame(kind::RESUMED)),
             Self::Refused(refusal) => encode_refusal(kind::REFUSED, refusal),
         }
         .end()
@@ -377,7 +458,7 @@ impl LegReply {
         let mut reader = Reader(frame);
         let reply = match reader.byte()? {
             kind::OPENED => Self::Opened,
-            kind::RESUMED => Self::Resumed { received: reader.uint64()? },
+            kind::RESUMED => Self::Resumed(Position::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
             kind => return Err(FrameError::Unexpected(kind)),
         };
@@ -386,42 +467,101 @@ impl LegReply {
     }
 }
 
-fn decode_hello(reader: &mut Reader<'_>) -> Result<Hello, FrameError> {
-    Ok(Hello {
-        version: reader.uint32()?,
-        identity: reader.array()?,
-        proof: reader.array()?,
-        invite: match reader.string(InviteSecret::LENGTH)? {
-            [] => None,
-            secret => Some(InviteSecret(secret.try_into().map_err(|_| FrameError::Truncated)?)),
-        },
-        software: reader.line(MAX_NAME)?,
-    })
+impl Hello {
+    fn encode(&self) -> Writer {
+        let frame = Writer::frame(kind::HELLO)
+            .uint32(self.version)
+            .bytes(&self.identity)
+            .bytes(&self.proof)
+            .string(self.invite.as_ref().map_or(&[], |secret| &secret.0[..]))
+            .string(self.software.as_bytes())
+            .bytes(&self.instance.0);
+        self.extensions.encode(frame)
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        Ok(Self {
+            version: version(reader)?,
+            identity: reader.array()?,
+            proof: reader.array()?,
+            invite: match reader.string(InviteSecret::LENGTH)? {
+                [] => None,
+                secret => Some(InviteSecret(secret.try_into().map_err(|_| FrameError::Truncated)?)),
+            },
+            software: reader.line(MAX_NAME)?,
+            instance: Instance(reader.array()?),
+            extensions: Extensions::decode(reader)?,
+        })
+    }
 }
 
-fn decode_welcome(reader: &mut Reader<'_>) -> Result<Welcome, FrameError> {
-    Ok(Welcome {
-        version: reader.uint32()?,
-        host_name: reader.line(MAX_NAME)?,
-        software: reader.line(MAX_NAME)?,
-        backend: match reader.byte()? {
-            0 => BackendKind::Builtin,
-            1 => BackendKind::Tcp,
-            2 => BackendKind::Unix,
-            3 => BackendKind::Exec,
-            kind => return Err(FrameError::UnknownBackend(kind)),
-        },
-        host_keys: {
-            let count = reader.uint32()?;
-            if count > MAX_HOST_KEYS {
-                let (length, max) = (count as usize, MAX_HOST_KEYS as usize);
-                return Err(FrameError::FieldTooLong { length, max });
-            }
-            let key = |_| reader.string(MAX_HOST_KEY).map(<[u8]>::to_vec);
-            (0..count).map(key).collect::<Result<_, _>>()?
-        },
-        limits: Limits { sessions: reader.uint32()?, resume_seconds: reader.uint32()? },
-    })
+impl Welcome {
+    fn encode(&self) -> Writer {
+        let frame = Writer::frame(kind::WELCOME)
+            .uint32(self.version)
+            .string(self.host_name.as_bytes())
+            .string(self.software.as_bytes())
+            .byte(self.backend.number())
+            .uint32(u32::try_from(self.host_keys.len()).unwrap_or(u32::MAX));
+        let frame = self.host_keys.iter().fold(frame, |frame, key| frame.string(key));
+        let Limits { sessions, resume_seconds, window } = self.limits;
+        self.extensions.encode(frame.uint32(sessions).uint32(resume_seconds).uint32(window))
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        Ok(Self {
+            version: version(reader)?,
+            host_name: reader.line(MAX_NAME)?,
+            software: reader.line(MAX_NAME)?,
+            backend: BackendKind::from_number(reader.byte()?),
+            host_keys: decode_host_keys(reader)?,
+            limits: Limits {
+                sessions: reader.uint32()?,
+                resume_seconds: reader.uint32()?,
+                window: reader.uint32()?,
+            },
+            extensions: Extensions::decode(reader)?,
+        })
+    }
+}
+
+impl Position {
+    fn encode(self, frame: Writer) -> Writer {
+        frame.uint64(self.received).boolean(self.end)
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        Ok(Self { received: reader.uint64()?, end: reader.boolean()? })
+    }
+}
+
+/// What follows the version is that version's.
+fn version(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
+    match reader.uint32()? {
+        VERSION => Ok(VERSION),
+        other => Err(FrameError::Version(other)),
+    }
+}
+
+fn decode_host_keys(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, FrameError> {
+    let count = reader.uint32()?;
+    if count > MAX_HOST_KEYS {
+        let (length, max) = (count as usize, MAX_HOST_KEYS as usize);
+        return Err(FrameError::FieldTooLong { length, max });
+    }
+    (0..count).map(|_| reader.string(MAX_HOST_KEY).map(<[u8]>::to_vec)).collect()
+}
+
+/// As many as there are, to the end of the frame.
+fn decode_gone(reader: &mut Reader<'_>) -> Result<Vec<Instance>, FrameError> {
+    let mut instances = Vec::new();
+    while !reader.0.is_empty() {
+        if instances.len() == MAX_GONE {
+            return Err(FrameError::FieldTooLong { length: MAX_GONE + 1, max: MAX_GONE });
+        }
+        instances.push(Instance(reader.array()?));
+    }
+    Ok(instances)
 }
 
 fn encode_refusal(kind: u8, refusal: &Refusal) -> Writer {

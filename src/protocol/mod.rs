@@ -1,13 +1,15 @@
 //! `irosh/1` as `PROTOCOL.md` has it: frames and their bytes, without any I/O.
 
 mod codes;
+mod extensions;
 mod frame;
 mod proof;
 mod wire;
 
 pub use codes::{CloseCode, Refusal, RefusalCode};
+pub use extensions::Extensions;
 pub use frame::{
-    Acknowledged, BackendKind, Frame, FrameError, HEADER_LENGTH, Hello, LegHeader, LegReply, Limits,
-    MAX_CONTROL_FRAME, MAX_LEG_FRAME, SessionId, Welcome, frame_length,
+    Acknowledged, BackendKind, Closed, Frame, FrameError, HEADER_LENGTH, Hello, Instance, LegHeader, LegReply,
+    Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, SessionId, VERSION, Welcome, frame_length,
 };
 pub use proof::{EXPORTER_LABEL, EXPORTER_LENGTH, proof_message};

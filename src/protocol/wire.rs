@@ -24,6 +24,11 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// Zero is false, and everything else true (RFC 4251 section 5).
+    pub(super) fn boolean(&mut self) -> Result<bool, FrameError> {
+        self.byte().map(|byte| byte != 0)
+    }
+
     /// A `string` of at most `max` bytes.
     pub(super) fn string(&mut self, max: usize) -> Result<&'a [u8], FrameError> {
         let length = self.uint32()? as usize;
@@ -84,6 +89,10 @@ impl Writer {
 
     pub(super) fn uint64(self, value: u64) -> Self {
         self.bytes(&value.to_be_bytes())
+    }
+
+    pub(super) fn boolean(self, value: bool) -> Self {
+        self.byte(value.into())
     }
 
     pub(super) fn string(self, bytes: &[u8]) -> Self {

@@ -1,0 +1,32 @@
+//! What a later version may say in `Hello` and `Welcome`.
+
+use super::{
+    FrameError,
+    wire::{Reader, Writer},
+};
+
+/// A list at the end of a frame: a number and a string each. Whoever does not know a number passes it over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions(pub Vec<(u32, Vec<u8>)>);
+
+impl Extensions {
+    /// The extension of a number, the first of it.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == number).map(|(_, value)| &value[..])
+    }
+
+    pub(super) fn encode(&self, frame: Writer) -> Writer {
+        self.0.iter().fold(frame, |frame, (number, value)| frame.uint32(*number).string(value))
+    }
+
+    /// Reads to the end of the frame, which bounds it.
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        let mut extensions = Vec::new();
+        while !reader.0.is_empty() {
+            let number = reader.uint32()?;
+            extensions.push((number, reader.string(reader.0.len())?.to_vec()));
+        }
+        Ok(Self(extensions))
+    }
+}

@@ -1,0 +1,363 @@
+//! A session's state, without any I/O: bytes, times and events in; actions out.
+//!
+//! Both sides and both directions run this one machine. A driver feeds it and does what it asks for, in
+//! whatever order: every method that reads may be called at any time, and each action is asked for until it
+//! was reported as done.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{
+    queue::{Queue, QueueError},
+    tail::{Tail, TailError},
+};
+
+/// How long what was delivered may stay unacknowledged, where it is little.
+const ACK_DELAY: Duration = Duration::from_millis(500);
+
+/// An acknowledgement is due once this part of the window was delivered.
+const ACK_PART: u64 = 16;
+
+/// How long what has been received may take to be delivered, once nobody reads at the client's local end.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Which side of the session this is: the two differ only in who says that it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Towards ssh. It says when all is done: ssh keeps its end open until its proxy goes.
+    Client,
+    /// Towards sshd.
+    Host,
+}
+
+/// Names a leg among those of its session; a later one has a greater number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LegNumber(pub u64);
+
+/// Why a session is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The host's local end has sent its last byte, and the client's has it.
+    ServerClosed,
+    /// The client's local end went away.
+    ClientClosed,
+    /// One side ended it: a code of the protocol, ours or the other side's.
+    Closed {
+        /// The reason's number.
+        reason: u32,
+        /// Whether the other side said it.
+        by_peer: bool,
+    },
+    /// The other side does not keep to the protocol.
+    Broken(Broken),
+}
+
+/// What the other side did that it may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// In what it received.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// In what it sent.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Where one side is, as it tells the other for a new leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Bytes that it has received since the session's start.
+    pub received: u64,
+    /// Whether it has seen the end of file after them.
+    pub end: bool,
+}
+
+/// What one side has delivered, as it tells the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Bytes that its local end has taken since the session's start.
+    pub bytes: u64,
+    /// Whether its local end was told of the end of file after them.
+    pub end: bool,
+}
+
+/// One side's state of a session.
+#[derive(Debug)]
+pub struct Machine {
+    role: Role,
+    tail: Tail,
+    queue: Queue,
+    leg: Option<LegNumber>,
+    /// The number of the latest leg that there was.
+    latest: Option<LegNumber>,
+    /// Whether the leg was ended in our direction.
+    leg_ended: bool,
+    window: u64,
+    acknowledged: Delivered,
+    /// Since when something delivered is not acknowledged.
+    owing: Option<Instant>,
+    /// Until when a client without a reader waits for its last bytes to be delivered.
+    linger: Option<Instant>,
+    end: Option<End>,
+}
+
+impl Machine {
+    /// A session at its start. Each side may send `window` bytes that were not delivered yet; this one
+    /// keeps `bound` of its own at the most, which is not more than that.
+    pub fn new(role: Role, window: u64, bound: u64) -> Self {
+        Self {
+            role,
+            tail: Tail::new(bound.min(window)),
+            queue: Queue::new(window),
+            leg: None,
+            latest: None,
+            leg_ended: false,
+            window,
+            acknowledged: Delivered { bytes: 0, end: false },
+            owing: None,
+            linger: None,
+            end: None,
+        }
+    }
+
+    /// Why the session is over, once it is.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// Whether it has a leg.
+    pub fn is_attached(&self) -> bool {
+        self.leg.is_some()
+    }
+
+    /// What this side has received, for the frame that asks for a leg or grants one.
+    pub fn position(&self) -> Position {
+        Position { received: self.queue.received(), end: self.queue.has_end() }
+    }
+
+    /// Bytes from the local end to the other side, and delivered from there to the local end.
+    pub fn moved(&self) -> (u64, u64) {
+        (self.tail.end(), self.queue.delivered())
+    }
+
+    /// Bytes of memory that the session's data takes.
+    pub fn held(&self) -> u64 {
+        self.tail.kept() + self.queue.len()
+    }
+}
+
+/// The local end.
+impl Machine {
+    /// Bytes that may be read from the local end now; 0 while the tail is full or there are no more.
+    pub fn room(&self) -> u64 {
+        if self.end.is_some() { 0 } else { self.tail.room() }
+    }
+
+    /// The local end has sent this.
+    pub fn read(&mut self, chunk: Bytes) {
+        self.tail.push(chunk);
+    }
+
+    /// The local end has sent its last byte.
+    pub fn read_end(&mut self) {
+        self.tail.finish();
+    }
+
+    /// Shows up to `most` chunks that are to be written to the local end.
+    pub fn to_write(&mut self, most: usize, give: impl FnMut(Bytes)) {
+        if self.end.is_none() {
+            self.queue.peek(most, give);
+        }
+    }
+
+    /// The local end has taken `count` bytes.
+    pub fn written(&mut self, count: usize, now: Instant) {
+        self.queue.advance(count);
+        self.owing.get_or_insert(now);
+    }
+
+    /// Whether the local end is to be told that there is no more.
+    pub fn ends_local(&self) -> bool {
+        self.end.is_none() && self.queue.ends_here()
+    }
+
+    /// The local end was told so.
+    pub fn local_ended(&mut self, now: Instant) {
+        self.queue.ended();
+        self.owing.get_or_insert(now);
+        if self.role == Role::Client {
+            self.over(if self.queue.discards() { End::ClientClosed } else { End::ServerClosed });
+        }
+    }
+
+    /// Nobody reads at the local end any more.
+    ///
+    /// A host goes on with what its local end still says. For a client this is the end, once what it had to
+    /// say was delivered, or after a while.
+    pub fn reader_gone(&mut self, now: Instant) {
+        self.queue.discard();
+        self.owing.get_or_insert(now);
+        if self.role == Role::Client {
+            self.tail.finish();
+            self.linger.get_or_insert(now + LINGER);
+            self.look_for_end();
+        }
+    }
+}
+
+/// The leg.
+impl Machine {
+    /// A leg is there, and the other side is at `position`. Takes the place of an older leg; one that is
+    /// older than the one there is, is not taken.
+    pub fn attach(&mut self, leg: LegNumber, position: Position, now: Instant) -> bool {
+        if self.end.is_some() || self.latest.is_some_and(|latest| latest >= leg) {
+            return false;
+        }
+        if let Err(broken) = self.tail.resume(position.received, position.end) {
+            self.broken(broken.into());
+            return false;
+        }
+        (self.leg, self.latest) = (Some(leg), Some(leg));
+        self.leg_ended = false;
+        // What was acknowledged on another connection may have been lost with it.
+        if self.queue.delivered() > 0 || self.queue.is_delivered() {
+            self.acknowledged = Delivered { bytes: 0, end: false };
+            self.owing.get_or_insert(now);
+        }
+        true
+    }
+
+    /// The leg is gone. Says whether it was the one that the session had.
+    pub fn detach(&mut self, leg: LegNumber) -> bool {
+        let ours = self.leg == Some(leg);
+        if ours {
+            self.leg = None;
+        }
+        ours
+    }
+
+    /// The leg brought this.
+    pub fn received(&mut self, leg: LegNumber, chunk: Bytes, now: Instant) {
+        if self.leg != Some(leg) || self.end.is_some() {
+            return;
+        }
+        match self.queue.push(chunk) {
+            Ok(()) if self.queue.discards() => _ = self.owing.get_or_insert(now),
+            Ok(()) => {}
+            Err(broken) => self.broken(broken.into()),
+        }
+    }
+
+    /// The other side's direction has ended on this leg.
+    pub fn received_end(&mut self, leg: LegNumber) {
+        if self.leg == Some(leg) && self.end.is_none() {
+            self.queue.finish();
+        }
+    }
+
+    /// Takes up to `max` bytes to be sent on the leg.
+    pub fn to_send(&mut self, max: usize, give: impl FnMut(Bytes)) -> usize {
+        if self.leg.is_none() || self.end.is_some() { 0 } else { self.tail.take(max, give) }
+    }
+
+    /// Whether the leg is to be ended in our direction now.
+    pub fn ends_leg(&self) -> bool {
+        self.leg.is_some() && self.end.is_none() && !self.leg_ended && self.tail.ends_here()
+    }
+
+    /// The leg was ended.
+    pub fn leg_ended(&mut self) {
+        self.leg_ended = true;
+        self.tail.ended();
+    }
+}
+
+/// What is said beside the legs.
+impl Machine {
+    /// The other side has delivered this.
+    pub fn acknowledged(&mut self, delivered: Delivered) {
+        if self.end.is_some() {
+            return;
+        }
+        match self.tail.acknowledge(delivered.bytes, delivered.end) {
+            Ok(()) => self.look_for_end(),
+            Err(broken) => self.broken(broken.into()),
+        }
+    }
+
+    /// What is to be acknowledged now.
+    pub fn to_acknowledge(&mut self, now: Instant) -> Option<Delivered> {
+        let due = self.acknowledgement_due()?;
+        if due > now {
+            return None;
+        }
+        self.owing = None;
+        self.acknowledged = self.delivered();
+        Some(self.acknowledged)
+    }
+
+    /// When the next acknowledgement is due.
+    fn acknowledgement_due(&self) -> Option<Instant> {
+        let since = self.owing.filter(|_| self.leg.is_some() && self.end.is_none())?;
+        let delivered = self.delivered();
+        let much = delivered.bytes - self.acknowledged.bytes >= self.window / ACK_PART;
+        let at_once = much || delivered.end != self.acknowledged.end;
+        Some(if at_once { since } else { since + ACK_DELAY })
+    }
+
+    fn delivered(&self) -> Delivered {
+        Delivered { bytes: self.queue.delivered(), end: self.queue.is_delivered() }
+    }
+
+    /// The other side says that the session is over.
+    pub fn closed(&mut self, reason: u32) {
+        self.over(End::Closed { reason, by_peer: true });
+    }
+
+    /// This side ends the session.
+    pub fn close(&mut self, reason: u32) {
+        self.over(End::Closed { reason, by_peer: false });
+    }
+
+    /// When [`Self::tick`] is to be called, unless something happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let linger = self.linger.filter(|_| self.end.is_none());
+        [linger, self.acknowledgement_due()].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        if self.linger.is_some_and(|linger| linger <= now) {
+            self.over(End::ClientClosed);
+        }
+    }
+
+    fn look_for_end(&mut self) {
+        if !self.tail.is_delivered() {
+            return;
+        }
+        match self.role {
+            // The client has all of it, and will say so; should its word be lost, this is as good.
+            Role::Host => self.over(End::ServerClosed),
+            Role::Client if self.queue.discards() => self.over(End::ClientClosed),
+            Role::Client => {}
+        }
+    }
+
+    fn broken(&mut self, broken: Broken) {
+        self.over(End::Broken(broken));
+    }
+
+    /// The first reason counts.
+    fn over(&mut self, end: End) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.leg = None;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! The queue: bytes that arrived and were not delivered to the local end yet.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Chunks smaller than this are copied together where they have to wait: each holds on to the whole packet,
+/// or batch of packets, that it came in.
+const SMALL: usize = 512;
+
+/// As many chunks wait as they came; more are copied together.
+const CHUNKS: usize = 256;
+
+/// Room for chunks that an empty queue keeps.
+const SHRUNK: usize = 64;
+
+/// Bytes that small chunks are copied into.
+const BLOCK: usize = 64 << 10;
+
+/// What one side has received and its local end has not taken yet.
+///
+/// Positions count the bytes of this direction since the session's start. What is held lies between
+/// `delivered` and `received`; the end of file is the position `received`, once it was seen.
+#[derive(Debug)]
+pub struct Queue {
+    chunks: VecDeque<Bytes>,
+    /// Where small chunks go; it follows `chunks`.
+    block: BytesMut,
+    delivered: u64,
+    received: u64,
+    eof: Eof,
+    /// Bytes that the other side may have sent beyond what was delivered.
+    bound: u64,
+    /// Nobody takes what comes: it counts as delivered.
+    discards: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Eof {
+    Open,
+    Seen,
+    Delivered,
+}
+
+/// The other side does not keep to what it may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// More than the bound is on its way.
+    #[error("the other side sent more than the {0} bytes that it may before they are delivered")]
+    TooMuch(u64),
+    /// A second end of file is not where the first one was, or bytes follow it.
+    #[error("the other side sent more after its end of file")]
+    AfterEnd,
+}
+
+impl Queue {
+    /// A queue that takes `bound` bytes beyond what was delivered.
+    pub fn new(bound: u64) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            block: BytesMut::new(),
+            delivered: 0,
+            received: 0,
+            eof: Eof::Open,
+            bound,
+            discards: false,
+        }
+    }
+
+    /// Bytes that were received since the session's start.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether the end of file was received.
+    pub fn has_end(&self) -> bool {
+        self.eof >= Eof::Seen
+    }
+
+    /// Bytes that the local end has taken since the session's start.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Whether the local end has everything, and was told that there is no more.
+    pub fn is_delivered(&self) -> bool {
+        self.eof == Eof::Delivered
+    }
+
+    /// Bytes that wait.
+    pub fn len(&self) -> u64 {
+        self.received - self.delivered
+    }
+
+    /// Whether no byte waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the local end is to be told now that there is no more.
+    pub fn ends_here(&self) -> bool {
+        self.eof == Eof::Seen && self.is_empty()
+    }
+
+    /// Takes in what a leg brought.
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), QueueError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if self.has_end() {
+            return Err(QueueError::AfterEnd);
+        }
+        if self.len() + chunk.len() as u64 > self.bound {
+            return Err(QueueError::TooMuch(self.bound));
+        }
+        self.received += chunk.len() as u64;
+        if self.discards {
+            self.delivered = self.received;
+        } else if !self.is_waiting() || (chunk.len() >= SMALL && self.chunks.len() < CHUNKS) {
+            self.close_block();
+            self.chunks.push_back(chunk);
+        } else {
+            self.copy(&chunk);
+        }
+        Ok(())
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.chunks.is_empty() || !self.block.is_empty()
+    }
+
+    fn copy(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.block.len() == self.block.capacity() {
+                self.close_block();
+                self.block = BytesMut::with_capacity(BLOCK);
+            }
+            let room = self.block.capacity() - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+
+    fn close_block(&mut self) {
+        if !self.block.is_empty() {
+            self.chunks.push_back(self.block.split().freeze());
+        }
+    }
+
+    /// The leg has ended: no byte follows in this direction.
+    pub fn finish(&mut self) {
+        self.eof = self.eof.max(Eof::Seen);
+    }
+
+    /// Shows the first chunks that wait, as many as `most`. They go on waiting until [`Self::advance`].
+    pub fn peek(&mut self, most: usize, give: impl FnMut(Bytes)) {
+        if self.chunks.len() < most {
+            self.close_block();
+        }
+        self.chunks.iter().take(most).cloned().for_each(give);
+    }
+
+    /// The local end has taken `count` bytes.
+    pub fn advance(&mut self, count: usize) {
+        debug_assert!(count as u64 <= self.len(), "more was taken than there is");
+        self.delivered += count as u64;
+        let mut left = count;
+        while left > 0
+            && let Some(chunk) = self.chunks.front_mut()
+        {
+            if left < chunk.len() {
+                chunk.advance(left);
+                return;
+            }
+            left -= chunk.len();
+            self.chunks.pop_front();
+        }
+        if !self.is_waiting() {
+            // What an idle session holds is next to nothing.
+            self.chunks.shrink_to(SHRUNK);
+            self.block = BytesMut::new();
+        }
+    }
+
+    /// The local end was told that there is no more.
+    pub fn ended(&mut self) {
+        debug_assert!(self.ends_here(), "an end of file before its bytes");
+        self.eof = Eof::Delivered;
+    }
+
+    /// Nobody reads at the local end any more: what waits and what comes counts as delivered.
+    pub fn discard(&mut self) {
+        self.discards = true;
+        self.delivered = self.received;
+        (self.chunks, self.block) = (VecDeque::new(), BytesMut::new());
+    }
+
+    /// Whether nobody reads at the local end any more.
+    pub fn discards(&self) -> bool {
+        self.discards
+    }
+}

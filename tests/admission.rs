@@ -17,11 +17,11 @@ use harness::{
 };
 use irosh::{
     files::Lock,
-    proxy::Dialer,
-    session::{Batch, Source},
+    proxy::{Dialer, SessionStream},
     transport::{Invite, InviteSecret, KeyFile, Target},
 };
 use nix::sys::signal::Signal;
+use tokio::io::AsyncReadExt;
 
 #[test]
 fn a_stranger_is_refused_and_told_what_would_help() {
@@ -321,11 +321,11 @@ fn sessions_on_one_connection_have_a_limit_of_their_own() {
         let dialer = Dialer::bind(Raw::network(), key.secret().clone()).await.expect("an endpoint");
         let target = Target::from_str(&line.host().ticket()).expect("a target");
         let connection = dialer.dial(&target).await.expect("a connection");
-        let mut batch = Batch::default();
-        let (mut one, _sink) = connection.open().await.expect("a session");
-        one.read(&mut batch).await.expect("a greeting");
-        let (mut two, _sink) = connection.open().await.expect("a stream");
-        let error = two.read(&mut batch).await.expect_err("refused").to_string();
+        let open = || SessionStream::open(&dialer, &target, connection.clone());
+        let (mut one, _) = open().await.expect("a session");
+        one.read_u8().await.expect("a greeting");
+        let (mut two, _) = open().await.expect("a stream");
+        let error = two.read_u8().await.expect_err("refused").to_string();
         assert!(error.contains("1 sessions on one connection to this host"), "{error}");
     });
 }

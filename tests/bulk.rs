@@ -16,10 +16,10 @@ use harness::{
     DEADLINE, HostSetup, Line, Random, Raw, Route, Running, folder, hash_reader, number, over, raw_runtime,
 };
 use irosh::{
-    proxy::{Dialer, HostConnection},
-    session::{Batch, LegSink, Sink, Source},
+    proxy::{Dialer, HostConnection, SessionStream},
     transport::{KeyFile, Target},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const MIB: usize = 1 << 20;
 
@@ -101,6 +101,7 @@ struct Echo {
     host: harness::Host,
     connection: HostConnection,
     dialer: Dialer,
+    target: Target,
     _folder: tempfile::TempDir,
 }
 
@@ -113,28 +114,14 @@ impl Echo {
         let dialer = Dialer::bind(Raw::network(), identity.secret().clone()).await.expect("an endpoint");
         let target = Target::from_str(&host.ticket()).expect("a target");
         let connection = dialer.dial(&target).await.expect("a connection");
-        Self { host, connection, dialer, _folder: folder }
+        Self { host, connection, dialer, target, _folder: folder }
     }
-}
 
-async fn send(sink: &mut LegSink, bytes: &[u8]) -> io::Result<()> {
-    let mut batch = Batch::default();
-    batch.push(bytes.to_vec().into());
-    sink.write(&mut batch).await
-}
-
-/// Reads so many bytes.
-async fn receive(source: &mut impl Source, length: usize) -> usize {
-    let (mut batch, mut got) = (Batch::default(), 0);
-    while got < length {
-        source.read(&mut batch).await.expect("readable");
-        if batch.is_empty() {
-            break;
-        }
-        got += batch.len();
-        batch.clear();
+    /// Another session on the connection.
+    async fn session(&self) -> SessionStream {
+        let opened = SessionStream::open(&self.dialer, &self.target, self.connection.clone());
+        opened.await.expect("a session").0
     }
-    got
 }
 
 #[test]
@@ -143,20 +130,20 @@ fn a_session_whose_reader_stands_still_never_slows_another_on_the_same_connectio
         let echo = Echo::start("exec:cat").await;
         let mut stuck = Vec::new();
         for _ in 0..8 {
-            let (source, mut sink) = echo.connection.open().await.expect("a session");
+            let mut session = echo.session().await;
             // Until nothing more goes in: cat waits for us to read what it sends back.
             let chunk = vec![0; 64 << 10];
-            let full = async { while send(&mut sink, &chunk).await.is_ok() {} };
+            let full = async { while session.write_all(&chunk).await.is_ok() {} };
             let _ = tokio::time::timeout(Duration::from_millis(1500), full).await;
-            stuck.push((source, sink));
+            stuck.push(session);
         }
-        let (mut source, mut sink) = echo.connection.open().await.expect("a session");
+        let (mut source, mut sink) = tokio::io::split(echo.session().await);
         let started = Instant::now();
-        let chunk = vec![7; 64 << 10];
+        let (chunk, mut back) = (vec![7; 64 << 10], vec![0; 64 << 10]);
         for _ in 0..256 {
-            let (sent, got) = tokio::join!(send(&mut sink, &chunk), receive(&mut source, chunk.len()));
+            let (sent, got) = tokio::join!(sink.write_all(&chunk), source.read_exact(&mut back));
             sent.expect("sent");
-            assert!(got >= chunk.len());
+            got.expect("got back");
         }
         assert!(started.elapsed() < Duration::from_secs(10), "16 MiB took {:?}", started.elapsed());
         drop(stuck);
@@ -169,10 +156,10 @@ fn a_fast_transfer_to_a_slow_reader_never_kills_the_connection() {
     raw_runtime().block_on(async {
         let length = number("IROSH_TEST_SLOW_MIB", 256) * MIB;
         let echo = Echo::start(&format!("exec:head -c {length} /dev/zero")).await;
-        let (mut source, _sink) = echo.connection.open().await.expect("a session");
-        let (mut got, mut pieces) = (0, 0);
+        let mut session = echo.session().await;
+        let (mut got, mut pieces, mut piece) = (0, 0, vec![0; 64 << 10]);
         while got < length {
-            got += receive(&mut source, 1).await;
+            got += session.read(&mut piece).await.expect("readable");
             pieces += 1;
             // Now and then long enough for everything on its way to pile up.
             if pieces % 40 == 0 {

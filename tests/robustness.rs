@@ -18,11 +18,11 @@ use harness::{
 };
 use irosh::{
     protocol::CloseCode,
-    proxy::{Dialer, HostConnection, PendingSession},
-    session::{Batch, LegSink, Source},
+    proxy::{Dialer, HostConnection, SessionStream},
     transport::{KeyFile, Target},
 };
 use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
 
 #[test]
 fn fifty_at_once_with_one_identity() {
@@ -120,19 +120,14 @@ fn mute_server() -> SocketAddr {
 }
 
 /// Opens so many connections with a session each, and waits until each has its server's greeting.
-async fn idle(
-    dialer: &Dialer,
-    target: &Target,
-    count: usize,
-) -> Vec<(HostConnection, LegSink, PendingSession)> {
+async fn idle(dialer: &Dialer, target: &Target, count: usize) -> Vec<(HostConnection, SessionStream)> {
     let mut all = Vec::new();
     for _ in 0..count {
         let host = dialer.dial(target).await.expect("a connection");
-        let (mut source, sink) = host.open().await.expect("a session");
-        let mut batch = Batch::default();
-        source.read(&mut batch).await.expect("a greeting");
-        assert!(!batch.is_empty());
-        all.push((host, sink, source));
+        let (mut session, _) = SessionStream::open(dialer, target, host.clone()).await.expect("a session");
+        let mut greeting = [0; 14];
+        session.read_exact(&mut greeting).await.expect("a greeting");
+        all.push((host, session));
     }
     all
 }

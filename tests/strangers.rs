@@ -11,7 +11,7 @@ use iroh::{
 };
 use irosh::{
     protocol::{
-        BackendKind, CloseCode, Frame, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME,
+        BackendKind, CloseCode, FIRST_WINDOW, Frame, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position,
         RefusalCode, SessionId, Welcome,
     },
     session::read_frame,
@@ -48,7 +48,7 @@ fn not_frames(max: usize) -> Vec<Vec<u8>> {
         [&5_u32.to_be_bytes()[..], &[200, 1, 2, 3, 4]].concat(),
         [&2_u32.to_be_bytes()[..], &[1, 1]].concat(),
         Frame::Welcome(Welcome::new("me", BackendKind::Tcp, Vec::new(), limits)).encode(),
-        LegReply::Opened.encode(),
+        LegReply::Opened { window: FIRST_WINDOW }.encode(),
     ]
 }
 
@@ -119,7 +119,7 @@ fn what_is_not_a_frame_on_a_leg_ends_that_leg_alone() {
         let (_send, mut recv) = raw.say(&LegHeader::Open(SessionId::generate()).encode()).await;
         let reply =
             timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-        assert_eq!(LegReply::decode(&reply), Ok(LegReply::Opened));
+        assert!(matches!(LegReply::decode(&reply), Ok(LegReply::Opened { .. })), "{reply:?}");
         let mut banner = [0; 4];
         recv.read_exact(&mut banner).await.expect("a banner");
         assert_eq!(&banner, b"SSH-");
@@ -147,7 +147,8 @@ fn a_session_cannot_be_resumed_that_never_was() {
     raw_runtime().block_on(async {
         let raw = Raw::connect(line.host()).await;
         let (_answer, _send, _recv) = raw.greet(&identity).await;
-        let header = LegHeader::Resume { session: SessionId::generate(), received: 7 };
+        let position = Position { received: 7, end: false };
+        let header = LegHeader::Resume { session: SessionId::generate(), leg: 1, position };
         let (_send, mut recv) = raw.say(&header.encode()).await;
         let reply =
             timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 /// A writer to which the identification string was sent already. It is not sent again: as many bytes as that
 /// was are taken and dropped first.
@@ -19,13 +19,18 @@ pub(crate) struct Introduced<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Introduced<W> {
-    /// Sends it. A peer that takes nothing tells why elsewhere: what is not sent here is sent later, and
-    /// fails then.
-    pub(crate) async fn new(mut writer: W, mut identification: &[u8]) -> Self {
+    /// Sends it, and says how much of it was taken. A peer that takes nothing tells why elsewhere: what is not sent
+    /// here is sent later, and fails then.
+    pub(crate) async fn say(writer: &mut W, mut identification: &[u8]) -> usize {
         let all = identification.len();
         let _ = writer.write_all_buf(&mut identification).await;
         let _ = writer.flush().await;
-        Self { writer, said: all - identification.len() }
+        all - identification.len()
+    }
+
+    /// A writer to which so many bytes of it were sent.
+    pub(crate) fn said(writer: W, said: usize) -> Self {
+        Self { writer, said }
     }
 }
 
@@ -48,6 +53,16 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Introduced<W> {
     }
 }
 
+impl<S: AsyncRead + Unpin> AsyncRead for Introduced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_read(cx, buf)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +70,8 @@ mod tests {
     #[tokio::test]
     async fn the_identification_is_sent_once() {
         let mut sent = Vec::new();
-        let mut writer = Introduced::new(&mut sent, b"SSH-2.0-me\r\n").await;
+        let said = Introduced::say(&mut &mut sent, b"SSH-2.0-me\r\n").await;
+        let mut writer = Introduced::said(&mut sent, said);
         for part in ["SSH-2", ".0-me\r\n", "and more"] {
             writer.write_all(part.as_bytes()).await.expect("written");
         }
@@ -64,9 +80,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_could_not_be_sent_ahead_is_not_lost() {
-        let (writer, reader) = tokio::io::duplex(64);
+        let (mut writer, reader) = tokio::io::duplex(64);
         drop(reader);
-        let mut writer = Introduced::new(writer, b"SSH-2.0-me\r\n").await;
+        let said = Introduced::say(&mut writer, b"SSH-2.0-me\r\n").await;
+        let mut writer = Introduced::said(writer, said);
         assert!(writer.write_all(b"SSH-2.0-me\r\n").await.is_err());
     }
 }

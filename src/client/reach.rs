@@ -18,8 +18,7 @@ use crate::{
         introduced::Introduced,
     },
     names::Aliases,
-    proxy::{DialError, Dialer, HostConnection, OPEN_DEADLINE, Patience, PendingSession, SessionError},
-    session::{LegSink, Lost},
+    proxy::{DialError, Dialer, SessionError, SessionStream},
     transport::{BindFailed, Network, Target, TargetError},
 };
 
@@ -48,19 +47,9 @@ pub enum ClientError {
         /// The deadline.
         limit: Duration,
     },
-    /// The connection was lost as soon as it was there.
-    #[error("the connection was cut off: {0}")]
-    Lost(Lost),
     /// SSH, with the server behind the host.
     #[error(transparent)]
     Ssh(#[from] ConnectError),
-}
-
-/// Not as a source, since the message says it.
-impl From<Lost> for ClientError {
-    fn from(error: Lost) -> Self {
-        Self::Lost(error)
-    }
 }
 
 impl From<OpenError> for ClientError {
@@ -107,7 +96,7 @@ impl Client {
         let limit = options.connect_deadline;
         let too_slow = |limit| ClientError::Deadline { name: target.target.short_name(), limit };
         let reaching = self.reach(target, &mut options);
-        let (source, sink) = match limit {
+        let stream = match limit {
             Some(limit) => timeout(limit, reaching).await.map_err(|_| too_slow(limit))??,
             None => reaching.await?,
         };
@@ -115,7 +104,7 @@ impl Client {
             options.handshake_deadline = limit.saturating_sub(begun.elapsed());
         }
         let dialer = Some(Arc::clone(&self.dialer));
-        let connected = connect_over(tokio::io::join(source, sink), options, dialer).await;
+        let connected = connect_over(stream, options, dialer).await;
         connected.map_err(|error| match (error, limit) {
             (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(limit),
             (error, _) => error.into(),
@@ -127,15 +116,18 @@ impl Client {
         &self,
         target: &ResolvedTarget,
         options: &mut ClientOptions,
-    ) -> Result<(PendingSession, Introduced<LegSink>), ClientError> {
+    ) -> Result<Introduced<SessionStream>, ClientError> {
         let host = self.dialer.dial(&target.target).await?;
-        let opened = open_patiently(&host).await?;
+        let (stream, status) = SessionStream::open(&self.dialer, &target.target, host.clone()).await?;
+        let mut stream = stream;
+        let said = Introduced::say(&mut stream, &identification()).await;
+        stream.opened(&status).await?;
         let welcome = host.welcome().await?;
         if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
             let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
             options.host_keys = HostKeyPolicy::Announced(keys.collect());
         }
-        Ok(opened)
+        Ok(Introduced::said(stream, said))
     }
 
     /// Says goodbye to every host and cuts off the connections that are left: what they have not sent yet is
@@ -143,31 +135,6 @@ impl Client {
     pub async fn close(&self) {
         self.dialer.close().await;
     }
-}
-
-/// Opens a session; a busy host is asked again.
-async fn open_patiently(
-    host: &HostConnection,
-) -> Result<(PendingSession, Introduced<LegSink>), Arc<SessionError>> {
-    let mut patience = Patience::until((Instant::now() + OPEN_DEADLINE).into());
-    loop {
-        match open(host).await {
-            Err(error) if error.is_busy() && patience.pause().await => {}
-            other => return other,
-        }
-    }
-}
-
-async fn open(host: &HostConnection) -> Result<(PendingSession, Introduced<LegSink>), Arc<SessionError>> {
-    let (mut source, sink) = host.open().await?;
-    let identification = identification();
-    let introduced = async {
-        let introducing = timeout(OPEN_DEADLINE, Introduced::new(sink, &identification));
-        introducing.await.map_err(|_| Arc::new(SessionError::Deadline))
-    };
-    // A host that takes nothing may have said why.
-    let (sink, ()) = tokio::try_join!(introduced, source.opened())?;
-    Ok((source, sink))
 }
 
 impl std::fmt::Debug for Client {

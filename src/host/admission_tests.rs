@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::Instance;
 use crate::host::invites::Terms;
 
 struct Place {
@@ -189,7 +190,7 @@ fn a_proof_holds_on_its_own_connection_only() {
     let key = iroh::SecretKey::from_bytes(&[5; 32]);
     let exported = [1; EXPORTER_LENGTH];
     let proof = key.sign(&proof_message(&exported)).to_bytes();
-    let hello = Hello::new(*key.public().as_bytes(), proof, None);
+    let hello = Hello::new(*key.public().as_bytes(), proof, None, Instance::generate());
     assert!(Admission::prove(&hello, &exported).is_ok());
     let elsewhere = Admission::prove(&hello, &[2; EXPORTER_LENGTH]).expect_err("refused");
     assert_eq!(elsewhere.code, RefusalCode::BadProof);

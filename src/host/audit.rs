@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     protocol::{Refusal, SessionId},
-    session::{Ended, Report},
+    session::{Ended, News, Report},
 };
 
 /// Refusals that are told one by one in a minute: of one source, and in all.
@@ -110,13 +110,23 @@ impl Audit {
         true
     }
 
+    /// A session that was told of has lost its client, or has it back.
+    pub(super) fn session_moved(&self, peer: &Peer, session: SessionId, news: &News) {
+        let (name, peer) = (&peer.name, peer.identity.fingerprint());
+        match news {
+            News::Detached(why) => tracing::info!(%session, name, peer, "session detached: {why}"),
+            News::Attached => tracing::info!(%session, name, peer, "session attached"),
+            News::Opened | News::Delivered => {}
+        }
+    }
+
     /// A session that was told of has ended.
     pub(super) fn session_ended(&self, peer: &Peer, session: SessionId, lasted: Duration, report: &Report) {
         let (name, peer, seconds) = (&peer.name, peer.identity.fingerprint(), lasted.as_secs_f64());
-        if report.to_client == 0 && matches!(report.ended, Ended::ServerClosed) {
+        if report.from_local == 0 && matches!(report.ended, Ended::ServerClosed) {
             tracing::warn!(%session, "the backend ended the session before its first word");
         }
-        let (received, sent, reason) = (report.to_server, report.to_client, report.ended.to_string());
+        let (received, sent, reason) = (report.to_local, report.from_local, report.ended.to_string());
         tracing::info!(%session, name, peer, received, sent, seconds, "session ended: {reason}");
         self.event(Event::SessionEnded {
             session: session.to_string(),

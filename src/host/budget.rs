@@ -11,6 +11,9 @@ impl Budget {
     /// What no connection needs more of: all of its streams full.
     const MOST: u64 = 128 << 20;
 
+    /// What no session needs more of: 600 Mbit/s over 100 ms.
+    const MOST_OF_A_SESSION: u64 = 8 << 20;
+
     /// A budget of so many MiB.
     pub(super) fn of_mib(mib: u32) -> Self {
         Self(u64::from(mib) << 20)
@@ -27,6 +30,13 @@ impl Budget {
         let share = self.0 / connections.max(1).next_power_of_two() as u64;
         // No more than MOST, which fits.
         share.clamp(Self::LEAST, Self::MOST) as u32
+    }
+
+    /// What either side of a session may have sent and the other not delivered, where so many run: both are held by
+    /// the host, what it sends until it is acknowledged.
+    pub(super) fn session_window(self, sessions: usize) -> u32 {
+        let share = self.0 / 2 / sessions.max(1).next_power_of_two() as u64;
+        share.clamp(Self::LEAST, Self::MOST_OF_A_SESSION) as u32
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt};
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use tracing::Instrument;
 
 use super::{
@@ -18,18 +18,26 @@ use super::{
     registry::ConnectionPlace,
     roll::Standing,
     run::Shared,
+    sessions::SessionEntry,
     settings::LimitSettings,
 };
 use crate::{
     protocol::{
-        CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, Limits,
-        MAX_CONTROL_FRAME, MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome,
+        Acknowledged, CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, FrameError, Hello, Instance,
+        LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, RefusalCode, SessionId,
+        VERSION, Welcome,
     },
-    session::{Counters, FrameReadError, LegSink, LegSource, ReadSource, Side, WriteSink, read_frame, relay},
+    session::{
+        Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, News, Receiving, Role, Session, Word,
+        read_frame,
+    },
 };
 
 /// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
 const HOST_KEYS_WAIT: Duration = Duration::from_secs(2);
+
+/// Frames that may wait to be sent on a control stream.
+const CONTROL: usize = 64;
 
 /// How long a refusal may take to arrive.
 const REFUSAL_WAIT: Duration = Duration::from_secs(1);
@@ -82,6 +90,7 @@ pub(super) async fn serve(shared: Arc<Shared>, incoming: Incoming, mut newcomer:
 /// A connection whose peer may come in.
 struct Guest {
     admitted: Admitted,
+    instance: Instance,
     control: (SendStream, RecvStream),
     backend: Backend,
     place: ConnectionPlace,
@@ -113,6 +122,13 @@ async fn hear(connection: &Connection) -> Result<Heard, TurnedAway> {
     let frame = read_frame(&mut recv, MAX_CONTROL_FRAME).await?;
     match Frame::decode(&frame) {
         Ok(Frame::Hello(hello)) => Ok((hello, send, recv)),
+        Err(FrameError::Version(theirs)) => {
+            let sentence = format!(
+                "this host speaks version {VERSION} of irosh/1, and your client version {theirs}\nuse releases of one time at both ends"
+            );
+            let refusal = Refusal::new(RefusalCode::Version, sentence);
+            Err(TurnedAway::Refused { refusal, identity: None, control: send, penalty: 0 })
+        }
         Ok(other) => Err(TurnedAway::Protocol(other.unexpected().to_string())),
         Err(error) => Err(TurnedAway::Protocol(error.to_string())),
     }
@@ -140,6 +156,7 @@ async fn greet(
             });
         }
     };
+    let instance = hello.instance;
     let entered = enter(shared, connection, identity, hello, limits).await;
     let (admitted, backend, place) = match entered {
         Ok(entered) => entered,
@@ -149,13 +166,15 @@ async fn greet(
         }
     };
     let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
-    let allowed = Limits { sessions: limits.max_sessions, resume_seconds: 0 };
+    let resume = limits.resume(&admitted.peer.options);
+    let resume_seconds = u32::try_from(resume.as_secs()).unwrap_or(u32::MAX);
+    let allowed = Limits { sessions: limits.max_sessions, resume_seconds };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
     match timeout(limits.grace(), send.write_all(&Frame::Welcome(welcome).encode())).await {
         Ok(Ok(())) => {}
         _ => return Err(TurnedAway::Lost),
     }
-    Ok(Guest { admitted, control: (send, recv), backend, place })
+    Ok(Guest { admitted, instance, control: (send, recv), backend, place })
 }
 
 /// Whether a refusal is for what the peer is or shows, and not for what the host is short of.
@@ -250,12 +269,14 @@ impl TurnedAway {
 }
 
 impl Guest {
-    /// Takes sessions until the connection closes.
+    /// Takes legs until the connection closes.
     async fn host(self, shared: Arc<Shared>, connection: Connection) {
-        let Self { admitted, control: (mut send, recv), backend, place } = self;
+        let Self { admitted, instance, control: (send, recv), backend, place } = self;
         let (standing, place) = (Arc::new(admitted.standing()), Arc::new(place));
-        let control = listen(&connection, recv);
-        tokio::pin!(control);
+        let (control, frames) = mpsc::channel(CONTROL);
+        let saying = say(send, frames);
+        let listening = listen(&shared, &standing, &connection, recv, &control);
+        tokio::pin!(saying, listening);
         let mut going = false;
         loop {
             tokio::select! {
@@ -264,31 +285,67 @@ impl Guest {
                         let leg = Leg {
                             shared: shared.clone(),
                             standing: standing.clone(),
-                            place: place.clone(),
+                            instance,
+                            place: Arc::downgrade(&place),
                             backend: backend.clone(),
+                            control: control.clone(),
                             from: from(&connection),
                         };
                         tokio::spawn(leg.serve(send, recv).in_current_span());
                     }
                     Err(error) => return tracing::debug!("connection closed: {error}"),
                 },
-                () = &mut control => return,
+                () = &mut listening => return,
+                () = &mut saying => return,
                 () = shared.stop.drain.cancelled(), if !going => {
                     going = true;
-                    let frame = Frame::GoAway(going_away()).encode();
-                    let _ = timeout(REFUSAL_WAIT, send.write_all(&frame)).await;
+                    // Who takes no words now finds out when the connection is closed.
+                    let _ = control.try_send(Frame::GoAway(going_away()));
                 }
             }
         }
     }
 }
 
+/// Sends frames on the control stream until the connection closes.
+async fn say(mut send: SendStream, mut frames: mpsc::Receiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if let Err(error) = send.write_all(&frame.encode()).await {
+            return tracing::debug!("connection closed: {error}");
+        }
+    }
+}
+
 /// Reads what an admitted peer says on the control stream, until it or the connection ends.
-async fn listen(connection: &Connection, mut recv: RecvStream) {
+async fn listen(
+    shared: &Shared,
+    standing: &Standing,
+    connection: &Connection,
+    mut recv: RecvStream,
+    control: &mpsc::Sender<Frame>,
+) {
+    let identity = &standing.peer.identity;
     let error = loop {
         match read_frame(&mut recv, MAX_CONTROL_FRAME).await.map(|frame| Frame::decode(&frame)) {
-            // Nothing is kept for resuming yet, so there is nothing to let go of.
-            Ok(Ok(Frame::Acknowledged(_) | Frame::GoAway(_))) => {}
+            Ok(Ok(Frame::Acknowledged(Acknowledged { session, bytes, end }))) => {
+                if let Some(words) = shared.sessions.of(identity, session) {
+                    let _ = words.send(Word::Acknowledged(Delivered { bytes, end })).await;
+                }
+            }
+            Ok(Ok(Frame::Closed(closed))) => {
+                let code = CloseCode::from_number(closed.reason.into()).unwrap_or(CloseCode::Done);
+                let words = shared.sessions.of(identity, closed.session);
+                let told = match words {
+                    Some(words) => words.send(Word::Closed(code)).await.is_ok(),
+                    None => false,
+                };
+                // The session answers itself, if there still is one.
+                if !told {
+                    let _ = control.send(Frame::Closed(closed)).await;
+                }
+            }
+            Ok(Ok(Frame::Gone(instances))) => shared.sessions.gone(identity, &instances).await,
+            Ok(Ok(Frame::GoAway(_) | Frame::Ignored(_))) => {}
             Ok(Ok(other)) => break other.unexpected().to_string(),
             Ok(Err(error)) => break error.to_string(),
             Err(FrameReadError::Lost(lost)) => return tracing::debug!("connection closed: {lost}"),
@@ -310,13 +367,16 @@ fn going_away() -> Refusal {
 struct Leg {
     shared: Arc<Shared>,
     standing: Arc<Standing>,
-    place: Arc<ConnectionPlace>,
+    instance: Instance,
+    /// A session may outlive the connection that it was opened on.
+    place: Weak<ConnectionPlace>,
     backend: Backend,
+    control: mpsc::Sender<Frame>,
     from: String,
 }
 
 impl Leg {
-    /// Reads a leg's header and carries its session.
+    /// Reads a leg's header, and carries the session that it opens, or gives the leg to the one that it names.
     async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
         let limits = self.shared.limits.read().await.clone();
         let header = match timeout(limits.grace(), read_frame(&mut recv, MAX_LEG_FRAME)).await {
@@ -326,9 +386,8 @@ impl Leg {
         };
         let session = match header {
             Ok(LegHeader::Open(session)) => session,
-            Ok(LegHeader::Resume { .. }) => {
-                let sentence = "this host keeps no lost sessions\nconnect again";
-                return refuse(send, Refusal::new(RefusalCode::CannotResume, sentence)).await;
+            Ok(LegHeader::Resume { session, leg, position }) => {
+                return self.resume(session, leg, position, send, recv).await;
             }
             Err(error) => {
                 tracing::debug!("a leg without a header: {error}");
@@ -342,7 +401,8 @@ impl Leg {
             if let Some(objection) = self.shared.host_keys.objection(&self.backend, HOST_KEYS_WAIT).await {
                 return Err(objection);
             }
-            let place = self.place.start(&limits)?;
+            let gone = || Refusal::new(RefusalCode::Internal, "the connection has ended");
+            let place = self.place.upgrade().ok_or_else(gone)?.start(&limits)?;
             let (peer, address) = self.look_up_again().await?;
             let BuiltinServer { command: builtin, max_startups } = &self.shared.builtin;
             let limit = max_startups.filter(|_| self.backend == Backend::Builtin);
@@ -365,11 +425,32 @@ impl Leg {
                 return refuse(send, refusal).await;
             }
         };
-        let opened = LegReply::Opened.encode();
+        let window = limits.session_window(self.shared.registry.sessions());
+        let opened = LegReply::Opened { window }.encode();
         if !matches!(timeout(limits.grace(), send.write_all(&opened)).await, Ok(Ok(()))) {
             return reset(&mut send, &mut recv, CloseCode::Deadline);
         }
-        self.carry(session, stream, send, recv).await;
+        self.carry(session, window, limits.resume(&self.standing.peer.options), stream, (send, recv)).await;
+    }
+
+    /// Gives the leg to a session of this identity.
+    async fn resume(&self, session: SessionId, leg: u32, position: Position, send: SendStream, recv: RecvStream) {
+        let leg = NewLeg {
+            number: LegNumber(leg),
+            position,
+            answer: true,
+            send,
+            recv: Receiving::Open(recv),
+            control: self.control.clone(),
+        };
+        let left = match self.shared.sessions.of(&self.standing.peer.identity, session) {
+            Some(words) => words.send(Word::Attach(leg)).await.err().map(|error| error.0),
+            None => Some(Word::Attach(leg)),
+        };
+        if let Some(Word::Attach(NewLeg { send, .. })) = left {
+            let sentence = "the host no longer has this session: it has ended, or the host was started anew\nconnect again";
+            refuse(send, Refusal::new(RefusalCode::CannotResume, sentence)).await;
+        }
     }
 
     /// What the list says of the peer by now.
@@ -380,19 +461,67 @@ impl Leg {
             .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))?
     }
 
-    /// Moves the session's bytes until it is over.
-    async fn carry(&self, session: SessionId, stream: BackendStream, send: SendStream, recv: RecvStream) {
+    /// Moves the session's bytes until it is over, by this leg and those that follow it.
+    async fn carry(
+        &self,
+        id: SessionId,
+        window: u32,
+        patience: Duration,
+        stream: BackendStream,
+        (send, recv): (SendStream, RecvStream),
+    ) {
         let started = Instant::now();
         let peer = &self.standing.peer;
         let Self { shared, backend, from, .. } = self;
-        let told = shared.audit.session_started(peer, session, from, backend);
-        let client = Side { source: LegSource::new(recv), sink: LegSink::new(send) };
         let BackendStream { reader, writer, child, .. } = stream;
-        let server = Side { source: ReadSource::new(reader), sink: WriteSink::new(writer) };
-        let report = relay(client, server, &Counters::default()).await;
+        let (news, mut told_of) = mpsc::unbounded_channel();
+        let (session, words) = Session::new(
+            id,
+            Role::Host,
+            window,
+            Some(patience),
+            (LocalReader::new(reader), LocalWriter::new(writer)),
+            move |told| _ = news.send(told),
+        );
+        let entry = match shared.sessions.enter(id, self.standing.clone(), self.instance, words.clone()) {
+            Ok(entry) => entry,
+            Err(refusal) => return refuse(send, refusal).await,
+        };
+        let leg = NewLeg {
+            number: LegNumber(0),
+            position: Position { received: 0, end: false },
+            answer: false,
+            send,
+            recv: Receiving::Open(recv),
+            control: self.control.clone(),
+        };
+        let _ = words.send(Word::Attach(leg)).await;
+        let told = shared.audit.session_started(peer, id, from, backend);
+        let noting = async {
+            while let Some(news) = told_of.recv().await {
+                self.note(id, &entry, &news, told).await;
+            }
+            std::future::pending().await
+        };
+        let report = tokio::select! {
+            report = session.run() => report,
+            () = noting => return,
+        };
         drop(child);
         if told {
-            shared.audit.session_ended(peer, session, started.elapsed(), &report);
+            shared.audit.session_ended(peer, id, started.elapsed(), &report);
+        }
+    }
+
+    async fn note(&self, id: SessionId, entry: &SessionEntry, news: &News, told: bool) {
+        let attached = !matches!(news, News::Detached(_));
+        entry.attached(attached);
+        if told {
+            self.shared.audit.session_moved(&self.standing.peer, id, news);
+        }
+        if !attached {
+            let limits = self.shared.limits.read().await.clone();
+            self.shared.sessions.evict(&limits).await;
         }
     }
 }

@@ -24,6 +24,7 @@ mod repeats;
 mod restrictions;
 mod roll;
 mod run;
+mod sessions;
 mod settings;
 mod startups;
 mod vouching;

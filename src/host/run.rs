@@ -24,7 +24,8 @@ use super::{
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
-    roll::Standing,
+    roll::{Departure, Standing},
+    sessions::Sessions,
     settings::{Access, LimitSettings},
     startups::Startups,
 };
@@ -106,6 +107,7 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) limits: RwLock<LimitSettings>,
     pub(super) registry: Registry,
+    pub(super) sessions: Sessions,
     pub(super) stop: Stop,
     pub(super) audit: Audit,
     /// Connections that have not yet been admitted or refused.
@@ -155,6 +157,7 @@ impl Host {
             name,
             limits: RwLock::new(limits),
             registry: Registry::default(),
+            sessions: Sessions::default(),
             stop: Stop::default(),
             audit: Audit::new(events),
             newcomers: Mutex::default(),
@@ -212,6 +215,7 @@ impl Host {
         }
         checking.abort();
         watching.abort();
+        shared.sessions.close_all(CloseCode::GoingAway).await;
         shared.registry.close_all(CloseCode::GoingAway);
         announcing.abort();
         let _ = announcing.await;
@@ -274,22 +278,24 @@ impl Shared {
         }
     }
 
-    /// Closes the connections of all who are no longer admitted, or not to the same as when they came.
+    /// Closes the connections, and ends the sessions, of all who are no longer admitted, or not to the same as when they
+    /// came.
     async fn check_peers(self: Arc<Self>) {
         // First who is here, then the list: who came in with an invite meanwhile is on it.
-        let here = self.registry.admitted();
-        if here.is_empty() {
+        let (connections, sessions) = (self.registry.admitted(), self.sessions.standings());
+        if connections.is_empty() && sessions.is_empty() {
             return;
         }
         let shared = self.clone();
         let leaving = tokio::task::spawn_blocking(move || {
             let may_stay = shared.admission.roll_call();
-            let leaves = |(serial, standing): (u64, Arc<Standing>)| {
-                Some((serial, standing.peer.identity, may_stay(&standing).err()?))
-            };
-            here.into_iter().filter_map(leaves).collect::<Vec<_>>()
+            (leaving(sessions, &may_stay), leaving(connections, &may_stay))
         });
-        for (serial, identity, departure) in leaving.await.unwrap_or_default() {
+        let (sessions, connections) = leaving.await.unwrap_or_default();
+        for (session, _, departure) in sessions {
+            self.sessions.close(session, departure.into()).await;
+        }
+        for (serial, identity, departure) in connections {
             self.registry.close(serial, departure.into());
             tracing::info!(peer = %identity, "connection closed: {departure}");
         }
@@ -310,6 +316,17 @@ impl Shared {
             () = tokio::time::sleep(drain) => {}
         }
     }
+}
+
+/// Who of these may not stay, and why.
+fn leaving<T>(
+    here: Vec<(T, Arc<Standing>)>,
+    may_stay: impl Fn(&Standing) -> Result<(), Departure>,
+) -> Vec<(T, Identity, Departure)> {
+    let leaves = |(what, standing): (T, Arc<Standing>)| {
+        Some((what, standing.peer.identity, may_stay(&standing).err()?))
+    };
+    here.into_iter().filter_map(leaves).collect()
 }
 
 /// Binds the ports of last time where they are free, so that old tickets still lead here.

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places};
+use super::{budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions};
 use crate::files::read_trusted_file;
 use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
 
@@ -85,6 +85,12 @@ pub struct LimitSettings {
     pub max_sessions_per_peer: u32,
     /// Connections of all who are on no list, where everybody may come in; each may hold 4 MiB.
     pub max_strangers: u32,
+    /// Seconds for which a session waits for a client that was lost; 0 for not at all.
+    pub resume_time: u64,
+    /// Sessions that may wait so, of one identity.
+    pub max_detached_per_peer: u32,
+    /// The same of all.
+    pub max_detached: u32,
     /// Seconds for sessions to end after SIGTERM.
     pub drain_time: u64,
 }
@@ -100,6 +106,9 @@ impl Default for LimitSettings {
             max_sessions: 64,
             max_sessions_per_peer: 2048,
             max_strangers: 64,
+            resume_time: 24 * 60 * 60,
+            max_detached_per_peer: 256,
+            max_detached: 1024,
             drain_time: 10,
         }
     }
@@ -116,6 +125,16 @@ impl LimitSettings {
 
     pub(super) fn budget(&self) -> Budget {
         Budget::of_mib(self.max_unread)
+    }
+
+    /// For how long a session of somebody with these options waits for its client.
+    pub(super) fn resume(&self, options: &PeerOptions) -> Duration {
+        Duration::from_secs(if options.no_resume { 0 } else { self.resume_time })
+    }
+
+    /// Bytes of a session that either side may have sent and the other not delivered, where so many run.
+    pub(super) fn session_window(&self, sessions: usize) -> u32 {
+        self.budget().session_window(sessions)
     }
 
     pub(super) fn drain(&self) -> Duration {

@@ -104,10 +104,18 @@ pub enum CloseCode {
     Interrupted = 7,
     /// What the peer may do at the host has changed; it may connect again.
     Changed = 8,
+    /// The session has another leg, or waits for one.
+    Detached = 9,
+    /// The session has waited for its client for as long as the host keeps sessions.
+    Expired = 10,
+    /// The session waited for its client, and others needed its place.
+    Evicted = 11,
+    /// The client's process was gone, and the client said so.
+    Gone = 12,
 }
 
 impl CloseCode {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Done,
         Self::Protocol,
         Self::Deadline,
@@ -117,6 +125,10 @@ impl CloseCode {
         Self::ReaderGone,
         Self::Interrupted,
         Self::Changed,
+        Self::Detached,
+        Self::Expired,
+        Self::Evicted,
+        Self::Gone,
     ];
 
     /// The code of a number that a peer sent.
@@ -144,6 +156,10 @@ impl fmt::Display for CloseCode {
             Self::ReaderGone => "nobody reads there any more",
             Self::Interrupted => "the client was stopped",
             Self::Changed => "the host has changed what this identity may do",
+            Self::Detached => "the session goes on elsewhere",
+            Self::Expired => "the client was away for longer than the host keeps sessions",
+            Self::Evicted => "the client was away, and the host needed the place",
+            Self::Gone => "the client's process was gone",
         })
     }
 }

@@ -24,6 +24,12 @@ pub const MAX_LEG_FRAME: usize = 2 << 10;
 /// The revision of `irosh/1` that this code speaks.
 pub const VERSION: u32 = 1;
 
+/// Bytes that a client may send of a session before the host has said how many.
+pub const FIRST_WINDOW: u32 = 32 << 10;
+
+/// Bytes of a session that either side may have to keep until they are delivered, at the most.
+pub const MAX_WINDOW: u32 = 16 << 20;
+
 /// Instances that one frame may name.
 const MAX_GONE: usize = 64;
 
@@ -84,6 +90,9 @@ pub enum FrameError {
     /// A frame that has no place here.
     #[error("a frame of type {0} was not expected")]
     Unexpected(u8),
+    /// A window that is too small to begin with, or more than anybody has to keep.
+    #[error("a window of {0} bytes is not from {FIRST_WINDOW} to {MAX_WINDOW}")]
+    Window(u32),
     /// The other side speaks another revision, and nothing more of what it says is understood.
     #[error("the other side speaks version {0} of irosh/1, and this is version {VERSION}")]
     Version(u32),
@@ -110,10 +119,14 @@ impl SessionId {
     /// A new name.
     #[must_use]
     pub fn generate() -> Self {
-        let mut id = [0; 16];
-        id.copy_from_slice(&iroh::SecretKey::generate().to_bytes()[..16]);
-        Self(id)
+        Self(random())
     }
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&iroh::SecretKey::generate().to_bytes()[..16]);
+    bytes
 }
 
 /// The first four bytes in hex: enough to find a session in a log, too few to resume it.
@@ -153,6 +166,14 @@ pub enum Frame {
 /// Names one running client process to its host, at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instance(pub [u8; 16]);
+
+impl Instance {
+    /// A new name.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(random())
+    }
+}
 
 /// Who a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,8 +258,6 @@ pub struct Limits {
     pub sessions: u32,
     /// Seconds for which a lost session may be resumed; 0 for not at all.
     pub resume_seconds: u32,
-    /// Bytes of a session that either side may have sent beyond what the other has delivered.
-    pub window: u32,
 }
 
 /// Bytes of a session that were delivered to what is behind the sender.
@@ -290,7 +309,10 @@ pub enum LegHeader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LegReply {
     /// The backend is connected: SSH's bytes follow.
-    Opened,
+    Opened {
+        /// Bytes of the session that either side may have sent beyond what the other has delivered.
+        window: u32,
+    },
     /// The session goes on.
     Resumed(Position),
     /// It was not to be.
@@ -442,7 +464,7 @@ impl LegReply {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Opened => Writer::frame(kind::OPENED),
+            Self::Opened { window } => Writer::frame(kind::OPENED).uint32(*window),
             Self::Resumed(position) => position.encode(Writer::frame(kind::RESUMED)),
             Self::Refused(refusal) => encode_refusal(kind::REFUSED, refusal),
         }
@@ -457,7 +479,7 @@ impl LegReply {
     pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
         let mut reader = Reader(frame);
         let reply = match reader.byte()? {
-            kind::OPENED => Self::Opened,
+            kind::OPENED => Self::Opened { window: window(&mut reader)? },
             kind::RESUMED => Self::Resumed(Position::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
             kind => return Err(FrameError::Unexpected(kind)),
@@ -504,8 +526,8 @@ impl Welcome {
             .byte(self.backend.number())
             .uint32(u32::try_from(self.host_keys.len()).unwrap_or(u32::MAX));
         let frame = self.host_keys.iter().fold(frame, |frame, key| frame.string(key));
-        let Limits { sessions, resume_seconds, window } = self.limits;
-        self.extensions.encode(frame.uint32(sessions).uint32(resume_seconds).uint32(window))
+        let Limits { sessions, resume_seconds } = self.limits;
+        self.extensions.encode(frame.uint32(sessions).uint32(resume_seconds))
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
@@ -515,11 +537,7 @@ impl Welcome {
             software: reader.line(MAX_NAME)?,
             backend: BackendKind::from_number(reader.byte()?),
             host_keys: decode_host_keys(reader)?,
-            limits: Limits {
-                sessions: reader.uint32()?,
-                resume_seconds: reader.uint32()?,
-                window: reader.uint32()?,
-            },
+            limits: Limits { sessions: reader.uint32()?, resume_seconds: reader.uint32()? },
             extensions: Extensions::decode(reader)?,
         })
     }
@@ -540,6 +558,14 @@ fn version(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
     match reader.uint32()? {
         VERSION => Ok(VERSION),
         other => Err(FrameError::Version(other)),
+    }
+}
+
+/// Nobody has to keep as much as another says.
+fn window(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
+    match reader.uint32()? {
+        window @ FIRST_WINDOW..=MAX_WINDOW => Ok(window),
+        window => Err(FrameError::Window(window)),
     }
 }
 

@@ -15,12 +15,13 @@ use super::{
     connection::{HostConnection, SessionError},
     dial::Dialer,
     dial_error::DialError,
+    session::ClientSession,
     stdio::stdio,
 };
 use crate::{
     files::Paths,
     protocol::CloseCode,
-    session::{Counters, Ended, Lost, Side, relay},
+    session::Ended,
     transport::{Network, Target},
 };
 
@@ -40,9 +41,6 @@ pub enum BridgeError {
     /// stdin or stdout cannot be used.
     #[error("cannot use stdin and stdout: {0}\nirosh-proxy is run by ssh: see `irosh ssh-config print`")]
     Stdio(io::Error),
-    /// The session was cut off.
-    #[error("the session was cut off: {0}")]
-    Lost(Lost),
     /// stdout took no more.
     #[error("cannot write to ssh: {0}")]
     Write(io::Error),
@@ -65,11 +63,7 @@ pub async fn bridge(
     let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?;
     let result = tokio::select! {
         host = dialer.dial(target) => match host {
-            Ok(host) => {
-                let result = carry(paths, &host, target, interrupted).await;
-                host.close(if result.is_ok() { CloseCode::Done } else { CloseCode::Interrupted });
-                result
-            }
+            Ok(host) => carry(paths, &dialer, host, target, interrupted).await,
             Err(error) => Err(error.into()),
         },
         signal = &mut interrupted => told(signal, || dialer.so_far(target, begun.elapsed()).into()),
@@ -80,42 +74,42 @@ pub async fn bridge(
 
 async fn carry(
     paths: &Paths,
-    host: &HostConnection,
+    dialer: &Dialer,
+    host: HostConnection,
     target: &Target,
     interrupted: std::pin::Pin<&mut impl Future<Output = Signal>>,
 ) -> Result<(), BridgeError> {
-    let client = stdio().map_err(BridgeError::Stdio)?;
+    let (reader, writer) = stdio().map_err(BridgeError::Stdio)?;
     let begun = Instant::now();
-    let (source, sink) = host.open_patiently().await?;
     // ssh may ask for the keys as soon as it has the server's first bytes, so they are kept before.
-    let source = source.after(keep_host_keys(paths.clone(), host.clone(), target.addr().id));
-    let counters = Counters::default();
-    let session = relay(client, Side { source, sink }, &counters);
+    let writer = writer.after(keep_host_keys(paths.clone(), host.clone(), target.addr().id));
+    let (session, status) = ClientSession::open(dialer, target, host, (reader, writer)).await?;
+    let session = session.run();
     tokio::pin!(session);
-    let report = tokio::select! {
-        report = &mut session => report,
+    let outcome = tokio::select! {
+        outcome = &mut session => outcome,
         signal = interrupted => {
-            if counters.to_client() == 0 {
-                return told(signal, || Arc::new(host.why_silent(begun.elapsed())).into());
+            if status.counters().to_local() == 0 {
+                return told(signal, || Arc::new(status.why_silent(begun.elapsed())).into());
             }
-            match timeout(LAST_WORDS, session).await {
-                Ok(report) => report,
-                Err(_) => return Ok(()),
+            match timeout(LAST_WORDS, &mut session).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    status.close(CloseCode::Interrupted).await;
+                    let _ = session.await;
+                    return Ok(());
+                }
             }
         }
     };
-    tracing::debug!(sent = report.to_server, received = report.to_client, "session over: {}", report.ended);
+    let report = outcome?;
+    tracing::debug!(sent = report.from_local, received = report.to_local, "session over: {}", report.ended);
     match report.ended {
-        Ended::ServerClosed if report.to_client == 0 && report.to_server > 0 => {
+        Ended::ServerClosed if report.to_local == 0 && report.from_local > 0 => {
             Err(BridgeError::Session(Arc::new(SessionError::Silent("ended the session"))))
         }
-        Ended::ServerClosed | Ended::ClientClosed => Ok(()),
-        Ended::Lost(lost) => Err(BridgeError::Lost(lost)),
-        Ended::ClientFailed(error) => Err(BridgeError::Write(error)),
-        Ended::ServerFailed(error) => match error.downcast::<Arc<SessionError>>() {
-            Ok(error) => Err(BridgeError::Session(error)),
-            Err(error) => Err(BridgeError::Lost(Lost::Failed(error.to_string()))),
-        },
+        Ended::Failed(_, error) => Err(BridgeError::Write(error)),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A connection to a host: who we are, and the sessions on it.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,18 +13,29 @@ use iroh::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, timeout},
+    task::JoinSet,
+    time::timeout,
 };
 
-use super::{patience::Patience, patient::PatientSink, pending::PendingSession};
 use crate::{
     protocol::{
-        CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, LegHeader, LegReply, MAX_CONTROL_FRAME,
-        MAX_LEG_FRAME, Refusal, RefusalCode, SessionId, Welcome, proof_message,
+        Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
+        LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
     },
-    session::{FrameReadError, LegSink, LegSource, Lost, read_frame},
+    session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
     transport::Target,
 };
+
+/// Frames that may wait to be sent on a control stream.
+const CONTROL: usize = 64;
+
+/// Who greets a host.
+#[derive(Debug, Clone)]
+pub(super) struct Greeter {
+    pub(super) identity: SecretKey,
+    /// Which of the identity's processes.
+    pub(super) instance: Instance,
+}
 
 /// How long a host may take for each step after the handshake: to take `Hello` and a session's header, to answer
 /// them, and to connect its backend.
@@ -55,13 +67,9 @@ pub enum SessionError {
     /// The connection was lost.
     #[error("the connection was lost: {0}")]
     Lost(Lost),
-}
-
-impl SessionError {
-    /// Whether the same may go well a moment later.
-    pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.code == RefusalCode::Busy)
-    }
+    /// The session was cut off.
+    #[error("the session was cut off: {0}")]
+    Cut(CloseCode),
 }
 
 /// A refusal as what the host says, each line of it.
@@ -89,6 +97,29 @@ impl From<Lost> for SessionError {
     }
 }
 
+impl From<LegEnd> for SessionError {
+    fn from(end: LegEnd) -> Self {
+        match end {
+            LegEnd::Lost(lost) => Self::Lost(lost),
+            LegEnd::Refused(refusal) => Self::Refused(refusal),
+            LegEnd::Deadline => Self::Deadline,
+            LegEnd::Protocol(error) => Self::Protocol(error),
+        }
+    }
+}
+
+/// Why a leg has ended, where it was not opened for that.
+impl From<&SessionError> for LegEnd {
+    fn from(error: &SessionError) -> Self {
+        match error {
+            SessionError::Refused(refusal) => Self::Refused(refusal.clone()),
+            SessionError::Lost(lost) => Self::Lost(lost.clone()),
+            SessionError::Deadline => Self::Deadline,
+            other => Self::Protocol(other.to_string()),
+        }
+    }
+}
+
 impl From<FrameReadError> for SessionError {
     fn from(error: FrameReadError) -> Self {
         match error {
@@ -103,24 +134,35 @@ impl From<FrameReadError> for SessionError {
 pub struct HostConnection {
     connection: Connection,
     welcome: watch::Receiver<Option<Answer>>,
-    /// Why the host has not taken a session yet.
-    busy: Arc<Mutex<Option<Arc<SessionError>>>>,
+    /// What is to be said on the control stream.
+    control: mpsc::Sender<Frame>,
+    sessions: Sessions,
+    /// They end with the last clone, and the connection with them.
+    _tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What a host says to `Hello`.
 type Answer = Result<Arc<Welcome>, Arc<SessionError>>;
 
+/// Where sessions are told what the host says of them.
+pub(super) type Sessions = Arc<Mutex<HashMap<SessionId, mpsc::Sender<Word>>>>;
+
 impl HostConnection {
     /// Sends `Hello` on the control stream, whose answer a task of its own waits for.
-    pub(super) async fn greet(connection: Connection, identity: &SecretKey, target: &Target) -> Self {
+    pub(super) async fn greet(connection: Connection, who: &Greeter, target: &Target) -> Self {
         let (answer, welcome) = watch::channel(None);
+        let (control, frames) = mpsc::channel(CONTROL);
+        let sessions = Sessions::default();
+        let mut tasks = JoinSet::new();
         // Opening and writing take no round trip: the host has given credit for both, if it is one.
-        let opened = in_time(introduce(&connection, identity, target)).await;
-        match opened {
-            Ok(control) => drop(tokio::spawn(listen(control, answer))),
+        match in_time(introduce(&connection, who, target)).await {
+            Ok((send, recv)) => {
+                tasks.spawn(say(send, frames));
+                tasks.spawn(listen(recv, answer, Arc::clone(&sessions)));
+            }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
         }
-        Self { connection, welcome, busy: Arc::default() }
+        Self { connection, welcome, control, sessions, _tasks: Arc::new(Mutex::new(tasks)) }
     }
 
     /// The host's answer to who we are.
@@ -137,71 +179,58 @@ impl HostConnection {
         }
     }
 
-    /// Opens a session without waiting for an answer: bytes may be written at once.
+    /// Whether the host has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.welcome.borrow().is_some()
+    }
+
+    /// Has a session told what the host says of it.
+    pub(super) fn tell(&self, id: SessionId, words: mpsc::Sender<Word>) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, words);
+    }
+
+    /// A leg for a new session, without waiting for an answer: bytes may be written at once.
     ///
     /// # Errors
     ///
     /// [`SessionError`] when the connection is lost, or the host takes nothing.
-    pub async fn open(&self) -> Result<(PendingSession, LegSink), Arc<SessionError>> {
-        let (send, recv) = self.leg().await?;
-        let host = self.clone();
-        let opening = Box::pin(async move {
-            host.welcome().await?;
-            opened(recv).await
-        });
-        Ok((PendingSession::new(opening), LegSink::new(send)))
-    }
-
-    /// The same for a session that a busy host is asked for again, with the bytes that were written meanwhile.
-    pub(super) async fn open_patiently(&self) -> Result<(PendingSession, PatientSink), Arc<SessionError>> {
-        let (send, recv) = self.leg().await?;
-        let (again, others) = mpsc::channel(1);
-        let opening = Box::pin(self.clone().opened_patiently(recv, again));
-        Ok((PendingSession::new(opening), PatientSink::new(LegSink::new(send), others)))
-    }
-
-    /// Begins a leg of a new session.
-    async fn leg(&self) -> Result<(SendStream, RecvStream), Arc<SessionError>> {
+    pub(super) async fn open(&self, id: SessionId, number: LegNumber) -> Result<NewLeg, Arc<SessionError>> {
         if let Some(Err(error)) = &*self.welcome.borrow() {
             return Err(error.clone());
         }
-        let header = LegHeader::Open(SessionId::generate()).encode();
-        Ok(in_time(start(&self.connection, &header)).await?)
+        let (send, recv) = in_time(start(&self.connection, &LegHeader::Open(id).encode())).await?;
+        let host = self.clone();
+        let opening = Box::pin(async move {
+            // Where the host does not let us in, it says so there.
+            host.welcome().await.map_err(|error| LegEnd::from(&*error))?;
+            opened(recv).await
+        });
+        let position = Position { received: 0, end: false };
+        Ok(self.leg(number, position, send, Receiving::Waiting(opening)))
     }
 
-    async fn opened_patiently(
-        self,
-        mut recv: RecvStream,
-        again: mpsc::Sender<LegSink>,
-    ) -> Result<LegSource, Arc<SessionError>> {
-        self.welcome().await?;
-        let mut patience = Patience::until(Instant::now() + OPEN_DEADLINE);
-        loop {
-            let error = match opened(recv).await {
-                Err(error) if error.is_busy() => error,
-                other => return other,
-            };
-            *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-            if !patience.pause().await {
-                return Err(error);
+    /// A leg for a session that was lost at `position`.
+    pub(super) async fn resume(
+        &self,
+        id: SessionId,
+        number: LegNumber,
+        position: Position,
+    ) -> Result<NewLeg, SessionError> {
+        let header = LegHeader::Resume { session: id, leg: number.0, position };
+        in_time(async {
+            let (send, mut recv) = start(&self.connection, &header.encode()).await?;
+            let reply = read_frame(&mut recv, MAX_LEG_FRAME).await?;
+            match LegReply::decode(&reply).map_err(|error| SessionError::Protocol(error.to_string()))? {
+                LegReply::Resumed(theirs) => Ok(self.leg(number, theirs, send, Receiving::Open(recv))),
+                LegReply::Refused(refusal) => Err(refusal.into()),
+                LegReply::Opened { .. } => Err(SessionError::Protocol("a lost session was opened".into())),
             }
-            let (send, next) = self.leg().await?;
-            recv = next;
-            // Nobody takes it where ssh is gone.
-            let _ = again.send(LegSink::new(send)).await;
-        }
+        })
+        .await
     }
 
-    /// Why a session that was opened so long ago has said nothing yet.
-    pub(super) fn why_silent(&self, since: Duration) -> SessionError {
-        if self.welcome.borrow().is_none() {
-            return SessionError::NoAnswer(since);
-        }
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match busy.as_deref() {
-            Some(SessionError::Refused(refusal)) => refusal.clone().into(),
-            _ => SessionError::NoWord(since),
-        }
+    fn leg(&self, number: LegNumber, position: Position, send: SendStream, recv: Receiving) -> NewLeg {
+        NewLeg { number, position, answer: false, send, recv, control: self.control.clone() }
     }
 
     /// Closes the connection and every session on it.
@@ -217,25 +246,24 @@ impl HostConnection {
 }
 
 /// Waits for the host's answer about a session.
-async fn opened(mut recv: RecvStream) -> Result<LegSource, Arc<SessionError>> {
-    let reply = in_time(async { Ok(read_frame(&mut recv, MAX_LEG_FRAME).await?) }).await?;
+async fn opened(mut recv: RecvStream) -> Result<(RecvStream, u32), LegEnd> {
+    let reply = timeout(OPEN_DEADLINE, read_frame(&mut recv, MAX_LEG_FRAME)).await;
+    let reply = reply.map_err(|_| LegEnd::Deadline)??;
     match LegReply::decode(&reply) {
-        Ok(LegReply::Opened) => Ok(LegSource::new(recv)),
-        Ok(LegReply::Refused(refusal)) => Err(Arc::new(refusal.into())),
-        Ok(LegReply::Resumed { .. }) => {
-            Err(Arc::new(SessionError::Protocol("a new session was resumed".into())))
-        }
-        Err(error) => Err(Arc::new(SessionError::Protocol(error.to_string()))),
+        Ok(LegReply::Opened { window }) => Ok((recv, window)),
+        Ok(LegReply::Refused(refusal)) => Err(LegEnd::Refused(refusal)),
+        Ok(LegReply::Resumed(_)) => Err(LegEnd::Protocol("a new session was resumed".into())),
+        Err(error) => Err(LegEnd::Protocol(error.to_string())),
     }
 }
 
 /// Opens the control stream and says who we are.
 async fn introduce(
     connection: &Connection,
-    identity: &SecretKey,
+    who: &Greeter,
     target: &Target,
 ) -> Result<(SendStream, RecvStream), SessionError> {
-    let hello = hello(connection, identity, target)?;
+    let hello = hello(connection, who, target)?;
     start(connection, &Frame::Hello(hello).encode()).await
 }
 
@@ -253,31 +281,50 @@ async fn in_time<T>(step: impl Future<Output = Result<T, SessionError>>) -> Resu
     timeout(OPEN_DEADLINE, step).await.unwrap_or(Err(SessionError::Deadline))
 }
 
+/// Sends frames on the control stream until the connection closes, or nobody has any more.
+async fn say(mut send: SendStream, mut frames: mpsc::Receiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if send.write_all(&frame.encode()).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Reads what the host says on the control stream: first its answer.
-async fn listen(control: (SendStream, RecvStream), answer: watch::Sender<Option<Answer>>) {
-    // The sending half is held: its end would be the end of the connection to the host.
-    let (_send, mut recv) = control;
+async fn listen(mut recv: RecvStream, answer: watch::Sender<Option<Answer>>, sessions: Sessions) {
     let first = read_control(&mut recv).await.and_then(|frame| match frame {
         Frame::Welcome(welcome) => Ok(Arc::new(welcome)),
         Frame::Refused(refusal) => Err(refusal.into()),
         other => Err(SessionError::Protocol(other.unexpected().to_string())),
     });
+    let answered = first.is_ok();
     answer.send_replace(Some(first.map_err(Arc::new)));
-    while let Ok(frame) = read_control(&mut recv).await {
-        if let Frame::GoAway(refusal) = frame {
-            tracing::debug!("the host goes away: {refusal}");
+    while answered && let Ok(frame) = read_control(&mut recv).await {
+        let (session, word) = match frame {
+            Frame::Acknowledged(Acknowledged { session, bytes, end }) => {
+                (session, Word::Acknowledged(Delivered { bytes, end }))
+            }
+            Frame::Closed(Closed { session, reason }) => {
+                let code = CloseCode::from_number(reason.into()).unwrap_or(CloseCode::Done);
+                (session, Word::Closed(code))
+            }
+            _ => continue,
+        };
+        let words = sessions.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned();
+        if let Some(words) = words {
+            let _ = words.send(word).await;
         }
     }
 }
 
-fn hello(connection: &Connection, identity: &SecretKey, target: &Target) -> Result<Hello, SessionError> {
-    let public = *identity.public().as_bytes();
+fn hello(connection: &Connection, who: &Greeter, target: &Target) -> Result<Hello, SessionError> {
+    let identity = *who.identity.public().as_bytes();
     let mut exported = [0; EXPORTER_LENGTH];
     connection
-        .export_keying_material(&mut exported, EXPORTER_LABEL, &public)
+        .export_keying_material(&mut exported, EXPORTER_LABEL, &identity)
         .map_err(|_| SessionError::Protocol("the connection gives no keying material".to_owned()))?;
-    let proof = identity.sign(&proof_message(&exported)).to_bytes();
-    Ok(Hello::new(public, proof, target.secret().cloned()))
+    let proof = who.identity.sign(&proof_message(&exported)).to_bytes();
+    Ok(Hello::new(identity, proof, target.secret().cloned(), who.instance))
 }
 
 async fn read_control(recv: &mut RecvStream) -> Result<Frame, SessionError> {
@@ -292,6 +339,7 @@ async fn lost(connection: &Connection) -> Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::RefusalCode;
 
     #[test]
     fn what_a_host_says_is_never_taken_for_our_own_advice() {

@@ -13,12 +13,13 @@ use tokio::{
 
 use super::{
     apart::Apart,
-    connection::HostConnection,
+    connection::{Greeter, HostConnection},
     dial_error::{DialError, Missed},
     name_service::name_service_fault,
     obstacles::Obstacles,
     patience::Patience,
 };
+use crate::protocol::Instance;
 use crate::transport::{ALPN, BindFailed, NameService, Network, Relay, Target, bind_client, close_quickly};
 
 /// How long a host may take to answer the first packet.
@@ -36,7 +37,7 @@ const REFUSALS: u32 = 4;
 pub struct Dialer {
     endpoint: Endpoint,
     network: Network,
-    identity: SecretKey,
+    who: Greeter,
     apart: Apart,
     /// What the dial under way has come upon.
     seen: Arc<Mutex<Seen>>,
@@ -58,7 +59,8 @@ impl Dialer {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        Ok(Self { endpoint, network, identity, apart: Apart::default(), seen: Arc::default() })
+        let who = Greeter { identity, instance: Instance::generate() };
+        Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
     }
 
     /// Says goodbye to every host, without waiting for one that does not answer.
@@ -81,9 +83,15 @@ impl Dialer {
         let addr = self.everywhere(target.addr());
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
-            Ok(connection) => Ok(HostConnection::greet(connection, &self.identity, target).await),
+            Ok(connection) => Ok(HostConnection::greet(connection, &self.who, target).await),
             Err(missed) => Err(self.explain(target, missed).await),
         }
+    }
+
+    /// The same for a host that was reached before, without a look into why it is not.
+    pub(super) async fn dial_again(&self, target: &Target) -> Option<HostConnection> {
+        let connection = self.connect(&self.everywhere(target.addr())).await.ok()?;
+        Some(HostConnection::greet(connection, &self.who, target).await)
     }
 
     /// The addresses of a host, and where it has a relay, those that we know: it moves to another of them when its

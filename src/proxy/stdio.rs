@@ -7,45 +7,34 @@ use std::{
     pin::Pin,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest},
-    net::unix::pipe,
-};
+use tokio::{io::Interest, net::unix::pipe};
 
 use crate::{
-    session::{ReadSource, Side, WriteSink},
+    session::{LocalReader, LocalWriter},
     stdio::{Kind, kind, reader, writer},
 };
 
-/// What reads stdin.
-pub(super) type StdinSource = ReadSource<Box<dyn AsyncRead + Send + Unpin>>;
-/// What writes stdout.
-pub(super) type StdoutSink = WriteSink<Box<dyn AsyncWrite + Send + Unpin>>;
-/// stdin and stdout as the client side of a session.
-pub(super) type Stdio = Side<StdinSource, StdoutSink>;
-
-/// Takes file descriptors 0 and 1: pipes and sockets are used without blocking, files and
+/// Takes file descriptors 0 and 1 as a session's local end: pipes and sockets are used without blocking, files and
 /// terminals through a thread.
 ///
 /// # Errors
 ///
 /// What the system says, such as a descriptor that is closed.
-pub(super) fn stdio() -> io::Result<Stdio> {
+pub(super) fn stdio() -> io::Result<(LocalReader, LocalWriter)> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
-    Ok(Side { source: ReadSource::new(reader(stdin)?), sink: sink(stdout)? })
+    Ok((LocalReader::new(reader(stdin)?), local_writer(stdout)?))
 }
 
-fn sink(fd: OwnedFd) -> io::Result<StdoutSink> {
-    let watched = match kind(&fd)? {
-        Kind::Pipe => Some(fd.try_clone()?),
-        Kind::Socket | Kind::Other => None,
-    };
-    let sink = WriteSink::new(writer(fd)?);
-    Ok(match watched {
-        Some(watched) => sink.with_gone(reader_gone(watched)?),
-        None => sink,
-    })
+fn local_writer(fd: OwnedFd) -> io::Result<LocalWriter> {
+    match kind(&fd)? {
+        Kind::Pipe => {
+            let watched = fd.try_clone()?;
+            Ok(LocalWriter::new(writer(fd)?).with_gone(reader_gone(watched)?))
+        }
+        Kind::Socket => Ok(LocalWriter::new(writer(fd)?)),
+        Kind::Other => Ok(LocalWriter::new(writer(fd)?).flushed()),
+    }
 }
 
 /// Resolves when the pipe's reader has gone, which is how a killed ssh shows.

@@ -1,33 +1,24 @@
 //! A leg: one QUIC stream that carries a part of a session.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
 use iroh::endpoint::{
     ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, VarInt, WriteError,
 };
+use tokio::sync::mpsc;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::{
-    Batch,
-    copy::{Sink, Source},
-};
+use super::machine::LegNumber;
 use crate::{
     log::one_line,
-    protocol::{CloseCode, FrameError, HEADER_LENGTH, frame_length},
+    protocol::{CloseCode, Frame, FrameError, HEADER_LENGTH, Position, Refusal, frame_length},
 };
 
 /// Chunks taken off a stream at once: as many as packets of one burst.
 const CHUNKS: usize = 64;
 
 /// A leg, or the connection under it, ended before its session.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// The peer closed the connection and said why.
     #[error("{0}")]
@@ -35,6 +26,9 @@ pub enum Lost {
     /// Nothing was heard for the idle timeout.
     #[error("nothing was heard from the other side for {} s", IDLE_SECONDS)]
     TimedOut,
+    /// Nothing that was sent was acknowledged any more.
+    #[error("nothing that was sent was acknowledged any more")]
+    Silent,
     /// Anything else.
     #[error("the connection failed: {0}")]
     Failed(String),
@@ -43,11 +37,21 @@ pub enum Lost {
 /// Seconds of silence after which a connection counts as lost: iroh's default.
 const IDLE_SECONDS: u32 = 30;
 
-impl Lost {
-    /// Finds the loss within an error of a leg.
-    pub(super) fn of(error: io::Error) -> Result<Self, io::Error> {
-        error.downcast::<Self>()
-    }
+/// Why a session has a leg no more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LegEnd {
+    /// The leg, or the connection under it.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// The host did not take it, and says why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The host let a deadline pass.
+    #[error("no answer in time")]
+    Deadline,
+    /// The other side does not keep to the protocol.
+    #[error("{0}")]
+    Protocol(String),
 }
 
 impl From<ConnectionError> for Lost {
@@ -65,161 +69,181 @@ impl From<ConnectionError> for Lost {
     }
 }
 
-fn code_of(code: VarInt) -> Lost {
+impl From<ReadError> for Lost {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Reset(code) => reset_with(code),
+            ReadError::ConnectionLost(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<WriteError> for Lost {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stopped(code) => reset_with(code),
+            WriteError::ConnectionLost(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+fn reset_with(code: VarInt) -> Lost {
     match CloseCode::from_number(code.into_inner()) {
         Some(code) => Lost::Closed(code),
         None => Lost::Failed(format!("the stream was reset with code {code}")),
     }
 }
 
-fn lost(lost: Lost) -> io::Error {
-    io::Error::other(lost)
+/// What a leg brings, once the other side has taken it.
+pub enum Receiving {
+    /// Resolves before SSH's first byte, with what the other side has said that the session's window is; or with the
+    /// reason why there will be none.
+    Waiting(Pin<Box<dyn Future<Output = Result<(RecvStream, u32), LegEnd>> + Send>>),
+    /// SSH's bytes.
+    Open(RecvStream),
+    /// The other side's end of file was seen.
+    Ended,
 }
 
-/// The receiving half of a leg.
-#[derive(Debug)]
-pub struct LegSource(RecvStream);
-
-impl LegSource {
-    /// A source over a stream whose header frame has been read.
-    pub fn new(stream: RecvStream) -> Self {
-        Self(stream)
-    }
-
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf).map_err(not_read)
-    }
+/// A leg for a session.
+pub struct NewLeg {
+    /// Which of the session's legs.
+    pub number: LegNumber,
+    /// Where the other side is.
+    pub position: Position,
+    /// Whether the other side is to be told first where this one is.
+    pub answer: bool,
+    /// What this side sends on it.
+    pub send: SendStream,
+    /// What the other side sends.
+    pub recv: Receiving,
+    /// The control stream beside it.
+    pub control: mpsc::Sender<Frame>,
 }
 
-impl Source for LegSource {
-    async fn read(&mut self, batch: &mut Batch) -> io::Result<()> {
-        let mut chunks = [const { Bytes::new() }; CHUNKS];
-        match self.0.read_many_chunks(&mut chunks).await {
-            Ok(count) => {
-                chunks.into_iter().take(count.unwrap_or(0)).for_each(|chunk| batch.push(chunk));
-                Ok(())
-            }
-            Err(error) => Err(not_read(error.into())),
-        }
-    }
+/// The leg that a session has.
+pub(super) struct Leg {
+    pub(super) number: LegNumber,
+    pub(super) outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+    pub(super) control: mpsc::Sender<Frame>,
 }
 
-impl Drop for LegSource {
-    fn drop(&mut self) {
-        let _ = self.0.stop(CloseCode::ReaderGone.into());
-    }
-}
-
-type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send>>;
-
-/// The sending half of a leg.
-pub struct LegSink {
+/// The half on which this side sends.
+pub(super) struct Outgoing {
     stream: SendStream,
-    stopped: Stopped,
+    chunks: Vec<Bytes>,
+    /// Chunks before this one are on their way.
+    next: usize,
     finished: bool,
 }
 
-impl LegSink {
-    /// A sink over a stream whose header frame has been written.
-    pub fn new(stream: SendStream) -> Self {
-        let stopped = Box::pin(stream.stopped());
-        Self { stream, stopped, finished: false }
-    }
+/// The half on which the other side sends.
+pub(super) struct Incoming {
+    receiving: Receiving,
+    stopped: Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send>>,
+}
 
-    /// Writes as many bytes as there is credit for. Cancel-safe.
-    pub(crate) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes).await.map_err(not_written)
+/// What a leg has brought.
+pub(super) enum Arrived {
+    /// So many chunks.
+    Chunks(usize),
+    /// The other side has taken the session, and given it this window.
+    Opened(u32),
+    /// The other side's end of file.
+    End,
+}
+
+/// Room for what arrives.
+pub(super) type Chunks = [Bytes; CHUNKS];
+
+impl Leg {
+    /// A leg of which the other side hears `first`.
+    pub(super) fn new(leg: NewLeg, first: Option<Bytes>) -> Self {
+        let NewLeg { number, send, recv, control, .. } = leg;
+        let stopped = Box::pin(send.stopped());
+        let outgoing = Outgoing { stream: send, chunks: first.into_iter().collect(), next: 0, finished: false };
+        Self { number, outgoing, incoming: Incoming { receiving: recv, stopped }, control }
     }
 }
 
-/// The reason of a reader's error, which says of a lost connection that it is lost and no more.
-fn not_read(error: io::Error) -> io::Error {
-    error.downcast().map_or_else(
-        |other| other,
-        |error| match error {
-            ReadError::Reset(code) => lost(code_of(code)),
-            ReadError::ConnectionLost(error) => lost(error.into()),
-            error => lost(Lost::Failed(error.to_string())),
-        },
-    )
-}
-
-fn not_written(error: WriteError) -> io::Error {
-    match error {
-        WriteError::Stopped(_) => io::ErrorKind::BrokenPipe.into(),
-        WriteError::ConnectionLost(error) => lost(error.into()),
-        error => lost(Lost::Failed(error.to_string())),
-    }
-}
-
-impl AsyncWrite for LegSink {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
-            .map_err(|error| error.downcast().map_or_else(|other| other, not_written))
+impl Outgoing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == self.chunks.len()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.chunks.push(chunk);
     }
 
-    /// Waits until the peer has acknowledged every byte, as [`Sink::finish`] does.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.finished {
-            self.finished = true;
-            let _ = self.stream.finish();
+    /// Hands over what there is credit for. Cancel-safe.
+    pub(super) async fn write(&mut self) -> Result<(), Lost> {
+        let mut left = &mut self.chunks[self.next..];
+        self.stream.write_many_chunks(&mut left).await?;
+        let left = left.len();
+        self.next = self.chunks.len() - left;
+        if left == 0 {
+            self.chunks.clear();
+            self.next = 0;
         }
-        self.stopped.as_mut().poll(cx).map(finished)
-    }
-}
-
-impl Sink for LegSink {
-    async fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
-        match self.stream.write_all_chunks(batch.chunks_mut()).await {
-            Ok(()) => {
-                batch.clear();
-                Ok(())
-            }
-            Err(error) => Err(not_written(error)),
-        }
+        Ok(())
     }
 
-    /// Waits until the peer has acknowledged every byte.
-    async fn finish(&mut self) -> io::Result<()> {
+    /// Says that no byte follows.
+    pub(super) fn finish(&mut self) {
         self.finished = true;
         let _ = self.stream.finish();
-        finished(self.stream.stopped().await)
     }
+}
 
-    async fn gone(&mut self) -> io::Result<()> {
-        let stopped = (&mut self.stopped).await;
-        self.stopped = Box::pin(std::future::ready(stopped.clone()));
-        match stopped {
-            Err(StoppedError::ConnectionLost(error)) => Err(lost(error.into())),
-            Err(error) => Err(lost(Lost::Failed(error.to_string()))),
-            Ok(_) => Ok(()),
+impl Incoming {
+    /// Takes what has arrived off the stream. Cancel-safe.
+    pub(super) async fn read(&mut self, chunks: &mut Chunks) -> Result<Arrived, LegEnd> {
+        match &mut self.receiving {
+            Receiving::Waiting(opening) => {
+                let (stream, window) = opening.await?;
+                self.receiving = Receiving::Open(stream);
+                Ok(Arrived::Opened(window))
+            }
+            Receiving::Open(stream) => match stream.read_many_chunks(chunks).await.map_err(Lost::from)? {
+                Some(count) => Ok(Arrived::Chunks(count)),
+                None => {
+                    self.receiving = Receiving::Ended;
+                    Ok(Arrived::End)
+                }
+            },
+            // Nothing comes any more, but the connection may be lost.
+            Receiving::Ended => match (&mut self.stopped).await {
+                Err(StoppedError::ConnectionLost(error)) => Err(Lost::from(error).into()),
+                stopped => {
+                    let code = stopped.ok().flatten();
+                    self.stopped = Box::pin(std::future::pending());
+                    // All was acknowledged, or is not wanted.
+                    match code {
+                        Some(code) => Err(reset_with(code).into()),
+                        None => std::future::pending().await,
+                    }
+                }
+            },
         }
     }
 }
 
-/// How a stream that was finished has ended.
-fn finished(stopped: Result<Option<VarInt>, StoppedError>) -> io::Result<()> {
-    match stopped {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-        Err(StoppedError::ConnectionLost(error)) => match error.into() {
-            // A client says this when it has all that it waited for.
-            Lost::Closed(CloseCode::Done) => Ok(()),
-            other => Err(lost(other)),
-        },
-        Err(error) => Err(lost(Lost::Failed(error.to_string()))),
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // A stream that is dropped counts as finished, which would make a leg that was lost look whole.
+        if !self.finished {
+            let _ = self.stream.reset(CloseCode::Detached.into());
+        }
     }
 }
 
-impl Drop for LegSink {
+impl Drop for Incoming {
     fn drop(&mut self) {
-        // A stream that is dropped counts as finished, which would make a cut-off session look whole.
-        if !self.finished {
-            let _ = self.stream.reset(CloseCode::Interrupted.into());
+        if let Receiving::Open(stream) = &mut self.receiving {
+            let _ = stream.stop(CloseCode::Detached.into());
         }
     }
 }
@@ -238,6 +262,15 @@ pub enum FrameReadError {
     Lost(#[from] Lost),
 }
 
+impl From<FrameReadError> for LegEnd {
+    fn from(error: FrameReadError) -> Self {
+        match error {
+            FrameReadError::Lost(lost) => Self::Lost(lost),
+            other => Self::Protocol(other.to_string()),
+        }
+    }
+}
+
 /// Reads one frame of at most `max` bytes, without its header. Not cancel-safe.
 ///
 /// # Errors
@@ -254,8 +287,6 @@ pub async fn read_frame(stream: &mut RecvStream, max: usize) -> Result<Vec<u8>, 
 async fn read_exact(stream: &mut RecvStream, buffer: &mut [u8]) -> Result<(), FrameReadError> {
     stream.read_exact(buffer).await.map_err(|error| match error {
         ReadExactError::FinishedEarly(_) => FrameReadError::Ended,
-        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => Lost::from(error).into(),
-        ReadExactError::ReadError(ReadError::Reset(code)) => code_of(code).into(),
-        ReadExactError::ReadError(error) => Lost::Failed(error.to_string()).into(),
+        ReadExactError::ReadError(error) => Lost::from(error).into(),
     })
 }

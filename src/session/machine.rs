@@ -12,6 +12,7 @@ use super::{
     queue::{Queue, QueueError},
     tail::{Tail, TailError},
 };
+use crate::protocol::Position;
 
 /// How long what was delivered may stay unacknowledged, where it is little.
 const ACK_DELAY: Duration = Duration::from_millis(500);
@@ -33,11 +34,11 @@ pub enum Role {
 
 /// Names a leg among those of its session; a later one has a greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LegNumber(pub u64);
+pub struct LegNumber(pub u32);
 
 /// Why a session is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// The host's local end has sent its last byte, and the client's has it.
     ServerClosed,
     /// The client's local end went away.
@@ -64,15 +65,6 @@ pub enum Broken {
     Queue(#[from] QueueError),
 }
 
-/// Where one side is, as it tells the other for a new leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Bytes that it has received since the session's start.
-    pub received: u64,
-    /// Whether it has seen the end of file after them.
-    pub end: bool,
-}
-
 /// What one side has delivered, as it tells the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
@@ -84,7 +76,7 @@ pub struct Delivered {
 
 /// One side's state of a session.
 #[derive(Debug)]
-pub struct Machine {
+pub(super) struct Machine {
     role: Role,
     tail: Tail,
     queue: Queue,
@@ -97,15 +89,18 @@ pub struct Machine {
     acknowledged: Delivered,
     /// Since when something delivered is not acknowledged.
     owing: Option<Instant>,
-    /// Until when a client without a reader waits for its last bytes to be delivered.
+    /// Until when last bytes may be delivered: those of a client without a reader, or those that a host has of a client
+    /// that has ended the session.
     linger: Option<Instant>,
+    /// How the session ends once they are.
+    ending: Option<End>,
     end: Option<End>,
 }
 
 impl Machine {
     /// A session at its start. Each side may send `window` bytes that were not delivered yet; this one
     /// keeps `bound` of its own at the most, which is not more than that.
-    pub fn new(role: Role, window: u64, bound: u64) -> Self {
+    pub(super) fn new(role: Role, window: u64, bound: u64) -> Self {
         Self {
             role,
             tail: Tail::new(bound.min(window)),
@@ -117,73 +112,72 @@ impl Machine {
             acknowledged: Delivered { bytes: 0, end: false },
             owing: None,
             linger: None,
+            ending: None,
             end: None,
         }
     }
 
+    /// Has each side send more, or less, that was not delivered yet. Less holds from when that much is.
+    pub(super) fn set_window(&mut self, window: u64, bound: u64) {
+        self.window = window;
+        self.tail.set_bound(bound.min(window));
+        self.queue.set_bound(window);
+    }
+
     /// Why the session is over, once it is.
-    pub fn end(&self) -> Option<&End> {
+    pub(super) fn end(&self) -> Option<&End> {
         self.end.as_ref()
     }
 
-    /// Whether it has a leg.
-    pub fn is_attached(&self) -> bool {
-        self.leg.is_some()
-    }
-
     /// What this side has received, for the frame that asks for a leg or grants one.
-    pub fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         Position { received: self.queue.received(), end: self.queue.has_end() }
     }
 
-    /// Bytes from the local end to the other side, and delivered from there to the local end.
-    pub fn moved(&self) -> (u64, u64) {
-        (self.tail.end(), self.queue.delivered())
-    }
-
-    /// Bytes of memory that the session's data takes.
-    pub fn held(&self) -> u64 {
-        self.tail.kept() + self.queue.len()
-    }
 }
 
 /// The local end.
 impl Machine {
     /// Bytes that may be read from the local end now; 0 while the tail is full or there are no more.
-    pub fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         if self.end.is_some() { 0 } else { self.tail.room() }
     }
 
     /// The local end has sent this.
-    pub fn read(&mut self, chunk: Bytes) {
+    pub(super) fn read(&mut self, chunk: Bytes) {
         self.tail.push(chunk);
     }
 
     /// The local end has sent its last byte.
-    pub fn read_end(&mut self) {
+    pub(super) fn read_end(&mut self) {
         self.tail.finish();
     }
 
     /// Shows up to `most` chunks that are to be written to the local end.
-    pub fn to_write(&mut self, most: usize, give: impl FnMut(Bytes)) {
+    pub(super) fn to_write(&mut self, most: usize, give: impl FnMut(Bytes)) {
         if self.end.is_none() {
             self.queue.peek(most, give);
         }
     }
 
     /// The local end has taken `count` bytes.
-    pub fn written(&mut self, count: usize, now: Instant) {
+    pub(super) fn written(&mut self, count: usize, now: Instant) {
         self.queue.advance(count);
         self.owing.get_or_insert(now);
+        if self.queue.is_empty()
+            && let Some(end) = self.ending.take()
+        {
+            self.over(end);
+        }
     }
 
     /// Whether the local end is to be told that there is no more.
-    pub fn ends_local(&self) -> bool {
+    pub(super) fn ends_local(&self) -> bool {
         self.end.is_none() && self.queue.ends_here()
     }
 
     /// The local end was told so.
-    pub fn local_ended(&mut self, now: Instant) {
+    pub(super) fn local_ended(&mut self, now: Instant) {
         self.queue.ended();
         self.owing.get_or_insert(now);
         if self.role == Role::Client {
@@ -195,8 +189,11 @@ impl Machine {
     ///
     /// A host goes on with what its local end still says. For a client this is the end, once what it had to
     /// say was delivered, or after a while.
-    pub fn reader_gone(&mut self, now: Instant) {
+    pub(super) fn reader_gone(&mut self, now: Instant) {
         self.queue.discard();
+        if let Some(end) = self.ending.take() {
+            return self.over(end);
+        }
         self.owing.get_or_insert(now);
         if self.role == Role::Client {
             self.tail.finish();
@@ -210,7 +207,7 @@ impl Machine {
 impl Machine {
     /// A leg is there, and the other side is at `position`. Takes the place of an older leg; one that is
     /// older than the one there is, is not taken.
-    pub fn attach(&mut self, leg: LegNumber, position: Position, now: Instant) -> bool {
+    pub(super) fn attach(&mut self, leg: LegNumber, position: Position, now: Instant) -> bool {
         if self.end.is_some() || self.latest.is_some_and(|latest| latest >= leg) {
             return false;
         }
@@ -229,7 +226,7 @@ impl Machine {
     }
 
     /// The leg is gone. Says whether it was the one that the session had.
-    pub fn detach(&mut self, leg: LegNumber) -> bool {
+    pub(super) fn detach(&mut self, leg: LegNumber) -> bool {
         let ours = self.leg == Some(leg);
         if ours {
             self.leg = None;
@@ -238,7 +235,7 @@ impl Machine {
     }
 
     /// The leg brought this.
-    pub fn received(&mut self, leg: LegNumber, chunk: Bytes, now: Instant) {
+    pub(super) fn received(&mut self, leg: LegNumber, chunk: Bytes, now: Instant) {
         if self.leg != Some(leg) || self.end.is_some() {
             return;
         }
@@ -250,24 +247,24 @@ impl Machine {
     }
 
     /// The other side's direction has ended on this leg.
-    pub fn received_end(&mut self, leg: LegNumber) {
+    pub(super) fn received_end(&mut self, leg: LegNumber) {
         if self.leg == Some(leg) && self.end.is_none() {
             self.queue.finish();
         }
     }
 
     /// Takes up to `max` bytes to be sent on the leg.
-    pub fn to_send(&mut self, max: usize, give: impl FnMut(Bytes)) -> usize {
+    pub(super) fn to_send(&mut self, max: usize, give: impl FnMut(Bytes)) -> usize {
         if self.leg.is_none() || self.end.is_some() { 0 } else { self.tail.take(max, give) }
     }
 
     /// Whether the leg is to be ended in our direction now.
-    pub fn ends_leg(&self) -> bool {
+    pub(super) fn ends_leg(&self) -> bool {
         self.leg.is_some() && self.end.is_none() && !self.leg_ended && self.tail.ends_here()
     }
 
     /// The leg was ended.
-    pub fn leg_ended(&mut self) {
+    pub(super) fn leg_ended(&mut self) {
         self.leg_ended = true;
         self.tail.ended();
     }
@@ -276,7 +273,7 @@ impl Machine {
 /// What is said beside the legs.
 impl Machine {
     /// The other side has delivered this.
-    pub fn acknowledged(&mut self, delivered: Delivered) {
+    pub(super) fn acknowledged(&mut self, delivered: Delivered) {
         if self.end.is_some() {
             return;
         }
@@ -287,7 +284,7 @@ impl Machine {
     }
 
     /// What is to be acknowledged now.
-    pub fn to_acknowledge(&mut self, now: Instant) -> Option<Delivered> {
+    pub(super) fn to_acknowledge(&mut self, now: Instant) -> Option<Delivered> {
         let due = self.acknowledgement_due()?;
         if due > now {
             return None;
@@ -298,7 +295,7 @@ impl Machine {
     }
 
     /// When the next acknowledgement is due.
-    fn acknowledgement_due(&self) -> Option<Instant> {
+    pub(super) fn acknowledgement_due(&self) -> Option<Instant> {
         let since = self.owing.filter(|_| self.leg.is_some() && self.end.is_none())?;
         let delivered = self.delivered();
         let much = delivered.bytes - self.acknowledged.bytes >= self.window / ACK_PART;
@@ -310,26 +307,33 @@ impl Machine {
         Delivered { bytes: self.queue.delivered(), end: self.queue.is_delivered() }
     }
 
-    /// The other side says that the session is over.
-    pub fn closed(&mut self, reason: u32) {
-        self.over(End::Closed { reason, by_peer: true });
+    /// The other side says that the session is over. What a host has of its client is still delivered, for a while.
+    pub(super) fn closed(&mut self, reason: u32, now: Instant) {
+        let end = End::Closed { reason, by_peer: true };
+        if self.role == Role::Client || self.queue.is_empty() || self.queue.discards() {
+            return self.over(end);
+        }
+        self.leg = None;
+        self.ending.get_or_insert(end);
+        self.linger.get_or_insert(now + LINGER);
     }
 
     /// This side ends the session.
-    pub fn close(&mut self, reason: u32) {
+    pub(super) fn close(&mut self, reason: u32) {
         self.over(End::Closed { reason, by_peer: false });
     }
 
     /// When [`Self::tick`] is to be called, unless something happens before.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let linger = self.linger.filter(|_| self.end.is_none());
         [linger, self.acknowledgement_due()].into_iter().flatten().min()
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now: Instant) {
+    pub(super) fn tick(&mut self, now: Instant) {
         if self.linger.is_some_and(|linger| linger <= now) {
-            self.over(End::ClientClosed);
+            let end = self.ending.take().unwrap_or(End::ClientClosed);
+            self.over(end);
         }
     }
 

@@ -6,6 +6,17 @@ use proptest::prelude::*;
 
 use super::*;
 
+impl Machine {
+    /// Bytes of memory that the session's data takes.
+    fn held(&self) -> u64 {
+        self.tail.kept() + self.queue.len()
+    }
+
+    fn is_attached(&self) -> bool {
+        self.leg.is_some()
+    }
+}
+
 const WINDOW: u64 = 4096;
 
 /// Every byte of a direction is told by its position.
@@ -138,7 +149,7 @@ impl World {
     /// The `back`th leg from the latest.
     fn leg(&mut self, back: usize) -> Option<(LegNumber, &mut Leg)> {
         let index = self.legs.len().checked_sub(1 + back)?;
-        Some((LegNumber(index as u64), &mut self.legs[index]))
+        Some((LegNumber(index as u32), &mut self.legs[index]))
     }
 
     /// The client gives its leg up and asks for another.
@@ -259,7 +270,7 @@ impl World {
                 self.heard(1 - side, 0, false);
             }
             if self.sides[0].machine.end().is_some() {
-                self.sides[1].machine.closed(0);
+                self.sides[1].machine.closed(0, self.now);
             }
         }
         panic!("never over: {:?} and {:?}", self.sides[0].machine, self.sides[1].machine);
@@ -298,12 +309,12 @@ proptest! {
             let number = if wild % 5 == 0 { wild } else { near };
             match kind {
                 0 => {
-                    leg = LegNumber(number);
+                    leg = LegNumber(number as u32);
                     machine.attach(leg, Position { received: near, end }, now);
                 }
                 1 => machine.acknowledged(Delivered { bytes: number, end }),
                 2 => machine.received(leg, bytes_from(0, near), now),
-                3 => machine.received_end(LegNumber(number)),
+                3 => machine.received_end(LegNumber(number as u32)),
                 _ => {
                     let room = machine.room().min(near);
                     if room > 0 {

@@ -1,15 +1,22 @@
 //! A session: one SSH connection's bytes, both ways, for as long as ssh lives.
 //!
-//! Bytes move in one place, [`relay`]. It knows its two sides by role: the *client side* is towards
-//! ssh, the *server side* towards sshd. In `irosh-proxy` the client side is stdin and stdout and
-//! the server side a leg; in the host the client side is a leg and the server side the backend.
+//! It belongs to neither a process's connection nor a path: it has two local ends, ssh's and sshd's, and at most one
+//! *leg* at a time, a QUIC stream that carries a part of it. Legs come, are lost and are replaced, and the local ends
+//! notice a pause and nothing else.
+//!
+//! What a session is, on either side, is a [`machine`](Role) without any I/O: a *tail* of bytes that were sent and may have to
+//! be sent again, a *queue* of bytes that were received and not delivered yet, and the rules. [`Session`] drives it.
 
-mod batch;
-mod copy;
-mod io;
+mod driver;
+mod ended;
 mod leg;
+mod local;
+mod machine;
+mod queue;
+mod tail;
 
-pub use batch::Batch;
-pub use copy::{Counters, Ended, Report, Side, Sink, Source, relay};
-pub use io::{ReadSource, WriteSink};
-pub use leg::{FrameReadError, LegSink, LegSource, Lost, read_frame};
+pub use driver::{Counters, News, Session, Word};
+pub use ended::{Ended, Report};
+pub use leg::{FrameReadError, LegEnd, Lost, NewLeg, Receiving, read_frame};
+pub use local::{LocalReader, LocalWriter};
+pub use machine::{Broken, Delivered, LegNumber, Role};

@@ -22,7 +22,7 @@ const BLOCK: usize = 64 << 10;
 /// Positions count the bytes of this direction since the session's start. What is held lies between
 /// `delivered` and `received`; the end of file is the position `received`, once it was seen.
 #[derive(Debug)]
-pub struct Queue {
+pub(super) struct Queue {
     chunks: VecDeque<Bytes>,
     /// Where small chunks go; it follows `chunks`.
     block: BytesMut,
@@ -55,7 +55,7 @@ pub enum QueueError {
 
 impl Queue {
     /// A queue that takes `bound` bytes beyond what was delivered.
-    pub fn new(bound: u64) -> Self {
+    pub(super) fn new(bound: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
             block: BytesMut::new(),
@@ -67,43 +67,48 @@ impl Queue {
         }
     }
 
+    /// Changes how many bytes it takes, to no less than before.
+    pub(super) fn set_bound(&mut self, bound: u64) {
+        self.bound = self.bound.max(bound);
+    }
+
     /// Bytes that were received since the session's start.
-    pub fn received(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.received
     }
 
     /// Whether the end of file was received.
-    pub fn has_end(&self) -> bool {
+    pub(super) fn has_end(&self) -> bool {
         self.eof >= Eof::Seen
     }
 
     /// Bytes that the local end has taken since the session's start.
-    pub fn delivered(&self) -> u64 {
+    pub(super) fn delivered(&self) -> u64 {
         self.delivered
     }
 
     /// Whether the local end has everything, and was told that there is no more.
-    pub fn is_delivered(&self) -> bool {
+    pub(super) fn is_delivered(&self) -> bool {
         self.eof == Eof::Delivered
     }
 
     /// Bytes that wait.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.received - self.delivered
     }
 
     /// Whether no byte waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the local end is to be told now that there is no more.
-    pub fn ends_here(&self) -> bool {
+    pub(super) fn ends_here(&self) -> bool {
         self.eof == Eof::Seen && self.is_empty()
     }
 
     /// Takes in what a leg brought.
-    pub fn push(&mut self, chunk: Bytes) -> Result<(), QueueError> {
+    pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), QueueError> {
         if chunk.is_empty() {
             return Ok(());
         }
@@ -149,12 +154,12 @@ impl Queue {
     }
 
     /// The leg has ended: no byte follows in this direction.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.eof = self.eof.max(Eof::Seen);
     }
 
     /// Shows the first chunks that wait, as many as `most`. They go on waiting until [`Self::advance`].
-    pub fn peek(&mut self, most: usize, give: impl FnMut(Bytes)) {
+    pub(super) fn peek(&mut self, most: usize, give: impl FnMut(Bytes)) {
         if self.chunks.len() < most {
             self.close_block();
         }
@@ -162,7 +167,7 @@ impl Queue {
     }
 
     /// The local end has taken `count` bytes.
-    pub fn advance(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         debug_assert!(count as u64 <= self.len(), "more was taken than there is");
         self.delivered += count as u64;
         let mut left = count;
@@ -184,20 +189,20 @@ impl Queue {
     }
 
     /// The local end was told that there is no more.
-    pub fn ended(&mut self) {
+    pub(super) fn ended(&mut self) {
         debug_assert!(self.ends_here(), "an end of file before its bytes");
         self.eof = Eof::Delivered;
     }
 
     /// Nobody reads at the local end any more: what waits and what comes counts as delivered.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.discards = true;
         self.delivered = self.received;
         (self.chunks, self.block) = (VecDeque::new(), BytesMut::new());
     }
 
     /// Whether nobody reads at the local end any more.
-    pub fn discards(&self) -> bool {
+    pub(super) fn discards(&self) -> bool {
         self.discards
     }
 }

@@ -13,7 +13,7 @@ const SHRUNK: usize = 64;
 /// `acknowledged` and `end`; what is to be sent on the leg, between `sent` and `end`. The end of file is the
 /// position `end`, once it is known.
 #[derive(Debug)]
-pub struct Tail {
+pub(super) struct Tail {
     /// Bytes from `acknowledged` on, shared with whatever the transport still holds of them.
     chunks: VecDeque<Bytes>,
     /// Where the next byte to send is: a chunk, and an offset in it.
@@ -69,7 +69,7 @@ pub enum TailError {
 
 impl Tail {
     /// A tail that keeps `bound` bytes at the most.
-    pub fn new(bound: u64) -> Self {
+    pub(super) fn new(bound: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
             next: (0, 0),
@@ -83,32 +83,27 @@ impl Tail {
     }
 
     /// Bytes that may be taken from the local end now.
-    pub fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         if self.eof == Eof::Open { self.bound.saturating_sub(self.kept()) } else { 0 }
     }
 
+    /// Changes how many bytes may be kept.
+    pub(super) fn set_bound(&mut self, bound: u64) {
+        self.bound = bound;
+    }
+
     /// Bytes that are kept.
-    pub fn kept(&self) -> u64 {
+    pub(super) fn kept(&self) -> u64 {
         self.end - self.acknowledged
     }
 
-    /// Bytes that the local end has sent since the session's start.
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Whether everything was delivered, the end of file as well.
-    pub fn is_delivered(&self) -> bool {
+    pub(super) fn is_delivered(&self) -> bool {
         self.eof == Eof::Delivered
     }
 
-    /// Whether the other side has still to acknowledge something that a leg was handed.
-    pub fn awaits_acknowledgement(&self) -> bool {
-        self.ever_sent > self.acknowledged || self.eof == Eof::Sent
-    }
-
     /// Adds what the local end has sent. It was asked for no more than [`Self::room`].
-    pub fn push(&mut self, chunk: Bytes) {
+    pub(super) fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.eof == Eof::Open, "bytes after the end of file");
         self.end += chunk.len() as u64;
         if !chunk.is_empty() {
@@ -117,14 +112,14 @@ impl Tail {
     }
 
     /// The local end has ended.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.eof = self.eof.max(Eof::Known);
     }
 
     /// Takes up to `max` bytes to be sent, in order, and counts them as handed to the leg.
     ///
     /// They stay kept: the chunks are shared.
-    pub fn take(&mut self, max: usize, mut give: impl FnMut(Bytes)) -> usize {
+    pub(super) fn take(&mut self, max: usize, mut give: impl FnMut(Bytes)) -> usize {
         let mut left = max;
         while left > 0
             && let Some(chunk) = self.chunks.get(self.next.0)
@@ -144,12 +139,12 @@ impl Tail {
     }
 
     /// Whether the leg is to be ended now: it was handed every byte, and there are no more.
-    pub fn ends_here(&self) -> bool {
+    pub(super) fn ends_here(&self) -> bool {
         self.eof >= Eof::Known && self.sent == self.end
     }
 
     /// The leg was ended.
-    pub fn ended(&mut self) {
+    pub(super) fn ended(&mut self) {
         debug_assert!(self.ends_here(), "an end of file before its bytes");
         self.eof = self.eof.max(Eof::Sent);
     }
@@ -157,7 +152,7 @@ impl Tail {
     /// Goes back to where the other side is, for a new leg.
     ///
     /// `seen` says whether the end of file has reached the other side.
-    pub fn resume(&mut self, received: u64, seen: bool) -> Result<(), TailError> {
+    pub(super) fn resume(&mut self, received: u64, seen: bool) -> Result<(), TailError> {
         if !(self.acknowledged..=self.ever_sent).contains(&received) {
             let (from, to) = (self.acknowledged, self.ever_sent);
             return Err(TailError::OutOfRange { asked: received, from, to });
@@ -182,7 +177,7 @@ impl Tail {
     /// Lets go of what the other side has delivered.
     ///
     /// One that says less than another before it is late, and says nothing new.
-    pub fn acknowledge(&mut self, delivered: u64, eof: bool) -> Result<(), TailError> {
+    pub(super) fn acknowledge(&mut self, delivered: u64, eof: bool) -> Result<(), TailError> {
         // A leg goes on from what was received, which is never less than what was delivered.
         if delivered > self.sent {
             return Err(TailError::NeverSent { acknowledged: delivered, sent: self.sent });

@@ -8,7 +8,9 @@ use iroh::{
 };
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
-    protocol::{EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, MAX_CONTROL_FRAME, proof_message},
+    protocol::{
+        EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, MAX_CONTROL_FRAME, proof_message,
+    },
     session::read_frame,
     transport::{ALPN, Bind, NameService, Network, Relay, bind_client},
 };
@@ -89,7 +91,7 @@ impl Raw {
         let mut exported = [0; EXPORTER_LENGTH];
         let export = self.connection.export_keying_material(&mut exported, EXPORTER_LABEL, &public);
         assert!(export.is_ok(), "keying material");
-        Hello::new(public, identity.sign(&proof_message(&exported)).to_bytes(), None)
+        Hello::new(public, identity.sign(&proof_message(&exported)).to_bytes(), None, Instance::generate())
     }
 
     /// Says bytes as the first ones of a new stream.

@@ -25,11 +25,23 @@ prop_compose! {
 
 prop_compose! {
     fn hello()(
-        version: u32, identity: [u8; 32], proof: [[u8; 32]; 2],
-        invite: Option<[u8; 16]>, software in text(MAX_NAME),
+        identity: [u8; 32], proof: [[u8; 32]; 2], invite: Option<[u8; 16]>, software in text(MAX_NAME),
+        instance: [u8; 16], extensions in extensions(),
     ) -> Frame {
-        let proof = proof.concat().try_into().expect("64 bytes");
-        Frame::Hello(Hello { version, identity, proof, invite: invite.map(InviteSecret), software })
+        let (proof, invite) = (proof.concat().try_into().expect("64 bytes"), invite.map(InviteSecret));
+        let hello = Hello::new(identity, proof, invite, Instance(instance));
+        Frame::Hello(Hello { software, extensions, ..hello })
+    }
+}
+
+fn extensions() -> impl Strategy<Value = Extensions> {
+    let value = prop::collection::vec(any::<u8>(), 0..50);
+    prop::collection::vec((any::<u32>(), value), 0..4).prop_map(Extensions)
+}
+
+prop_compose! {
+    fn position()(received: u64, end: bool) -> Position {
+        Position { received, end }
     }
 }
 
@@ -37,10 +49,11 @@ prop_compose! {
     fn welcome()(
         host_name in text(MAX_NAME),
         host_keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..16),
-        sessions: u32, resume_seconds: u32,
+        sessions: u32, resume_seconds: u32, backend: u8, extensions in extensions(),
     ) -> Frame {
         let limits = Limits { sessions, resume_seconds };
-        Frame::Welcome(Welcome::new(&host_name, BackendKind::Exec, host_keys, limits))
+        let backend = BackendKind::from_number(backend);
+        Frame::Welcome(Welcome { extensions, ..Welcome::new(&host_name, backend, host_keys, limits) })
     }
 }
 
@@ -50,8 +63,14 @@ fn frame() -> impl Strategy<Value = Frame> {
         welcome(),
         refusal().prop_map(Frame::Refused),
         refusal().prop_map(Frame::GoAway),
-        any::<([u8; 16], u64)>().prop_map(|(session, bytes)| {
-            Frame::Acknowledged(Acknowledged { session: SessionId(session), bytes })
+        any::<([u8; 16], u64, bool)>().prop_map(|(session, bytes, end)| {
+            Frame::Acknowledged(Acknowledged { session: SessionId(session), bytes, end })
+        }),
+        any::<([u8; 16], u32)>().prop_map(|(session, reason)| {
+            Frame::Closed(Closed { session: SessionId(session), reason })
+        }),
+        prop::collection::vec(any::<[u8; 16]>(), 0..=MAX_GONE).prop_map(|instances| {
+            Frame::Gone(instances.into_iter().map(Instance).collect())
         }),
     ]
 }
@@ -64,33 +83,61 @@ proptest! {
     }
 
     #[test]
-    fn a_leg_header_reads_as_it_was_written(id: [u8; 16], received: Option<u64>) {
+    fn a_leg_header_reads_as_it_was_written(
+        id: [u8; 16], leg: u32, position in prop::option::of(position()),
+    ) {
         let session = SessionId(id);
-        let header = received.map_or(LegHeader::Open(session), |received| {
-            LegHeader::Resume { session, received }
+        let header = position.map_or(LegHeader::Open(session), |position| {
+            LegHeader::Resume { session, leg, position }
         });
         prop_assert_eq!(LegHeader::decode(body(&header.encode(), MAX_LEG_FRAME)), Ok(header));
     }
 
     #[test]
-    fn a_leg_reply_reads_as_it_was_written(refusal in refusal(), received: u64) {
-        for reply in [LegReply::Opened, LegReply::Resumed { received }, LegReply::Refused(refusal)] {
+    fn a_leg_reply_reads_as_it_was_written(
+        refusal in refusal(), position in position(), window in FIRST_WINDOW..=MAX_WINDOW,
+    ) {
+        for reply in [LegReply::Opened { window }, LegReply::Resumed(position), LegReply::Refused(refusal)] {
             prop_assert_eq!(LegReply::decode(body(&reply.encode(), MAX_LEG_FRAME)), Ok(reply));
         }
     }
 
+    /// What ends with a list may end before each of its entries.
     #[test]
-    fn a_frame_cut_anywhere_is_refused(frame in frame(), cut: prop::sample::Index) {
+    fn a_frame_cut_anywhere_is_refused_or_is_one_with_less_in_its_list(
+        frame in frame(), cut: prop::sample::Index,
+    ) {
         let encoded = frame.encode();
         let body = &encoded[HEADER_LENGTH..];
-        prop_assert!(Frame::decode(&body[..cut.index(body.len())]).is_err());
+        let cut = &body[..cut.index(body.len())];
+        match Frame::decode(cut) {
+            Err(_) => {}
+            Ok(less @ (Frame::Hello(_) | Frame::Welcome(_) | Frame::Gone(_))) => {
+                prop_assert_eq!(&less.encode()[HEADER_LENGTH..], cut);
+            }
+            Ok(other) => prop_assert!(false, "{:?}", other),
+        }
     }
 
     #[test]
     fn a_byte_too_many_is_refused(frame in frame(), extra: u8) {
         let mut encoded = frame.encode();
         encoded.push(extra);
-        prop_assert_eq!(Frame::decode(&encoded[HEADER_LENGTH..]), Err(FrameError::Trailing(1)));
+        prop_assert!(Frame::decode(&encoded[HEADER_LENGTH..]).is_err());
+    }
+
+    #[test]
+    fn what_a_later_version_may_say_is_passed_over(kind in 128_u8.., body: Vec<u8>) {
+        let frame = [&[kind][..], &body].concat();
+        prop_assert_eq!(Frame::decode(&frame), Ok(Frame::Ignored(kind)));
+    }
+
+    #[test]
+    fn another_version_is_told_whatever_follows_it(version in 2_u32.., rest: Vec<u8>) {
+        for kind in [kind::HELLO, kind::WELCOME] {
+            let frame = [&[kind][..], &version.to_be_bytes(), &rest].concat();
+            prop_assert_eq!(Frame::decode(&frame), Err(FrameError::Version(version)));
+        }
     }
 
     #[test]
@@ -124,7 +171,7 @@ fn an_oversized_frame_is_refused_by_its_header() {
 
 #[test]
 fn an_invite_of_another_length_is_refused() {
-    let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([3; 16])));
+    let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([3; 16])), Instance([0; 16]));
     let mut encoded = Frame::Hello(hello).encode();
     // The length of the invite stands after header, type, version, identity and proof.
     let at = HEADER_LENGTH + 1 + 4 + 32 + 64;
@@ -135,7 +182,7 @@ fn an_invite_of_another_length_is_refused() {
 
 #[test]
 fn a_secret_never_shows() {
-    let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([0xab; 16])));
+    let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([0xab; 16])), Instance([0; 16]));
     assert!(!format!("{hello:?}").contains("171"));
 }
 
@@ -143,9 +190,17 @@ fn a_secret_never_shows() {
 fn a_name_is_one_line_and_a_sentence_may_be_two() {
     let text = "one\ntwo";
     let hello =
-        Hello { version: 1, identity: [0; 32], proof: [0; 64], invite: None, software: text.to_owned() };
+        Hello { software: text.to_owned(), ..Hello::new([0; 32], [0; 64], None, Instance([0; 16])) };
     let frame = Frame::Hello(hello).encode();
     assert_eq!(Frame::decode(body(&frame, MAX_CONTROL_FRAME)), Err(FrameError::NotText));
     let refused = Frame::Refused(Refusal::new(RefusalCode::Busy, text));
     assert_eq!(Frame::decode(body(&refused.encode(), MAX_CONTROL_FRAME)), Ok(refused));
+}
+
+#[test]
+fn nobody_has_to_keep_more_than_the_largest_window() {
+    for window in [0, FIRST_WINDOW - 1, MAX_WINDOW + 1, u32::MAX] {
+        let reply = LegReply::Opened { window }.encode();
+        assert_eq!(LegReply::decode(body(&reply, MAX_LEG_FRAME)), Err(FrameError::Window(window)));
+    }
 }

@@ -110,7 +110,6 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
 fn of_client(error: &ClientError) -> Failure {
     match error {
         ClientError::Dial(_) | ClientError::Host(_) | ClientError::Deadline { .. } => Failure::Unreachable,
-        ClientError::Lost(_) => Failure::Lost,
         ClientError::Ssh(error) => match error {
             ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) => Failure::HostKey,
             // None was announced.

@@ -1,0 +1,357 @@
+//! A session at a host, and what keeps it on the network for as long as it lives.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::{HostConnection, OPEN_DEADLINE, SessionError},
+    dial::Dialer,
+    patience::Patience,
+    pulse::Pulse,
+};
+use crate::{
+    protocol::{CloseCode, FIRST_WINDOW, RefusalCode, SessionId},
+    session::{
+        Counters, Ended, LegEnd, LegNumber, LocalReader, LocalWriter, Lost, News, Report, Role, Session, Word,
+    },
+    transport::Target,
+};
+
+/// How long an SSH server may take to say its first word, which no client has to wait for otherwise
+/// (RFC 4253 section 4.2).
+const FIRST_WORD: Duration = Duration::from_secs(60);
+
+/// The longest pause between two tries to reach a host that a session waits for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A session between a local end and a host.
+pub struct ClientSession {
+    session: Session,
+    keeper: Keeper,
+    counters: Arc<Counters>,
+}
+
+/// Sees to it that a session has a leg.
+struct Keeper {
+    dialer: Dialer,
+    target: Target,
+    id: SessionId,
+    host: Arc<Mutex<HostConnection>>,
+    words: mpsc::Sender<Word>,
+    news: mpsc::UnboundedReceiver<News>,
+    state: watch::Sender<State>,
+    delivered: CancellationToken,
+    legs: u32,
+    /// Why the host has not taken the session yet.
+    busy: Arc<Mutex<Option<LegEnd>>>,
+}
+
+/// How a session stands with its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The host has not answered yet.
+    Opening,
+    /// Bytes move.
+    Attached,
+    /// The connection was lost: the session waits until there is another.
+    Detached {
+        /// Why it was lost.
+        why: LegEnd,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// What is known of a session while it runs; clones share it.
+#[derive(Clone)]
+pub struct SessionStatus {
+    state: watch::Receiver<State>,
+    counters: Arc<Counters>,
+    host: Arc<Mutex<HostConnection>>,
+    busy: Arc<Mutex<Option<LegEnd>>>,
+    delivered: CancellationToken,
+    words: mpsc::Sender<Word>,
+}
+
+impl ClientSession {
+    /// Opens a session, without waiting for the host's answer: what the local end says is sent at once.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when the connection is lost, or the host takes nothing.
+    pub async fn open(
+        dialer: &Dialer,
+        target: &Target,
+        host: HostConnection,
+        local: (LocalReader, LocalWriter),
+    ) -> Result<(Self, SessionStatus), Arc<SessionError>> {
+        let id = SessionId::generate();
+        let (tell, news) = mpsc::unbounded_channel();
+        let (session, words) =
+            Session::new(id, Role::Client, FIRST_WINDOW, None, local, move |news_| _ = tell.send(news_));
+        let (state, watched) = watch::channel(State::Opening);
+        let counters = session.counters();
+        let mut keeper = Keeper {
+            dialer: dialer.clone(),
+            target: target.clone(),
+            id,
+            host: Arc::new(Mutex::new(host.clone())),
+            words: words.clone(),
+            news,
+            state,
+            delivered: CancellationToken::new(),
+            legs: 0,
+            busy: Arc::default(),
+        };
+        keeper.open(&host).await?;
+        let status = SessionStatus {
+            state: watched,
+            counters: Arc::clone(&counters),
+            host: Arc::clone(&keeper.host),
+            busy: Arc::clone(&keeper.busy),
+            delivered: keeper.delivered.clone(),
+            words,
+        };
+        Ok((Self { session, keeper, counters }, status))
+    }
+
+    /// Moves bytes until the session is over.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] for a session that neither side has closed.
+    pub async fn run(self) -> Result<Report, Arc<SessionError>> {
+        let Self { session, keeper, counters } = self;
+        let words = keeper.words.clone();
+        let mut failed = None;
+        let running = session.run();
+        tokio::pin!(running);
+        let report = tokio::select! {
+            biased;
+            report = &mut running => report,
+            error = keeper.keep(&counters) => {
+                failed = Some(error);
+                let _ = words.send(Word::Close(CloseCode::Interrupted)).await;
+                running.await
+            }
+        };
+        match (failed, &report.ended) {
+            (Some(error), _) => Err(error),
+            (None, Ended::Cut { code, .. }) => Err(Arc::new(SessionError::Cut(*code))),
+            (None, Ended::Lost(why)) => Err(Arc::new(why.clone().into())),
+            (None, Ended::Broken(broken)) => Err(Arc::new(SessionError::Protocol(broken.to_string()))),
+            (None, _) => Ok(report),
+        }
+    }
+}
+
+impl SessionStatus {
+    /// How the session stands.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Bytes moved so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Waits until the host has opened the session, which it says right before the server's first word. Never
+    /// resolves for a session that ends before.
+    pub async fn opened(&self) {
+        if self.state.clone().wait_for(|state| *state != State::Opening).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Is cancelled when the host's SSH server has all that the local end said, and that no more follows.
+    pub(crate) fn delivered(&self) -> CancellationToken {
+        self.delivered.clone()
+    }
+
+    /// Ends the session.
+    pub async fn close(&self, code: CloseCode) {
+        let _ = self.words.send(Word::Close(code)).await;
+    }
+
+    /// Why a session that was opened so long ago has said nothing yet.
+    pub(super) fn why_silent(&self, since: Duration) -> SessionError {
+        if !lock(&self.host).is_answered() {
+            return SessionError::NoAnswer(since);
+        }
+        match lock(&self.busy).take() {
+            Some(LegEnd::Refused(refusal)) => refusal.into(),
+            _ => SessionError::NoWord(since),
+        }
+    }
+}
+
+impl Keeper {
+    /// Gives the session legs until it is over, which is seen elsewhere, or cannot have another.
+    async fn keep(mut self, counters: &Counters) -> Arc<SessionError> {
+        let mut patience = Patience::until(Instant::now() + OPEN_DEADLINE);
+        let mut opened = None;
+        loop {
+            let host = lock(&self.host).clone();
+            let news = tokio::select! {
+                news = self.news.recv() => news,
+                silent = stays_silent(opened, counters) => match silent {
+                    true => return Arc::new(SessionError::Silent("said nothing for a minute")),
+                    false => continue,
+                },
+                () = Pulse::of(host.connection()).stops(), if opened.is_some() => {
+                    Some(News::Detached(Lost::Silent.into()))
+                }
+            };
+            let error = match news {
+                None => std::future::pending().await,
+                Some(News::Attached) => continue,
+                Some(News::Delivered) => {
+                    self.delivered.cancel();
+                    continue;
+                }
+                Some(News::Opened) => {
+                    opened.get_or_insert_with(Instant::now);
+                    self.state.send_replace(State::Attached);
+                    continue;
+                }
+                Some(News::Detached(LegEnd::Refused(refusal)))
+                    if opened.is_none() && refusal.code == RefusalCode::Busy =>
+                {
+                    *lock(&self.busy) = Some(LegEnd::Refused(refusal.clone()));
+                    match patience.pause().await {
+                        true => self.open(&host).await.err(),
+                        false => Some(Arc::new(refusal.into())),
+                    }
+                }
+                Some(News::Detached(why @ LegEnd::Lost(_))) if opened.is_some() => {
+                    self.return_to_network(host, why).await.err()
+                }
+                Some(News::Detached(why)) => Some(Arc::new(why.into())),
+            };
+            if let Some(error) = error {
+                return error;
+            }
+        }
+    }
+
+    /// Asks a host to open the session.
+    async fn open(&mut self, host: &HostConnection) -> Result<(), Arc<SessionError>> {
+        host.tell(self.id, self.words.clone());
+        let leg = host.open(self.id, LegNumber(self.legs)).await?;
+        self.legs += 1;
+        // Nobody takes it where the session is over.
+        let _ = self.words.send(Word::Attach(leg)).await;
+        Ok(())
+    }
+
+    /// Reaches the host again, however long it takes, and goes on there with the session; or on the old connection,
+    /// if that comes back first.
+    async fn return_to_network(&mut self, old: HostConnection, why: LegEnd) -> Result<(), Arc<SessionError>> {
+        let kept = match old.welcome().await {
+            Ok(welcome) => Duration::from_secs(welcome.limits.resume_seconds.into()),
+            Err(_) => Duration::ZERO,
+        };
+        if kept.is_zero() {
+            return Err(Arc::new(why.into()));
+        }
+        tracing::debug!("the connection is lost ({why}): reaching the host again");
+        let since = Instant::now();
+        self.state.send_replace(State::Detached { why: why.clone(), since });
+        let dialer = self.dialer.clone();
+        let target = self.target.clone();
+        let reaching = async {
+            let mut pause = Duration::from_millis(50);
+            loop {
+                match reach(&dialer, &target).await {
+                    Ok(host) => return Ok(host),
+                    Err(Some(error)) => return Err(error),
+                    Err(None) => {}
+                }
+                sleep(jittered(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        };
+        let host = tokio::select! {
+            biased;
+            () = Pulse::of(old.connection()).comes_back(), if why == LegEnd::Lost(Lost::Silent) => {
+                tracing::debug!("the connection is back");
+                self.state.send_replace(State::Attached);
+                return Ok(());
+            }
+            reached = timeout(kept, reaching) => match reached {
+                Ok(reached) => reached?,
+                Err(_) => return Err(Arc::new(why.into())),
+            },
+        };
+        host.tell(self.id, self.words.clone());
+        let (tell, position) = oneshot::channel();
+        let _ = self.words.send(Word::LetGo(tell)).await;
+        // A session that is over tells nothing, and is seen to end elsewhere.
+        let Ok(position) = position.await else { std::future::pending().await };
+        let leg = host.resume(self.id, LegNumber(self.legs), position).await;
+        let old = std::mem::replace(&mut *lock(&self.host), host);
+        old.close(CloseCode::Detached);
+        self.legs += 1;
+        match leg {
+            Ok(leg) => {
+                let _ = self.words.send(Word::Attach(leg)).await;
+                self.state.send_replace(State::Attached);
+                Ok(())
+            }
+            Err(SessionError::Lost(lost)) => {
+                let host = lock(&self.host).clone();
+                Box::pin(self.return_to_network(host, lost.into())).await
+            }
+            Err(error) => Err(Arc::new(error)),
+        }
+    }
+}
+
+/// Whether the SSH server has said nothing a minute after it was connected; resolves then.
+async fn stays_silent(opened: Option<Instant>, counters: &Counters) -> bool {
+    match opened {
+        Some(since) if counters.to_local() == 0 => {
+            sleep_until(since + FIRST_WORD).await;
+            counters.to_local() == 0
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// Connects to a host and has it let us in. An error is one that waiting does not mend.
+async fn reach(dialer: &Dialer, target: &Target) -> Result<HostConnection, Option<Arc<SessionError>>> {
+    let host = dialer.dial_again(target).await.ok_or(None)?;
+    match host.welcome().await {
+        Ok(_) => Ok(host),
+        Err(error) => match &*error {
+            SessionError::Refused(refusal)
+                if !matches!(refusal.code, RefusalCode::Busy | RefusalCode::GoingAway | RefusalCode::Internal) =>
+            {
+                Err(Some(error))
+            }
+            _ => Err(None),
+        },
+    }
+}
+
+/// Half of it, and as much more as chance has it: those who were cut off together are not to come back together.
+fn jittered(pause: Duration) -> Duration {
+    let [byte, ..] = SessionId::generate().0;
+    pause / 2 + pause * u32::from(byte) / 512
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -89,8 +89,9 @@ impl Dialer {
     }
 
     /// The same for a host that was reached before, without a look into why it is not.
-    pub(super) async fn dial_again(&self, target: &Target) -> Option<HostConnection> {
-        let connection = self.connect(&self.everywhere(target.addr())).await.ok()?;
+    pub(super) async fn dial_again(&self, target: &Target, within: Duration) -> Option<HostConnection> {
+        let addr = self.everywhere(target.addr());
+        let connection = connect(&self.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
         Some(HostConnection::greet(connection, &self.who, target).await)
     }
 

@@ -31,7 +31,11 @@ use crate::{
 const FIRST_WORD: Duration = Duration::from_secs(60);
 
 /// The longest pause between two tries to reach a host that a session waits for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long most tries take, and some.
+const SHORT_TRY: Duration = Duration::from_secs(2);
+const LONG_TRY: Duration = Duration::from_secs(8);
 
 /// A session between a local end and a host.
 pub struct ClientSession {
@@ -272,13 +276,17 @@ impl Keeper {
         let dialer = self.dialer.clone();
         let target = self.target.clone();
         let reaching = async {
-            let mut pause = Duration::from_millis(50);
+            let (mut pause, mut tries) = (Duration::from_millis(50), 0_u32);
             loop {
-                match reach(&dialer, &target).await {
+                // What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network
+                // that is back sooner than one that is long. Those who need longer get it now and then.
+                let within = if tries % 4 == 3 { LONG_TRY } else { SHORT_TRY };
+                match reach(&dialer, &target, within).await {
                     Ok(host) => return Ok(host),
                     Err(Some(error)) => return Err(error),
                     Err(None) => {}
                 }
+                tries += 1;
                 sleep(jittered(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -331,8 +339,12 @@ async fn stays_silent(opened: Option<Instant>, counters: &Counters) -> bool {
 }
 
 /// Connects to a host and has it let us in. An error is one that waiting does not mend.
-async fn reach(dialer: &Dialer, target: &Target) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(target).await.ok_or(None)?;
+async fn reach(
+    dialer: &Dialer,
+    target: &Target,
+    within: Duration,
+) -> Result<HostConnection, Option<Arc<SessionError>>> {
+    let host = dialer.dial_again(target, within).await.ok_or(None)?;
     match host.welcome().await {
         Ok(_) => Ok(host),
         Err(error) => match &*error {

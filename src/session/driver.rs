@@ -351,7 +351,7 @@ impl Session {
         }
         let ended = match self.lost {
             Some(why) => Ended::Lost(why),
-            None => Ended::of(self.role, end, self.failed),
+            None => Ended::of(self.role, end, !self.reads, self.failed),
         };
         Report { from_local: self.counters.from_local(), to_local: self.counters.to_local(), ended }
     }

@@ -42,7 +42,8 @@ pub enum Ended {
 }
 
 impl Ended {
-    pub(super) fn of(role: Role, end: Option<End>, failed: Option<io::Error>) -> Self {
+    /// `said_all` is whether the local end has sent its last byte.
+    pub(super) fn of(role: Role, end: Option<End>, said_all: bool, failed: Option<io::Error>) -> Self {
         match (end, failed) {
             (Some(End::Broken(broken)), _) => Self::Broken(broken),
             (Some(End::Closed { reason, by_peer }), _) if reason != CloseCode::Done as u32 => {
@@ -51,8 +52,8 @@ impl Ended {
             }
             (_, Some(error)) => Self::Failed(role, error),
             (Some(End::ServerClosed), None) => Self::ServerClosed,
-            // Each says `done` of its own end alone.
-            (Some(End::Closed { .. }), None) if role == Role::Client => Self::ServerClosed,
+            // A client is done when the server is, or when it has lost its reader.
+            (Some(End::Closed { .. }), None) if role == Role::Client || said_all => Self::ServerClosed,
             _ => Self::ClientClosed,
         }
     }

@@ -1,0 +1,200 @@
+//! Sessions outlive the network: plain ssh over a link that goes away and comes back, and addresses that change.
+
+#![cfg(target_os = "linux")]
+
+mod harness;
+#[path = "lab/mod.rs"]
+mod lab;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use harness::{Client, DEADLINE, Host, HostSetup, Running, Server, folder, poll, skip, succeed};
+use lab::{
+    Lab,
+    spec::{Change, LinkSpec, Side},
+};
+
+/// A client on one side of a link, and a host on the other.
+struct Street {
+    lab: Lab,
+    client: Client,
+    host: Host,
+    _folder: tempfile::TempDir,
+}
+
+impl Street {
+    /// None where this machine or user can have no namespaces.
+    fn new(settings: &str) -> Option<Self> {
+        let spec = LinkSpec { delay: Duration::from_millis(5), ..LinkSpec::default() };
+        let lab = Lab::new(&spec).map_err(|why| skip(&why.to_string())).ok()?;
+        let folder = folder();
+        let server = Server::new(folder.path());
+        let mut client = Client::new(folder.path(), "client", &server);
+        client.bind("0.0.0.0:0");
+        let [enter, namespace] = lab.prefix(Side::A);
+        let setup = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command()));
+        let setup = setup.settings(settings).under(&[&enter, &namespace, "env", "IROSH_BIND=0.0.0.0:0"]);
+        let host = setup.start();
+        host.allow(&client.identity);
+        client.add_host("box", &host.ticket());
+        Some(Self { lab, client, host, _folder: folder })
+    }
+
+    /// Lines both ways through a session of plain ssh.
+    fn chat(&self) -> Chat {
+        let mut ssh = self.client.ssh();
+        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Chat::over(self.lab.within(Side::B, || Running::start(&mut ssh)).expect("entered"))
+    }
+
+    fn down(&self) {
+        self.lab.set(Change::Down);
+    }
+
+    fn up(&self) {
+        self.lab.set(Change::Up);
+    }
+
+    /// Has a side have another address, at once.
+    fn moves(&self, side: Side, from: &str, to: &str) {
+        let address = |verb: &str, address: &str| {
+            let mut ip = self.lab.command(side, "ip");
+            ip.args(["address", verb, &format!("{address}/24"), "dev", "lab0"]);
+            succeed(&mut ip);
+        };
+        // The other way round, the new one would go with the old one.
+        address("del", from);
+        address("add", to);
+    }
+}
+
+/// Numbered lines that ssh sends, and gets back from `cat` at the host.
+struct Chat {
+    ssh: Running,
+    over: Arc<AtomicBool>,
+    said: Arc<AtomicU64>,
+    /// How many have come back, each in its turn, and what came instead if one has not.
+    heard: Arc<AtomicU64>,
+    wrong: Arc<Mutex<Option<String>>>,
+    saying: JoinHandle<()>,
+    hearing: JoinHandle<()>,
+}
+
+impl Chat {
+    fn over(mut ssh: Running) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let [said, heard] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        let wrong = Arc::new(Mutex::new(None));
+        let (mut stdin, stdout) = (ssh.stdin(), BufReader::new(ssh.stdout()));
+        let saying = {
+            let (over, said) = (over.clone(), said.clone());
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let number = said.load(Ordering::Relaxed);
+                    if writeln!(stdin, "line {number} {}", "x".repeat(number as usize % 300)).is_err() {
+                        return;
+                    }
+                    said.store(number + 1, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(5));
+                }
+            })
+        };
+        let hearing = {
+            let (heard, wrong) = (heard.clone(), wrong.clone());
+            thread::spawn(move || {
+                for line in stdout.lines() {
+                    let number = heard.load(Ordering::Relaxed);
+                    let expected = format!("line {number} {}", "x".repeat(number as usize % 300));
+                    match line {
+                        Ok(line) if line == expected => heard.store(number + 1, Ordering::Relaxed),
+                        other => {
+                            *wrong.lock().expect("no panic") = Some(format!("after {number} lines: {other:?}"));
+                            return;
+                        }
+                    }
+                }
+            })
+        };
+        Self { ssh, over, said, heard, wrong, saying, hearing }
+    }
+
+    /// Waits until a line comes back that is said from now on; says how long that took.
+    fn flows(&self) -> Duration {
+        let (now, begun) = (self.said.load(Ordering::Relaxed), Instant::now());
+        poll("lines that flow", Duration::from_secs(60), || {
+            let wrong = self.wrong.lock().expect("no panic");
+            assert!(wrong.is_none(), "{wrong:?}");
+            (self.heard.load(Ordering::Relaxed) > now).then_some(())
+        });
+        begun.elapsed()
+    }
+
+    /// Ends it in peace: every line has come back, and none twice. Whatever ssh has left behind lives as long as what
+    /// this returns.
+    fn ends(mut self) -> Running {
+        self.over.store(true, Ordering::Relaxed);
+        self.saying.join().expect("said");
+        assert!(self.ssh.wait(DEADLINE).success());
+        self.hearing.join().expect("heard");
+        assert_eq!(*self.wrong.lock().expect("no panic"), None);
+        assert_eq!(self.heard.load(Ordering::Relaxed), self.said.load(Ordering::Relaxed));
+        self.ssh
+    }
+}
+
+/// An outage of so many seconds, in the middle of a session.
+fn survives(seconds: u64) {
+    let Some(street) = Street::new("") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    thread::sleep(Duration::from_secs(seconds));
+    street.up();
+    let took = chat.flows();
+    assert!(took < Duration::from_secs(5), "{took:?} after the network was back");
+    eprintln!("{seconds} s: lines flow after {took:?}");
+    let _ssh = chat.ends();
+    street.host.wait_ended(1);
+}
+
+#[test]
+fn a_session_lives_through_an_outage_of_a_second() {
+    survives(1);
+}
+
+#[test]
+fn a_session_lives_through_an_outage_of_eight_seconds() {
+    survives(8);
+}
+
+/// Longer than QUIC keeps a connection on which nothing is heard.
+#[test]
+fn a_session_lives_through_an_outage_that_no_connection_does() {
+    survives(45);
+}
+
+#[test]
+fn a_session_lives_on_when_its_client_moves() {
+    let Some(street) = Street::new("") else { return };
+    let chat = street.chat();
+    chat.flows();
+    let mut from = Side::B.address().to_string();
+    for to in ["10.77.0.30", "10.77.0.31"] {
+        street.moves(Side::B, &from, to);
+        let took = chat.flows();
+        eprintln!("lines flow after {took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?} after the client has moved");
+        from = to.to_owned();
+    }
+    let _ssh = chat.ends();
+    street.host.wait_ended(1);
+}

@@ -124,15 +124,21 @@ fn ssh_killed_within_a_download_ends_its_session_and_its_sshd() {
 }
 
 #[test]
-fn a_host_that_is_killed_ends_ssh_with_an_error() {
+fn a_host_that_was_killed_says_when_it_is_back_that_it_has_the_session_no_more() {
     let mut line = Line::new(Route::Tcp);
     let mut ssh = line.client.ssh();
     ssh.args(["box", "echo; cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(&mut ssh);
     let _stdin = running.stdin();
+    let mut stderr = running.stderr();
     running.stdout().read_exact(&mut [0]).expect("a session");
     line.host.as_mut().expect("a host").kill();
+    let backend = line.sshd.as_ref().expect("sshd").backend();
+    let _again = HostSetup::new(&line.folder.path().join("host"), &backend).start();
     assert_eq!(running.wait(DEADLINE).code(), Some(255));
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).expect("text");
+    assert!(said.contains("the host says: the host no longer has this session"), "{said}");
 }
 
 #[test]

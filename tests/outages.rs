@@ -7,7 +7,7 @@ mod harness;
 mod lab;
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -17,17 +17,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Client, DEADLINE, Host, HostSetup, Running, Server, folder, poll, skip, succeed};
+use harness::{
+    Client, DEADLINE, Host, HostSetup, Line, Route, Running, Server, descendants, folder, number, poll, skip, succeed,
+};
 use lab::{
     Lab,
     spec::{Change, LinkSpec, Side},
 };
+use nix::sys::signal::{Signal, kill};
 
 /// A client on one side of a link, and a host on the other.
 struct Street {
     lab: Lab,
     client: Client,
     host: Host,
+    server: Server,
     _folder: tempfile::TempDir,
 }
 
@@ -46,7 +50,7 @@ impl Street {
         let host = setup.start();
         host.allow(&client.identity);
         client.add_host("box", &host.ticket());
-        Some(Self { lab, client, host, _folder: folder })
+        Some(Self { lab, client, host, server, _folder: folder })
     }
 
     /// Lines both ways through a session of plain ssh.
@@ -138,6 +142,13 @@ impl Chat {
         begun.elapsed()
     }
 
+    /// Waits for ssh to find that the session is no more.
+    fn is_cut_off(mut self) {
+        assert_eq!(self.ssh.wait(DEADLINE).code(), Some(255));
+        self.saying.join().expect("said");
+        self.hearing.join().expect("heard");
+    }
+
     /// Ends it in peace: every line has come back, and none twice. Whatever ssh has left behind lives as long as what
     /// this returns.
     fn ends(mut self) -> Running {
@@ -197,4 +208,91 @@ fn a_session_lives_on_when_its_client_moves() {
     }
     let _ssh = chat.ends();
     street.host.wait_ended(1);
+}
+
+#[test]
+fn a_session_of_somebody_who_is_revoked_meanwhile_is_ended_while_it_waits() {
+    let Some(street) = Street::new("") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    poll("a session that waits", DEADLINE, || {
+        street.host.log().contains("session detached").then_some(())
+    });
+    let revoked = street.host.irosh(&["peers", "revoke", "client"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    street.host.wait_ended(1);
+    poll("sshd's end", DEADLINE, || street.server.processes().is_empty().then_some(()));
+    street.up();
+    chat.is_cut_off();
+}
+
+#[test]
+fn a_session_that_is_not_kept_ends_with_its_connection() {
+    let Some(street) = Street::new("[limits]\nresume-time = 0\n") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    street.host.wait_ended(1);
+    chat.is_cut_off();
+}
+
+#[test]
+fn a_session_that_waits_for_longer_than_sessions_are_kept_is_ended() {
+    let Some(street) = Street::new("[limits]\nresume-time = 2\n") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    let ended = street.host.wait_event(|event| event["event"] == "session_ended");
+    assert_eq!(ended["reason"], "the client was away for longer than the host keeps sessions");
+    street.up();
+    chat.is_cut_off();
+}
+
+/// ssh is stopped while the host sends so many lines of this length.
+fn stands_still(route: Route, length: usize) {
+    let line = Line::new(route);
+    let (lines, rest) = (200_000, "x".repeat(length.saturating_sub(1)));
+    let mut ssh = line.client.ssh();
+    let command = format!("yes {rest} | head -n {lines}");
+    ssh.args(["box", &command]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut ssh = Running::start(&mut ssh);
+    let mut stdout = BufReader::new(ssh.stdout());
+    let mut first = String::new();
+    stdout.read_line(&mut first).expect("a line");
+    ssh.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_secs(number("IROSH_TEST_STOPPED_SECONDS", 12) as u64));
+    ssh.signal(Signal::SIGCONT);
+    let same = stdout.lines().map(|line| assert_eq!(line.expect("a line").len(), rest.len())).count();
+    assert_eq!(same, lines - 1);
+    assert!(ssh.wait(DEADLINE).success());
+}
+
+#[test]
+fn a_reader_that_stands_still_loses_neither_its_session_nor_a_byte() {
+    thread::scope(|scope| {
+        for length in [1, 100, 1400] {
+            scope.spawn(move || stands_still(Route::Exec, length));
+        }
+    });
+}
+
+#[test]
+fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
+    let line = Line::new(Route::Exec);
+    let mut ssh = line.client.ssh();
+    ssh.args(["box", "echo ready; sleep 1000"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut ssh = Running::start(&mut ssh);
+    ssh.stdout().read_exact(&mut [0; 6]).expect("a session");
+    let proxy = descendants(ssh.pid());
+    assert!(!proxy.is_empty());
+    for process in proxy.into_iter().chain([ssh.pid()]) {
+        let _ = kill(process, Signal::SIGKILL);
+    }
+    ssh.wait(DEADLINE);
+    assert!(!line.server.processes().is_empty(), "its command runs");
+    assert!(line.client.exec("true").status.success());
+    let ended = line.host().wait_event(|event| event["event"] == "session_ended");
+    assert_eq!(ended["reason"], "the client's process was gone");
+    poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
 }

@@ -17,6 +17,7 @@ use crate::{
         connection::OpenError,
         introduced::Introduced,
     },
+    files::Paths,
     names::Aliases,
     proxy::{DialError, Dialer, SessionError, SessionStream},
     transport::{BindFailed, Network, Target, TargetError},
@@ -66,6 +67,13 @@ impl Client {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         Ok(Self { dialer: Arc::new(Dialer::bind(network, identity).await?) })
+    }
+
+    /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
+    /// among the same files reaches them. Without it, they wait for as long as they keep sessions.
+    #[must_use]
+    pub fn noted(self, paths: &Paths) -> Self {
+        Self { dialer: Arc::new(self.dialer.as_ref().clone().noted(paths)) }
     }
 
     /// Connects to a host, logs in there and opens a session. Dropping the future ends the connection.

@@ -150,6 +150,12 @@ impl Paths {
         self.runtime.join("host.json")
     }
 
+    /// The client processes that have sessions, a file each.
+    #[must_use]
+    pub fn instances(&self) -> PathBuf {
+        self.state.join("instances")
+    }
+
     /// The SSH host keys that hosts announced, a file an endpoint id.
     #[must_use]
     pub fn announced_keys(&self) -> PathBuf {

@@ -60,7 +60,7 @@ pub async fn bridge(
 ) -> Result<(), BridgeError> {
     tokio::pin!(interrupted);
     let begun = Instant::now();
-    let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?;
+    let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?.noted(paths);
     let result = tokio::select! {
         host = dialer.dial(target) => match host {
             Ok(host) => carry(paths, &dialer, host, target, interrupted).await,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use iroh::{
-    SecretKey,
+    EndpointId, SecretKey,
     endpoint::{Connection, RecvStream, SendStream},
 };
 use tokio::{
@@ -17,6 +17,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::instances::Living;
 use crate::{
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
@@ -35,6 +36,8 @@ pub(super) struct Greeter {
     pub(super) identity: SecretKey,
     /// Which of the identity's processes.
     pub(super) instance: Instance,
+    /// Where it is among those of its user.
+    pub(super) living: Option<Living>,
 }
 
 /// How long a host may take for each step after the handshake: to take `Hello` and a session's header, to answer
@@ -158,6 +161,7 @@ impl HostConnection {
         match in_time(introduce(&connection, who, target)).await {
             Ok((send, recv)) => {
                 tasks.spawn(say(send, frames));
+                tasks.spawn(tell_who_is_gone(who.clone(), target.addr().id, welcome.clone(), control.clone()));
                 tasks.spawn(listen(recv, answer, Arc::clone(&sessions)));
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
@@ -279,6 +283,26 @@ async fn start(connection: &Connection, first: &[u8]) -> Result<(SendStream, Rec
 /// Has a step take no longer than [`OPEN_DEADLINE`].
 async fn in_time<T>(step: impl Future<Output = Result<T, SessionError>>) -> Result<T, SessionError> {
     timeout(OPEN_DEADLINE, step).await.unwrap_or(Err(SessionError::Deadline))
+}
+
+/// Has a host that lets us in end what processes of ours have left there that are gone.
+async fn tell_who_is_gone(
+    who: Greeter,
+    host: EndpointId,
+    mut welcome: watch::Receiver<Option<Answer>>,
+    control: mpsc::Sender<Frame>,
+) {
+    let Some(living) = who.living else { return };
+    if let Err(error) = living.note(host) {
+        tracing::debug!("sessions are not noted: {error}");
+    }
+    if welcome.wait_for(|answer| matches!(answer, Some(Ok(_)))).await.is_err() {
+        return;
+    }
+    let gone = living.gone(host);
+    if !gone.is_empty() && control.send(Frame::Gone(gone.clone())).await.is_ok() {
+        living.told(host, &gone);
+    }
 }
 
 /// Sends frames on the control stream until the connection closes, or nobody has any more.

@@ -15,10 +15,12 @@ use super::{
     apart::Apart,
     connection::{Greeter, HostConnection},
     dial_error::{DialError, Missed},
+    instances::Living,
     name_service::name_service_fault,
     obstacles::Obstacles,
     patience::Patience,
 };
+use crate::files::Paths;
 use crate::protocol::Instance;
 use crate::transport::{ALPN, BindFailed, NameService, Network, Relay, Target, bind_client, close_quickly};
 
@@ -59,8 +61,18 @@ impl Dialer {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        let who = Greeter { identity, instance: Instance::generate() };
+        let who = Greeter { identity, instance: Instance::generate(), living: None };
         Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
+    }
+
+    /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
+    /// among the same files reaches them.
+    #[must_use]
+    pub fn noted(mut self, paths: &Paths) -> Self {
+        let living = Living::new(paths.instances());
+        self.who.instance = living.instance();
+        self.who.living = Some(living);
+        self
     }
 
     /// Says goodbye to every host, without waiting for one that does not answer.

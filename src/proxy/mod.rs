@@ -6,6 +6,7 @@ mod bridge;
 mod connection;
 mod dial;
 mod dial_error;
+mod instances;
 mod name_service;
 mod obstacles;
 mod patience;

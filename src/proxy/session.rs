@@ -239,7 +239,7 @@ impl Keeper {
                         false => Some(Arc::new(refusal.into())),
                     }
                 }
-                Some(News::Detached(why @ LegEnd::Lost(_))) if opened.is_some() => {
+                Some(News::Detached(why)) if opened.is_some() && why.may_pass() => {
                     self.return_to_network(host, why).await.err()
                 }
                 Some(News::Detached(why)) => Some(Arc::new(why.into())),
@@ -258,6 +258,19 @@ impl Keeper {
         // Nobody takes it where the session is over.
         let _ = self.words.send(Word::Attach(leg)).await;
         Ok(())
+    }
+
+    /// Waits until the session has taken a leg. What is told until then is of the leg before it.
+    async fn attached(&mut self) {
+        while let Some(news) = self.news.recv().await {
+            match news {
+                News::Attached => return,
+                News::Delivered => self.delivered.cancel(),
+                News::Opened | News::Detached(_) => {}
+            }
+        }
+        // It is over, which is seen elsewhere.
+        std::future::pending().await
     }
 
     /// Reaches the host again, however long it takes, and goes on there with the session; or on the old connection,
@@ -315,6 +328,7 @@ impl Keeper {
         match leg {
             Ok(leg) => {
                 let _ = self.words.send(Word::Attach(leg)).await;
+                self.attached().await;
                 self.state.send_replace(State::Attached);
                 Ok(())
             }

@@ -245,10 +245,12 @@ impl Session {
         }
     }
 
-    fn attach(&mut self, leg: NewLeg, now: Instant) {
+    fn attach(&mut self, mut leg: NewLeg, now: Instant) {
         // What is stated here is what the new leg goes on from: nothing comes from the old one any more.
         let position = self.machine.position();
         if !self.machine.attach(leg.number, leg.position, now) {
+            // One that is dropped counts as finished, which is an end of file.
+            let _ = leg.send.reset(CloseCode::Detached.into());
             return tracing::debug!(session = %self.id, "a leg that is not taken");
         }
         let answer = leg.answer.then(|| LegReply::Resumed(position).encode().into());

@@ -54,6 +54,19 @@ pub enum LegEnd {
     Protocol(String),
 }
 
+impl LegEnd {
+    /// Whether the session may go on on another leg.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // Who says why does not mean the network.
+            Self::Lost(Lost::Closed(code)) => *code == CloseCode::Detached,
+            Self::Lost(_) | Self::Deadline => true,
+            Self::Refused(_) | Self::Protocol(_) => false,
+        }
+    }
+}
+
 impl From<ConnectionError> for Lost {
     fn from(error: ConnectionError) -> Self {
         match error {

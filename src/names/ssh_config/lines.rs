@@ -78,7 +78,8 @@ fn words() -> String {
     format!("{words} {}", "?".repeat(64))
 }
 
-/// What holds for each of our hosts, whatever the user's own `Host *` says: the first value counts.
+/// What holds for each of our hosts, whatever the user's own `Host *` says: the first value counts. A session outlives
+/// the network, so ssh is not to end it because nothing is heard.
 fn settings(proxy: Proxy<'_>, known_hosts_command: bool) -> String {
     let (connect, ask) = match proxy {
         Proxy::At(path) => (
@@ -94,7 +95,7 @@ fn settings(proxy: Proxy<'_>, known_hosts_command: bool) -> String {
     let ask = if known_hosts_command { format!("    KnownHostsCommand {ask}\n") } else { String::new() };
     format!(
         "    HostName %h\n    ProxyCommand {connect}\n    ProxyUseFdpass no\n{ask}    CanonicalizeHostname no\n    \
-         CheckHostIP no\n    ControlPath ~/.ssh/irosh-%C\n"
+         CheckHostIP no\n    ControlPath ~/.ssh/irosh-%C\n    ServerAliveInterval 0\n"
     )
 }
 
@@ -175,13 +176,14 @@ mod tests {
 
     #[test]
     fn what_the_user_sets_for_all_hosts_does_not_reach_ours() {
-        let users = "Host *\n  HostName %h.corp.example.com\n  ProxyUseFdpass yes\n  CheckHostIP yes\n  \
+        let users = "Host *\n  HostName %h.corp.example.com\n  ProxyUseFdpass yes\n  CheckHostIP yes\n  ServerAliveInterval 15\n  \
                      ControlPath ~/.ssh/cm-%r@%h:%p\n  CanonicalizeHostname always\n  ProxyCommand nc %h %p\n";
         for ours in [render(Proxy::OnPath, &aliases(), true), shared()] {
             for name in targets().into_iter().chain(["box.irosh".to_owned()]) {
                 let settings = settings_of(&(ours.clone() + users), &name);
                 assert_eq!(settings["hostname"], name);
                 assert_eq!(settings["proxyusefdpass"], "no");
+                assert_eq!(settings["serveraliveinterval"], "0");
                 assert_eq!(settings["proxycommand"], "irosh-proxy -- '%h'");
                 assert!(settings["controlpath"].len() < 90, "{}", settings["controlpath"]);
             }

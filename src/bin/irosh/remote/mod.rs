@@ -225,7 +225,7 @@ impl Reach {
             )
         };
         let (client, config) = interrupted.run_until_cancelled(preparing).await.ok_or(Interrupted)?;
-        let (client, config) = (client?, config?);
+        let (client, config) = (client?.noted(paths), config?);
         let login = wanted.map(|login| login.as_bytes().to_vec()).or_else(|| config.user.clone());
         let login = login.unwrap_or_else(|| local_user().into());
 

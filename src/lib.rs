@@ -7,14 +7,15 @@
 //! A client names a *target* ([`transport::Target`]): an alias, an endpoint id, a ticket or an
 //! invite. [`proxy`] dials it, proves its identity and opens a *session* on a QUIC stream, the
 //! session's *leg*. [`host`] accepts the connection, decides who may come in, and connects the
-//! session to its *backend*. In both, one loop moves the bytes: [`session::relay`]. What the two
-//! say to each other before ssh's bytes is [`protocol`], without any I/O.
+//! session to its *backend*. In both, [`session::Session`] moves the bytes: it outlives its legs, and
+//! what is lost with one is sent again on the next. What the two say to each other beside ssh's bytes is
+//! [`protocol`], without any I/O.
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`transport`] | endpoints, keys, targets, tickets and invites |
 //! | [`protocol`] | the frames of `irosh/1` |
-//! | [`session`] | the copy loop and its two kinds of ends |
+//! | [`session`] | what outlives the network: tail, queue and rules, and what drives them |
 //! | [`proxy`] | the client side, as `irosh-proxy` runs it |
 //! | [`host`] | the host side, as `irosh host` runs it |
 //! | [`client`] | sessions, forwards and transfers for programs |

@@ -8,7 +8,7 @@ mod lab;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::Stdio,
+    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -55,9 +55,13 @@ impl Street {
 
     /// Lines both ways through a session of plain ssh.
     fn chat(&self) -> Chat {
-        let mut ssh = self.client.ssh();
-        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Chat::over(self.lab.within(Side::B, || Running::start(&mut ssh)).expect("entered"))
+        self.chat_by(self.client.ssh())
+    }
+
+    /// The same by a command that takes a host and what to run there.
+    fn chat_by(&self, mut command: Command) -> Chat {
+        command.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Chat::over(self.lab.within(Side::B, || Running::start(&mut command)).expect("entered"))
     }
 
     fn down(&self) {
@@ -194,6 +198,20 @@ fn a_session_lives_through_an_outage_that_no_connection_does() {
 }
 
 #[test]
+fn a_native_command_lives_through_an_outage() {
+    let Some(street) = Street::new("") else { return };
+    let chat = street.chat_by(street.client.native("exec"));
+    chat.flows();
+    street.down();
+    street.host.wait_event(|event| event["event"] == "session_detached");
+    street.up();
+    chat.flows();
+    let _exec = chat.ends();
+    street.host.wait_event(|event| event["event"] == "session_resumed");
+    street.host.wait_ended(1);
+}
+
+#[test]
 fn a_session_lives_on_when_its_client_moves() {
     let Some(street) = Street::new("") else { return };
     let chat = street.chat();
@@ -216,9 +234,7 @@ fn a_session_of_somebody_who_is_revoked_meanwhile_is_ended_while_it_waits() {
     let chat = street.chat();
     chat.flows();
     street.down();
-    poll("a session that waits", DEADLINE, || {
-        street.host.log().contains("session detached").then_some(())
-    });
+    street.host.wait_event(|event| event["event"] == "session_detached");
     let revoked = street.host.irosh(&["peers", "revoke", "client"]);
     assert!(revoked.status.success(), "{revoked:?}");
     street.host.wait_ended(1);

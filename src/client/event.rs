@@ -1,6 +1,6 @@
 //! What happens on a connection besides its sessions.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Something that a program may want to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,16 @@ pub enum ConnectionEvent {
         target: String,
         /// What went wrong.
         error: String,
+    },
+    /// The host is not reached any more: nothing moves until it is, and nothing is lost.
+    Detached {
+        /// Why.
+        reason: String,
+    },
+    /// The host is reached again, and all goes on.
+    Attached {
+        /// After how long.
+        after: Duration,
     },
 }
 

@@ -8,18 +8,19 @@ use std::{
 
 use iroh::SecretKey;
 use russh::keys::PublicKey;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     client::{
-        ClientOptions, ConnectError, Connection, HostKeyPolicy, Phase, Session,
+        ClientOptions, ConnectError, Connection, ConnectionEvent, HostKeyPolicy, Phase, Session,
         connect::{connect_over, first_session, identification},
         connection::OpenError,
+        event::EventSink,
         introduced::Introduced,
     },
     files::Paths,
     names::Aliases,
-    proxy::{DialError, Dialer, SessionError, SessionStream},
+    proxy::{DialError, Dialer, SessionError, SessionStream, State},
     transport::{BindFailed, Network, Target, TargetError},
 };
 
@@ -126,8 +127,8 @@ impl Client {
         options: &mut ClientOptions,
     ) -> Result<Introduced<SessionStream>, ClientError> {
         let host = self.dialer.dial(&target.target).await?;
-        let (stream, status) = SessionStream::open(&self.dialer, &target.target, host.clone()).await?;
-        let mut stream = stream;
+        let (mut stream, status) = SessionStream::open(&self.dialer, &target.target, host.clone()).await?;
+        tokio::spawn(tell_of_outages(status.state(), options.events.clone()));
         let said = Introduced::say(&mut stream, &identification()).await;
         stream.opened(&status).await?;
         let welcome = host.welcome().await?;
@@ -142,6 +143,25 @@ impl Client {
     /// lost. After [`Connection::disconnect`], all has arrived at the host.
     pub async fn close(&self) {
         self.dialer.close().await;
+    }
+}
+
+/// Tells a program when its session waits for its host, and when it goes on, for as long as it lives.
+async fn tell_of_outages(mut state: watch::Receiver<State>, events: EventSink) {
+    let mut since = None;
+    while state.changed().await.is_ok() {
+        match &*state.borrow_and_update() {
+            State::Detached { why, since: lost } if since.is_none() => {
+                since = Some(*lost);
+                events.tell(ConnectionEvent::Detached { reason: why.to_string() });
+            }
+            State::Attached => {
+                if let Some(since) = since.take() {
+                    events.tell(ConnectionEvent::Attached { after: since.elapsed() });
+                }
+            }
+            State::Opening | State::Detached { .. } => {}
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     protocol::{Refusal, SessionId},
-    session::{Ended, News, Report},
+    session::{Ended, LegEnd, Report},
 };
 
 /// Refusals that are told one by one in a minute: of one source, and in all.
@@ -110,14 +110,19 @@ impl Audit {
         true
     }
 
-    /// A session that was told of has lost its client, or has it back.
-    pub(super) fn session_moved(&self, peer: &Peer, session: SessionId, news: &News) {
+    /// A session that was told of has lost its client, and waits for it.
+    pub(super) fn session_detached(&self, peer: &Peer, session: SessionId, why: &LegEnd) {
         let (name, peer) = (&peer.name, peer.identity.fingerprint());
-        match news {
-            News::Detached(why) => tracing::info!(%session, name, peer, "session detached: {why}"),
-            News::Attached => tracing::info!(%session, name, peer, "session attached"),
-            News::Opened | News::Delivered => {}
-        }
+        tracing::info!(%session, name, peer, "session detached: {why}");
+        let (session, reason) = (session.to_string(), why.to_string());
+        self.event(Event::SessionDetached { session, peer, reason });
+    }
+
+    /// The client is back.
+    pub(super) fn session_resumed(&self, peer: &Peer, session: SessionId, away: Duration) {
+        let (name, peer, seconds) = (&peer.name, peer.identity.fingerprint(), away.as_secs_f64());
+        tracing::info!(%session, name, peer, seconds, "session resumed");
+        self.event(Event::SessionResumed { session: session.to_string(), peer, seconds });
     }
 
     /// A session that was told of has ended.

@@ -514,14 +514,22 @@ impl Leg {
     }
 
     async fn note(&self, id: SessionId, entry: &SessionEntry, news: &News, told: bool) {
-        let attached = !matches!(news, News::Detached(_));
-        entry.attached(attached);
-        if told {
-            self.shared.audit.session_moved(&self.standing.peer, id, news);
-        }
-        if !attached {
-            let limits = self.shared.limits.read().await.clone();
-            self.shared.sessions.evict(&limits).await;
+        let peer = &self.standing.peer;
+        match news {
+            News::Attached => {
+                if let Some(away) = entry.attached().filter(|_| told) {
+                    self.shared.audit.session_resumed(peer, id, away);
+                }
+            }
+            News::Detached(why) => {
+                entry.detached();
+                if told {
+                    self.shared.audit.session_detached(peer, id, why);
+                }
+                let limits = self.shared.limits.read().await.clone();
+                self.shared.sessions.evict(&limits).await;
+            }
+            News::Opened | News::Delivered => {}
         }
     }
 }

@@ -58,6 +58,24 @@ pub enum Event {
         /// What takes it.
         backend: BackendKind,
     },
+    /// A session has lost its client, and waits for it.
+    SessionDetached {
+        /// The session's short name.
+        session: String,
+        /// The identity's fingerprint.
+        peer: String,
+        /// What became of the connection.
+        reason: String,
+    },
+    /// A session has its client back.
+    SessionResumed {
+        /// The session's short name.
+        session: String,
+        /// The identity's fingerprint.
+        peer: String,
+        /// For how long it was away.
+        seconds: f64,
+    },
     /// A session has ended.
     SessionEnded {
         /// The session's short name.

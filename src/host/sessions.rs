@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -124,10 +124,16 @@ impl Entry {
 }
 
 impl SessionEntry {
-    /// Notes whether the session has a leg.
-    pub(super) fn attached(&self, attached: bool) {
+    /// Notes that the session has a leg; says for how long it had none, if it had.
+    pub(super) fn attached(&self) -> Option<Duration> {
+        let since = self.sessions.entries().get_mut(&self.id)?.detached.take()?;
+        Some(since.elapsed())
+    }
+
+    /// Notes that the session waits for a leg.
+    pub(super) fn detached(&self) {
         if let Some(entry) = self.sessions.entries().get_mut(&self.id) {
-            entry.detached = (!attached).then(Instant::now);
+            entry.detached.get_or_insert_with(Instant::now);
         }
     }
 }

@@ -289,6 +289,9 @@ fn tell(event: ConnectionEvent, quiet: bool) {
         ConnectionEvent::Banner(text) => {
             irosh::log::say(&irosh::log::printable(&text.replace("\r\n", "\n")));
         }
+        // Whoever wants to know asks for it: to others it is a pause.
+        ConnectionEvent::Detached { reason } => tracing::info!("the host is not reached any more: {reason}"),
+        ConnectionEvent::Attached { after } => tracing::info!("the host is reached again, after {after:.1?}"),
         ConnectionEvent::ForwardFailed { forward, target, error } => {
             let target = irosh::log::one_line(&target);
             let said =

@@ -18,7 +18,8 @@ use std::{
 };
 
 use harness::{
-    Client, DEADLINE, Host, HostSetup, Line, Route, Running, Server, descendants, folder, number, poll, skip, succeed,
+    Client, DEADLINE, Host, HostSetup, Line, Route, Running, Server, descendants, folder, number, poll, skip,
+    succeed,
 };
 use lab::{
     Lab,
@@ -125,7 +126,8 @@ impl Chat {
                     match line {
                         Ok(line) if line == expected => heard.store(number + 1, Ordering::Relaxed),
                         other => {
-                            *wrong.lock().expect("no panic") = Some(format!("after {number} lines: {other:?}"));
+                            *wrong.lock().expect("no panic") =
+                                Some(format!("after {number} lines: {other:?}"));
                             return;
                         }
                     }

@@ -11,8 +11,8 @@ use iroh::{
 };
 use irosh::{
     protocol::{
-        Acknowledged, BackendKind, CloseCode, Closed, FIRST_WINDOW, Frame, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position,
-        RefusalCode, SessionId, Welcome,
+        Acknowledged, BackendKind, CloseCode, Closed, FIRST_WINDOW, Frame, LegHeader, LegReply, Limits,
+        MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, RefusalCode, SessionId, Welcome,
     },
     session::read_frame,
     transport::{KeyFile, Target},
@@ -212,7 +212,8 @@ fn a_session_that_is_there_is_not_opened_again() {
         let (_send, mut recv) = raw.say(&open).await;
         timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
         let (_send, mut recv) = raw.say(&open).await;
-        let reply = timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
+        let reply =
+            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
         let Ok(LegReply::Refused(refusal)) = LegReply::decode(&reply) else {
             panic!("not refused: {reply:?}")
         };

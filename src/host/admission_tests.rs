@@ -1,6 +1,6 @@
 use super::*;
-use crate::protocol::Instance;
 use crate::host::invites::Terms;
+use crate::protocol::Instance;
 
 struct Place {
     _folder: tempfile::TempDir,

@@ -24,12 +24,12 @@ use super::{
 use crate::{
     protocol::{
         Acknowledged, CloseCode, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, FrameError, Hello, Instance,
-        LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, RefusalCode, SessionId,
-        VERSION, Welcome,
+        LegHeader, LegReply, Limits, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, RefusalCode,
+        SessionId, VERSION, Welcome,
     },
     session::{
-        Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, News, Receiving, Role, Session, Word,
-        read_frame,
+        Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, News, Receiving, Role,
+        Session, Word, read_frame,
     },
 };
 
@@ -434,7 +434,14 @@ impl Leg {
     }
 
     /// Gives the leg to a session of this identity.
-    async fn resume(&self, session: SessionId, leg: u32, position: Position, send: SendStream, recv: RecvStream) {
+    async fn resume(
+        &self,
+        session: SessionId,
+        leg: u32,
+        position: Position,
+        send: SendStream,
+        recv: RecvStream,
+    ) {
         let leg = NewLeg {
             number: LegNumber(leg),
             position,

@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions};
+use super::{
+    budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions,
+};
 use crate::files::read_trusted_file;
 use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
 

@@ -161,7 +161,12 @@ impl HostConnection {
         match in_time(introduce(&connection, who, target)).await {
             Ok((send, recv)) => {
                 tasks.spawn(say(send, frames));
-                tasks.spawn(tell_who_is_gone(who.clone(), target.addr().id, welcome.clone(), control.clone()));
+                tasks.spawn(tell_who_is_gone(
+                    who.clone(),
+                    target.addr().id,
+                    welcome.clone(),
+                    control.clone(),
+                ));
                 tasks.spawn(listen(recv, answer, Arc::clone(&sessions)));
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),

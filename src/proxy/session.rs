@@ -363,7 +363,10 @@ async fn reach(
         Ok(_) => Ok(host),
         Err(error) => match &*error {
             SessionError::Refused(refusal)
-                if !matches!(refusal.code, RefusalCode::Busy | RefusalCode::GoingAway | RefusalCode::Internal) =>
+                if !matches!(
+                    refusal.code,
+                    RefusalCode::Busy | RefusalCode::GoingAway | RefusalCode::Internal
+                ) =>
             {
                 Err(Some(error))
             }

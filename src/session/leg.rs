@@ -177,7 +177,8 @@ impl Leg {
     pub(super) fn new(leg: NewLeg, first: Option<Bytes>) -> Self {
         let NewLeg { number, send, recv, control, .. } = leg;
         let stopped = Box::pin(send.stopped());
-        let outgoing = Outgoing { stream: send, chunks: first.into_iter().collect(), next: 0, finished: false };
+        let outgoing =
+            Outgoing { stream: send, chunks: first.into_iter().collect(), next: 0, finished: false };
         Self { number, outgoing, incoming: Incoming { receiving: recv, stopped }, control }
     }
 }

@@ -133,7 +133,6 @@ impl Machine {
     pub(super) fn position(&self) -> Position {
         Position { received: self.queue.received(), end: self.queue.has_end() }
     }
-
 }
 
 /// The local end.

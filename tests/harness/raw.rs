@@ -8,9 +8,7 @@ use iroh::{
 };
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
-    protocol::{
-        EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, MAX_CONTROL_FRAME, proof_message,
-    },
+    protocol::{EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, MAX_CONTROL_FRAME, proof_message},
     session::read_frame,
     transport::{ALPN, Bind, NameService, Network, Relay, bind_client},
 };

@@ -66,12 +66,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<([u8; 16], u64, bool)>().prop_map(|(session, bytes, end)| {
             Frame::Acknowledged(Acknowledged { session: SessionId(session), bytes, end })
         }),
-        any::<([u8; 16], u32)>().prop_map(|(session, reason)| {
-            Frame::Closed(Closed { session: SessionId(session), reason })
-        }),
-        prop::collection::vec(any::<[u8; 16]>(), 0..=MAX_GONE).prop_map(|instances| {
-            Frame::Gone(instances.into_iter().map(Instance).collect())
-        }),
+        any::<([u8; 16], u32)>()
+            .prop_map(|(session, reason)| { Frame::Closed(Closed { session: SessionId(session), reason }) }),
+        prop::collection::vec(any::<[u8; 16]>(), 0..=MAX_GONE)
+            .prop_map(|instances| { Frame::Gone(instances.into_iter().map(Instance).collect()) }),
     ]
 }
 
@@ -189,8 +187,7 @@ fn a_secret_never_shows() {
 #[test]
 fn a_name_is_one_line_and_a_sentence_may_be_two() {
     let text = "one\ntwo";
-    let hello =
-        Hello { software: text.to_owned(), ..Hello::new([0; 32], [0; 64], None, Instance([0; 16])) };
+    let hello = Hello { software: text.to_owned(), ..Hello::new([0; 32], [0; 64], None, Instance([0; 16])) };
     let frame = Frame::Hello(hello).encode();
     assert_eq!(Frame::decode(body(&frame, MAX_CONTROL_FRAME)), Err(FrameError::NotText));
     let refused = Frame::Refused(Refusal::new(RefusalCode::Busy, text));

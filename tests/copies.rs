@@ -14,7 +14,7 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, IROSH, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed,
+    DEADLINE, HostSetup, IROSH, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed,
 };
 use nix::sys::signal::Signal;
 
@@ -93,15 +93,14 @@ fn a_copy_that_is_killed_anywhere_goes_on_where_it_was() {
     });
 }
 
-/// How long a host may be away is the bridge's affair; these wait for it.
 #[test]
-fn a_host_that_goes_in_the_middle_of_a_put_is_told() {
+fn a_host_that_was_killed_in_the_middle_of_a_put_ends_it_when_it_is_back() {
     // What was at the host can only be gone on with.
     host_goes("put");
 }
 
 #[test]
-fn a_host_that_goes_in_the_middle_of_a_get_is_told() {
+fn a_host_that_was_killed_in_the_middle_of_a_get_ends_it_when_it_is_back() {
     assert!(host_goes("get").is_empty(), "what this machine wrote is removed");
 }
 
@@ -113,6 +112,8 @@ fn host_goes(way: &str) -> Vec<(PathBuf, u64)> {
     let there = subfolder(line.folder.path(), "there");
     let mut running = on_its_way(copy(&line, way, &[], &file, &there), &there, 10 * MIB);
     line.host.as_mut().expect("a host").kill();
+    let backend = format!("exec:{}", line.server.builtin_command());
+    let _again = HostSetup::new(&line.folder.path().join("host"), &backend).start();
     assert_eq!(running.wait(DEADLINE).code(), Some(6));
     assert!(!there.join("file").exists());
     entries(&there)

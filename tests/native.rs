@@ -279,7 +279,7 @@ fn a_server_that_sends_nonsense_is_told_as_one() {
 }
 
 #[test]
-fn a_host_that_goes_in_the_middle_is_told() {
+fn a_host_that_was_killed_in_the_middle_ends_the_command_when_it_is_back() {
     let mut line = Line::new(Route::Builtin);
     let mut cat = exec(&line, &["echo ready; cat"]);
     let mut running = Running::start(cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
@@ -287,6 +287,8 @@ fn a_host_that_goes_in_the_middle_is_told() {
     let mut first = [0; 6];
     running.stdout().read_exact(&mut first).expect("a line");
     line.host.as_mut().expect("a host").kill();
+    let backend = format!("exec:{}", line.server.builtin_command());
+    let _again = HostSetup::new(&line.folder.path().join("host"), &backend).start();
     assert_eq!(running.wait(DEADLINE).code(), Some(255));
     drop(stdin);
 }

@@ -237,7 +237,7 @@ fn a_session_of_somebody_who_is_revoked_meanwhile_is_ended_while_it_waits() {
     chat.flows();
     street.down();
     street.host.wait_event(|event| event["event"] == "session_detached");
-    let revoked = street.host.irosh(&["peers", "revoke", "client"]);
+    let revoked = street.host.irosh(&["peers", "revoke", "test"]);
     assert!(revoked.status.success(), "{revoked:?}");
     street.host.wait_ended(1);
     poll("sshd's end", DEADLINE, || street.server.processes().is_empty().then_some(()));
@@ -267,10 +267,10 @@ fn a_session_that_waits_for_longer_than_sessions_are_kept_is_ended() {
     chat.is_cut_off();
 }
 
-/// ssh is stopped while the host sends so many lines of this length.
+/// ssh is stopped while the host sends lines of this length.
 fn stands_still(route: Route, length: usize) {
     let line = Line::new(route);
-    let (lines, rest) = (200_000, "x".repeat(length.saturating_sub(1)));
+    let (lines, rest) = (200_000, "x".repeat(length));
     let mut ssh = line.client.ssh();
     let command = format!("yes {rest} | head -n {lines}");
     ssh.args(["box", &command]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -299,7 +299,7 @@ fn a_reader_that_stands_still_loses_neither_its_session_nor_a_byte() {
 fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
     let line = Line::new(Route::Exec);
     let mut ssh = line.client.ssh();
-    ssh.args(["box", "echo ready; sleep 1000"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    ssh.args(["box", "yes"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut ssh = Running::start(&mut ssh);
     ssh.stdout().read_exact(&mut [0; 6]).expect("a session");
     let proxy = descendants(ssh.pid());

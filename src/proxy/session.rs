@@ -242,6 +242,10 @@ impl Keeper {
                 Some(News::Detached(why)) if opened.is_some() && why.may_pass() => {
                     self.return_to_network(host, why).await.err()
                 }
+                // A host that does not let us in says so elsewhere, and closes the connection.
+                Some(News::Detached(why)) if opened.is_none() => {
+                    Some(host.welcome().await.err().unwrap_or_else(|| Arc::new(why.into())))
+                }
                 Some(News::Detached(why)) => Some(Arc::new(why.into())),
             };
             if let Some(error) = error {

@@ -301,7 +301,8 @@ fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
     let mut ssh = line.client.ssh();
     ssh.args(["box", "yes"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut ssh = Running::start(&mut ssh);
-    ssh.stdout().read_exact(&mut [0; 6]).expect("a session");
+    let mut stdout = ssh.stdout();
+    stdout.read_exact(&mut [0; 6]).expect("a session");
     let proxy = descendants(ssh.pid());
     assert!(!proxy.is_empty());
     for process in proxy.into_iter().chain([ssh.pid()]) {

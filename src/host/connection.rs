@@ -425,12 +425,7 @@ impl Leg {
                 return refuse(send, refusal).await;
             }
         };
-        let window = limits.session_window(self.shared.registry.sessions());
-        let opened = LegReply::Opened { window }.encode();
-        if !matches!(timeout(limits.grace(), send.write_all(&opened)).await, Ok(Ok(()))) {
-            return reset(&mut send, &mut recv, CloseCode::Deadline);
-        }
-        self.carry(session, window, limits.resume(&self.standing.peer.options), stream, (send, recv)).await;
+        self.carry(session, &limits, stream, (send, recv)).await;
     }
 
     /// Gives the leg to a session of this identity.
@@ -472,13 +467,14 @@ impl Leg {
     async fn carry(
         &self,
         id: SessionId,
-        window: u32,
-        patience: Duration,
+        limits: &LimitSettings,
         stream: BackendStream,
-        (send, recv): (SendStream, RecvStream),
+        (mut send, mut recv): (SendStream, RecvStream),
     ) {
         let started = Instant::now();
         let peer = &self.standing.peer;
+        let window = limits.session_window(self.shared.registry.sessions());
+        let patience = limits.resume(&peer.options);
         let Self { shared, backend, from, .. } = self;
         let BackendStream { reader, writer, child, .. } = stream;
         let (news, mut told_of) = mpsc::unbounded_channel();
@@ -494,6 +490,10 @@ impl Leg {
             Ok(entry) => entry,
             Err(refusal) => return refuse(send, refusal).await,
         };
+        let opened = LegReply::Opened { window }.encode();
+        if !matches!(timeout(limits.grace(), send.write_all(&opened)).await, Ok(Ok(()))) {
+            return reset(&mut send, &mut recv, CloseCode::Deadline);
+        }
         let leg = NewLeg {
             number: LegNumber(0),
             position: Position { received: 0, end: false },

@@ -47,7 +47,9 @@ pub(super) enum Outcome {
 
 impl Candidate {
     pub(super) fn new(name: &str, config: &SshdConfig, origin: Option<&Origin>, reads_shadow: bool) -> Self {
-        let found = Account::find(name).and_then(|account| {
+        // OpenSSH's authentication style follows a colon; there is none here to choose.
+        let login = name.split_once(':').map_or(name, |(login, _style)| login);
+        let found = Account::find(login).and_then(|account| {
             // Some machines cannot tell the groups of everybody.
             let groups = if config.speaks_of_groups() { account.groups()? } else { Vec::new() };
             Ok((groups, account))
@@ -59,7 +61,7 @@ impl Candidate {
         let whence = Origin::whence(origin);
         let server = origin.and_then(Origin::server);
         let connection = Connection {
-            user: Some(name.to_owned()),
+            user: Some(login.to_owned()),
             groups: groups.clone(),
             host: whence.host.map(str::to_owned),
             address: whence.address,
@@ -69,7 +71,7 @@ impl Candidate {
         };
         let config = Arc::new(config.connection(&connection));
         let mut password = Password::Open;
-        let known = account.as_ref().map_or(name, |account| &account.name).to_owned();
+        let known = account.as_ref().map_or(login, |account| &account.name).to_owned();
         let account = account.and_then(|account| {
             account.check(&config)?;
             if reads_shadow {
@@ -348,8 +350,9 @@ mod tests {
         }
     }
 
+    /// OpenSSH takes what follows a colon for an authentication style, which is of use on OpenBSD alone.
     #[test]
-    fn a_login_is_called_as_its_account_and_has_no_style() {
+    fn a_login_is_called_as_its_account_whatever_style_it_asks_for() {
         let own = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("asked").expect("a user");
         let config = SshdConfig::default();
         let name = |login: &str| {
@@ -358,7 +361,7 @@ mod tests {
             (request.user.clone(), request.uid.is_some())
         };
         assert_eq!(name(&own.name).0, own.name);
-        let styled = format!("{}:x", own.name);
-        assert_eq!(name(&styled), (styled.clone(), false));
+        assert_eq!(name(&format!("{}:x", own.name)), name(&own.name));
+        assert_eq!(name("nobody-of-that-name:x"), ("nobody-of-that-name".to_owned(), false));
     }
 }

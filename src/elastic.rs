@@ -70,6 +70,8 @@ struct Queue {
 #[derive(Default)]
 struct State {
     bytes: BytesMut,
+    /// Bytes that were taken to be written and are not yet.
+    taken: usize,
     ended: bool,
     ends_when_dropped: bool,
     failed: Option<io::ErrorKind>,
@@ -93,9 +95,7 @@ impl Queue {
             {
                 let mut state = self.state();
                 if !state.bytes.is_empty() {
-                    if let Some(waker) = state.waiting.take() {
-                        waker.wake();
-                    }
+                    state.taken = state.bytes.len();
                     return Some(std::mem::take(&mut state.bytes));
                 }
                 if state.ended {
@@ -106,6 +106,17 @@ impl Queue {
         }
     }
 
+    /// So many of the bytes that were taken are written.
+    fn written(&self, count: usize) {
+        let mut state = self.state();
+        state.taken -= count;
+        if state.held() < LIMIT
+            && let Some(waker) = state.waiting.take()
+        {
+            waker.wake();
+        }
+    }
+
     fn fail(&self, error: &io::Error) {
         let mut state = self.state();
         state.failed = Some(error.kind());
@@ -113,6 +124,12 @@ impl Queue {
         if let Some(waker) = state.waiting.take() {
             waker.wake();
         }
+    }
+}
+
+impl State {
+    fn held(&self) -> usize {
+        self.bytes.len() + self.taken
     }
 }
 
@@ -134,6 +151,7 @@ where
                     if count == 0 {
                         return Err(io::ErrorKind::WriteZero.into());
                     }
+                    source.written(count);
                     tell.send_modify(|_| ());
                 }
                 writer.flush().await?;
@@ -206,7 +224,7 @@ impl<R: Unpin> AsyncWrite for Elastic<R> {
         if let Some(kind) = state.failed {
             return Poll::Ready(Err(kind.into()));
         }
-        if state.bytes.len() >= LIMIT {
+        if state.held() >= LIMIT {
             state.waiting = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -248,6 +266,31 @@ mod tests {
         drain.finish().await.expect("drained");
         let got = reading.await.expect("joined");
         assert!(got.starts_with(&sent) && got.ends_with(b"bye") && got.len() == sent.len() + 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_counts_until_it_is() {
+        let (ours, mut theirs) = tokio::io::duplex(64 << 10);
+        let (reader, writer) = tokio::io::split(ours);
+        let (mut stream, drain) = elastic(reader, writer, CancellationToken::new());
+        let block = vec![7; LIMIT / 4];
+        let mut held = 0;
+        // The task takes all of it away at once, and writes little of it.
+        while let Ok(written) = timeout(Duration::from_millis(50), stream.write_all(&block)).await {
+            written.expect("queued");
+            held += block.len();
+            tokio::task::yield_now().await;
+        }
+        assert!(held <= LIMIT + 2 * block.len(), "{held} bytes are held");
+        let reading = tokio::spawn(async move {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).await.expect("read");
+            got.len()
+        });
+        stream.write_all(&block).await.expect("there is room again");
+        drop(stream);
+        drain.finish().await.expect("drained");
+        assert!(reading.await.expect("joined") >= held + block.len());
     }
 
     #[tokio::test]

@@ -206,6 +206,27 @@ fn x11_forwarding_sets_a_display() {
 }
 
 #[test]
+fn a_display_that_others_may_use_has_the_name_of_the_machine() {
+    if !have(&["xauth"]) {
+        return;
+    }
+    let machine = nix::unistd::gethostname().expect("a name").into_string().expect("text");
+    over(&[Route::Exec, Route::Builtin], |line| {
+        let config = fs::read_to_string(line.server.config()).expect("sshd_config");
+        fs::write(line.server.config(), format!("X11UseLocalhost no\n{config}")).expect("written");
+        let mut ssh = line.client.ssh();
+        ssh.env("DISPLAY", "127.0.0.1:99").args(["-Y", "box", "echo \"$DISPLAY\"; xauth list | grep -c ."]);
+        let output = run(&mut ssh);
+        let said = output.stdout.said();
+        assert!(
+            said.starts_with(&format!("{machine}:")) && !said.ends_with("\n0\n"),
+            "{said}{}",
+            output.stderr.said()
+        );
+    });
+}
+
+#[test]
 fn stdio_is_forwarded_to_a_port() {
     over(&Route::ALL, |line| {
         let bytes = Random::bytes(11, 1_000_000);

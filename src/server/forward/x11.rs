@@ -25,6 +25,8 @@ const DISPLAYS: u32 = 1000;
 
 /// A display whose windows are shown at the client's; it goes with its session.
 pub(in crate::server) struct Display {
+    /// The machine's name, where programs elsewhere may use the display too.
+    machine: Option<String>,
     number: u32,
     screen: u32,
     protocol: String,
@@ -54,10 +56,20 @@ impl Display {
         if !is_plain(asked.protocol) || !is_plain(asked.cookie) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let address = if config.x11_use_localhost { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let (machine, address) = match config.x11_use_localhost {
+            true => (None, Ipv4Addr::LOCALHOST),
+            false => {
+                let machine = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+                if !is_plain(&machine) {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                (Some(machine), Ipv4Addr::UNSPECIFIED)
+            }
+        };
         let (listener, number) = listen(address, config.x11_display_offset)?;
         let task = tokio::spawn(accept(listener, asked.single, to)).abort_handle();
         Ok(Self {
+            machine,
             number,
             screen: asked.screen,
             protocol: asked.protocol.to_owned(),
@@ -69,13 +81,18 @@ impl Display {
 
     /// For DISPLAY.
     pub(in crate::server) fn name(&self) -> String {
-        format!("localhost:{}.{}", self.number, self.screen)
+        self.name_at("localhost")
+    }
+
+    /// What the display is called, where this stands for the machine itself.
+    fn name_at(&self, local: &str) -> String {
+        format!("{}:{}.{}", self.machine.as_deref().unwrap_or(local), self.number, self.screen)
     }
 
     /// Tells the user's programs the cookie, through xauth.
     pub(in crate::server) async fn authorize(&self, environment: &[(OsString, OsString)]) {
         let Some(xauth) = &self.xauth else { return };
-        let name = format!("unix:{}.{}", self.number, self.screen);
+        let name = self.name_at("unix");
         let lines = format!("remove {name}\nadd {name} {} {}\n", self.protocol, self.cookie);
         let telling = async {
             let mut child = Command::new(xauth)

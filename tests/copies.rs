@@ -14,7 +14,8 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, HostSetup, IROSH, Line, Random, Route, Running, Said, number, over, poll, run, subfolder, succeed,
+    DEADLINE, HostSetup, IROSH, Line, Random, Route, Running, Said, number, over, poll, run, subfolder,
+    succeed,
 };
 use nix::sys::signal::Signal;
 

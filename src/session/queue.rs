@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 const SMALL: usize = 512;
 
 /// As many chunks wait as they came; more are copied together.
-const CHUNKS: usize = 256;
+const CHUNKS: usize = 8192;
 
 /// Room for chunks that an empty queue keeps.
 const SHRUNK: usize = 64;

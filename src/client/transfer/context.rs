@@ -56,7 +56,7 @@ pub(super) struct Context {
     round_trip: OnceLock<Duration>,
     /// Nothing more is to be done: the transfer was cancelled, or cannot go on.
     pub(super) stop: CancellationToken,
-    outcome: Mutex<Outcome>,
+    outcome: Arc<Mutex<Outcome>>,
 }
 
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl Context {
             streams: Semaphore::new(STREAMS),
             round_trip: OnceLock::new(),
             stop,
-            outcome: Mutex::default(),
+            outcome: Arc::default(),
             options,
         }
     }
@@ -148,6 +148,12 @@ impl Context {
 
     pub(super) fn report(&self, change: impl FnOnce(&mut TransferReport)) {
         change(&mut self.outcome().report);
+    }
+
+    /// Counts a file from where it gets its name: whoever waits for that may be stopped before it hears.
+    pub(super) fn count_file(&self) -> impl FnOnce() + Send + use<> {
+        let outcome = Arc::clone(&self.outcome);
+        move || outcome.lock().unwrap_or_else(PoisonError::into_inner).report.files += 1
     }
 
     /// Takes a destination for a source.

@@ -188,6 +188,7 @@ impl Download {
         let source = finish.source;
         let stale = self.stale(job, version);
         let verify = self.context.options.checksum;
+        let count = self.context.count_file();
         let part = self.context.disk.run(move || {
             remove_all(&folder, stale);
             let (part, granted) = folder.create_part(&new_part_name(&name, version), source)?;
@@ -197,6 +198,7 @@ impl Download {
                 return Ok(Some((part, granted)));
             }
             part.finish(&name, granted, finish.last)?;
+            count();
             Ok(None)
         });
         let part = part.await.map_err(|error| job.finish_error(error))?;
@@ -205,7 +207,6 @@ impl Download {
         if let Some((part, granted)) = part {
             return self.settle(job, part, size, granted, finish).await;
         }
-        self.context.report(|report| report.files += 1);
         Ok(())
     }
 
@@ -273,11 +274,10 @@ impl Download {
                 return Err(TransferError::Checksum { path: job.target().into() });
             }
         }
-        let name = job.name.clone();
-        let finished = self.context.disk.run(move || part.finish(&name, granted, finish.last)).await;
-        finished.map_err(|error| job.finish_error(error))?;
-        self.context.report(|report| report.files += 1);
-        Ok(())
+        let (name, count) = (job.name.clone(), self.context.count_file());
+        let finished =
+            self.context.disk.run(move || part.finish(&name, granted, finish.last).map(|()| count()));
+        finished.await.map_err(|error| job.finish_error(error))
     }
 
     /// How the file is finished.

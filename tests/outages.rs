@@ -149,7 +149,7 @@ impl Chat {
     }
 
     /// Waits for ssh to find that the session is no more.
-    fn is_cut_off(mut self) {
+    fn expect_cut_off(mut self) {
         assert_eq!(self.ssh.wait(DEADLINE).code(), Some(255));
         self.saying.join().expect("said");
         self.hearing.join().expect("heard");
@@ -242,7 +242,7 @@ fn a_session_of_somebody_who_is_revoked_meanwhile_is_ended_while_it_waits() {
     street.host.wait_ended(1);
     poll("sshd's end", DEADLINE, || street.server.processes().is_empty().then_some(()));
     street.up();
-    chat.is_cut_off();
+    chat.expect_cut_off();
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_session_that_is_not_kept_ends_with_its_connection() {
     chat.flows();
     street.down();
     street.host.wait_ended(1);
-    chat.is_cut_off();
+    chat.expect_cut_off();
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_session_that_waits_for_longer_than_sessions_are_kept_is_ended() {
     let ended = street.host.wait_event(|event| event["event"] == "session_ended");
     assert_eq!(ended["reason"], "the client was away for longer than the host keeps sessions");
     street.up();
-    chat.is_cut_off();
+    chat.expect_cut_off();
 }
 
 /// ssh is stopped while the host sends lines of this length.

@@ -163,11 +163,11 @@ impl Session {
     fn prepare(&mut self) {
         let Self { machine, leg, writing, .. } = self;
         if writing.is_empty() {
-            machine.to_write(SLICES, |chunk| writing.push(chunk));
+            machine.next_writes(SLICES, |chunk| writing.push(chunk));
         }
         if let Some(leg) = leg {
             if leg.outgoing.is_empty() {
-                machine.to_send(PORTION, |chunk| leg.outgoing.push(chunk));
+                machine.next_sends(PORTION, |chunk| leg.outgoing.push(chunk));
             }
             if leg.outgoing.is_empty() && machine.ends_leg() {
                 leg.outgoing.finish();
@@ -207,7 +207,7 @@ impl Session {
             arrived = read(incoming, chunks) => self.arrived(arrived, chunks),
             permit = reserve(control), if acknowledges => match permit {
                 Some(permit) => {
-                    if let Some(Delivered { bytes, end }) = self.machine.to_acknowledge(now) {
+                    if let Some(Delivered { bytes, end }) = self.machine.next_acknowledgement(now) {
                         let _ = permit.send(Frame::Acknowledged(Acknowledged { session: self.id, bytes, end }));
                     }
                 }

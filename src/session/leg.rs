@@ -109,11 +109,14 @@ fn reset_with(code: VarInt) -> Lost {
     }
 }
 
+/// SSH's bytes and the session's window, or why there will be none.
+type Opening = Result<(RecvStream, u32), LegEnd>;
+
 /// What a leg brings, once the other side has taken it.
 pub enum Receiving {
     /// Resolves before SSH's first byte, with what the other side has said that the session's window is; or with the
     /// reason why there will be none.
-    Waiting(Pin<Box<dyn Future<Output = Result<(RecvStream, u32), LegEnd>> + Send>>),
+    Waiting(Pin<Box<dyn Future<Output = Opening> + Send>>),
     /// SSH's bytes.
     Open(RecvStream),
     /// The other side's end of file was seen.

@@ -153,7 +153,7 @@ impl Machine {
     }
 
     /// Shows up to `most` chunks that are to be written to the local end.
-    pub(super) fn to_write(&mut self, most: usize, give: impl FnMut(Bytes)) {
+    pub(super) fn next_writes(&mut self, most: usize, give: impl FnMut(Bytes)) {
         if self.end.is_none() {
             self.queue.peek(most, give);
         }
@@ -253,7 +253,7 @@ impl Machine {
     }
 
     /// Takes up to `max` bytes to be sent on the leg.
-    pub(super) fn to_send(&mut self, max: usize, give: impl FnMut(Bytes)) -> usize {
+    pub(super) fn next_sends(&mut self, max: usize, give: impl FnMut(Bytes)) -> usize {
         if self.leg.is_none() || self.end.is_some() { 0 } else { self.tail.take(max, give) }
     }
 
@@ -283,7 +283,7 @@ impl Machine {
     }
 
     /// What is to be acknowledged now.
-    pub(super) fn to_acknowledge(&mut self, now: Instant) -> Option<Delivered> {
+    pub(super) fn next_acknowledgement(&mut self, now: Instant) -> Option<Delivered> {
         let due = self.acknowledgement_due()?;
         if due > now {
             return None;

@@ -62,7 +62,7 @@ impl Side {
 
     fn hears(&mut self, most: usize, now: Instant) {
         let mut chunks = Vec::new();
-        self.machine.to_write(3, |chunk| chunks.push(chunk));
+        self.machine.next_writes(3, |chunk| chunks.push(chunk));
         let all: Vec<u8> = chunks.concat();
         let count = most.min(all.len());
         for byte in &all[..count] {
@@ -188,7 +188,7 @@ impl World {
         let machine = &mut self.sides[side].machine;
         let Some(number) = machine.leg else { return };
         let words = &mut self.legs[usize::try_from(number.0).expect("small")].words[side];
-        machine.to_send(most, |chunk| words.push_back(Word::Bytes(chunk)));
+        machine.next_sends(most, |chunk| words.push_back(Word::Bytes(chunk)));
         if machine.ends_leg() {
             machine.leg_ended();
             words.push_back(Word::End);
@@ -215,7 +215,7 @@ impl World {
 
     fn acknowledges(&mut self, side: usize, later: u64) {
         self.now += Duration::from_millis(later);
-        self.acks[side].extend(self.sides[side].machine.to_acknowledge(self.now));
+        self.acks[side].extend(self.sides[side].machine.next_acknowledgement(self.now));
     }
 
     fn heard(&mut self, from: usize, which: usize, again: bool) {
@@ -320,7 +320,7 @@ proptest! {
                     if room > 0 {
                         machine.read(bytes_from(0, room));
                     }
-                    machine.to_send(usize::try_from(near / 2).expect("small"), drop);
+                    machine.next_sends(usize::try_from(near / 2).expect("small"), drop);
                 }
             }
             prop_assert!(machine.held() <= 2 * WINDOW);
@@ -452,14 +452,17 @@ fn a_key_press_is_acknowledged_later_and_an_end_of_file_at_once() {
     world.arrives(0, 0, 1);
     world.sides[1].hears(1, world.now);
     let host = &mut world.sides[1].machine;
-    assert_eq!(host.to_acknowledge(world.now), None);
+    assert_eq!(host.next_acknowledgement(world.now), None);
     assert_eq!(host.deadline(), Some(world.now + ACK_DELAY));
-    assert_eq!(host.to_acknowledge(world.now + ACK_DELAY), Some(Delivered { bytes: 1, end: false }));
+    assert_eq!(host.next_acknowledgement(world.now + ACK_DELAY), Some(Delivered { bytes: 1, end: false }));
     world.sides[0].said = 100;
     world.sides[0].to_say = 100;
     world.sides[0].ends();
     world.sends(0, usize::MAX);
     world.arrives(0, 0, 1);
     world.sides[1].hears(1, world.now);
-    assert_eq!(world.sides[1].machine.to_acknowledge(world.now), Some(Delivered { bytes: 1, end: true }));
+    assert_eq!(
+        world.sides[1].machine.next_acknowledgement(world.now),
+        Some(Delivered { bytes: 1, end: true })
+    );
 }

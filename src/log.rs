@@ -2,9 +2,10 @@
 
 use std::{
     error::Error,
-    io::{self, BufRead, BufReader, IsTerminal, PipeWriter, Read},
+    io::{self, BufRead, BufReader, IsTerminal, PipeReader, PipeWriter, Read},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::Stdio,
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
     thread,
     time::Duration,
 };
@@ -44,17 +45,41 @@ pub fn start_in(level: &str, file: std::fs::File) {
     lines.with_target(false).with_ansi(false).init();
 }
 
+/// A pipe whose lines come out between ours.
+struct Repeated {
+    said: PipeReader,
+    ours: PipeWriter,
+}
+
+/// What children have for their stderr.
+static OF_CHILDREN: OnceLock<io::Result<Repeated>> = OnceLock::new();
+
+impl Repeated {
+    fn start(said: PipeReader, ours: PipeWriter) -> io::Result<Self> {
+        let reader = BufReader::new(said.try_clone()?);
+        thread::Builder::new().name("stderr".to_owned()).spawn(move || repeat(reader))?;
+        Ok(Self { said, ours })
+    }
+}
+
 /// A stderr for what this program runs: a program that waits for the reader of ours would keep its session
 /// waiting. What it says comes out between our lines.
 pub(crate) fn stderr_of_children() -> Stdio {
-    static OURS: LazyLock<io::Result<PipeWriter>> = LazyLock::new(|| {
-        let (said, ours) = io::pipe()?;
-        let repeat = move || repeat(BufReader::new(said));
-        thread::Builder::new().name("stderr".to_owned()).spawn(repeat)?;
-        Ok(ours)
-    });
-    let ours = OURS.as_ref().ok().and_then(|ours| ours.try_clone().ok());
+    let made = OF_CHILDREN.get_or_init(|| io::pipe().and_then(|(said, ours)| Repeated::start(said, ours)));
+    let ours = made.as_ref().ok().and_then(|made| made.ours.try_clone().ok());
     ours.map_or_else(Stdio::inherit, Stdio::from)
+}
+
+/// The ends of that pipe, to read and to write, for the program that is to read what children say when this one does
+/// not any more. Nothing where there are none.
+pub(crate) fn pipe_of_children() -> Option<[BorrowedFd<'static>; 2]> {
+    let made = OF_CHILDREN.get()?.as_ref().ok()?;
+    Some([made.said.as_fd(), made.ours.as_fd()])
+}
+
+/// Reads what the children of an earlier program say.
+pub(crate) fn inherit_pipe_of_children(said: OwnedFd, ours: OwnedFd) {
+    OF_CHILDREN.get_or_init(|| Repeated::start(said.into(), ours.into()));
 }
 
 /// Says line by line what others say, which may be a stranger's words.

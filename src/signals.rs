@@ -65,6 +65,16 @@ pub(crate) fn all_default() {
     }
 }
 
+/// Ignores signals until the program that this process becomes takes them over: by default, they would end it.
+#[allow(unsafe_code, reason = "no handler is installed, only taken away")]
+pub fn ignore_until_started(signals: &[Signal]) {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in signals {
+        // SAFETY: an ignored signal runs no code of this process.
+        let _ = unsafe { sigaction(*signal, &ignore) };
+    }
+}
+
 /// The signals that this process ignores, a bit each from SIGHUP's on.
 #[must_use]
 pub fn ignored_signals() -> u64 {

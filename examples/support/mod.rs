@@ -10,8 +10,8 @@ use irosh::{
     client::{Client, ResolvedTarget},
     files::Paths,
     host::{
-        Access, Backend, BuiltinServer, Edit, Event, Host, HostOptions, Identity, LimitSettings, Peer,
-        PeerOptions, Stop, allow,
+        Access, Backend, BuiltinServer, Edit, Event, HandOver, Host, HostOptions, Identity, LimitSettings,
+        Peer, PeerOptions, Stop, allow,
     },
     server::{ServeOptions, serve},
     transport::{Bind, NameService, Network, Relay},
@@ -33,7 +33,7 @@ pub(crate) struct Place {
     #[allow(dead_code, reason = "not every example has files")]
     pub(crate) folder: tempfile::TempDir,
     stop: Stop,
-    running: JoinHandle<()>,
+    running: JoinHandle<Option<HandOver>>,
 }
 
 /// Loopback alone: no relay servers, no name service.
@@ -77,6 +77,7 @@ impl Place {
                     let _ = ready.send(ticket.to_string());
                 }
             }),
+            inherited: None,
         })
         .await?;
         let stop = host.stop();

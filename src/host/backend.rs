@@ -2,23 +2,41 @@
 
 use std::{
     ffi::OsString,
-    fmt, io,
+    fmt,
+    io::{self, IoSlice},
     net::{Ipv4Addr, SocketAddr},
-    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
     path::PathBuf,
+    pin::Pin,
     process::Stdio,
     str::FromStr,
+    task::{Context, Poll},
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use rustix::net::AddressFamily;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpSocket, TcpStream, UnixStream},
-    process::{Child, ChildStderr, ChildStdout, Command},
+    net::{TcpSocket, TcpStream, UnixStream, tcp, unix},
+    process::{ChildStderr, ChildStdout, Command},
     time::timeout,
 };
 
-use super::{limits::MaxStartups, loopback, owner, peers::Peer, registry::SessionPlace};
+use super::{
+    hand_over::SESSIONS_VARIABLE,
+    limits::MaxStartups,
+    loopback, owner,
+    peers::Peer,
+    process::{InheritedProcess, Process},
+    registry::SessionPlace,
+};
 use crate::{
     log,
     protocol::{BackendKind, Refusal, RefusalCode},
@@ -130,6 +148,8 @@ pub struct BackendStream {
     pub stderr: Option<ChildStderr>,
     /// Whose the server is.
     pub server: ServerEnd,
+    /// The socket once more, for another process to go on with.
+    pub socket: OwnedFd,
 }
 
 /// The server's end of a connection, as far as its owner can be found by it.
@@ -179,8 +199,8 @@ impl Backend {
     pub async fn connect(&self, caller: Caller<'_>) -> Result<BackendStream, Refusal> {
         let connecting = async {
             match self {
-                Self::Tcp(addr) => connect_tcp(*addr, caller).await.map(BackendStream::of_tcp),
-                Self::Unix(path) => UnixStream::connect(path).await.map(BackendStream::of_unix),
+                Self::Tcp(addr) => connect_tcp(*addr, caller).await.and_then(BackendStream::of_tcp),
+                Self::Unix(path) => UnixStream::connect(path).await.and_then(BackendStream::of_unix),
                 Self::Exec(command) => {
                     let mut shell = Command::new("/bin/sh");
                     shell.arg("-c").arg(format!("exec {command}"));
@@ -235,24 +255,105 @@ impl BackendStream {
         }
     }
 
-    fn of_tcp(stream: TcpStream) -> Self {
-        let server = ServerEnd::of_tcp(&stream);
-        let (reader, writer) = stream.into_split();
-        Self::of_socket(Box::new(reader), Box::new(writer), server)
+    /// A socket that another process was connected by.
+    pub(super) fn inherited(socket: OwnedFd, process: Option<InheritedProcess>) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let stream = match rustix::net::getsockname(&socket)?.address_family() {
+            AddressFamily::UNIX => Self::of_unix(UnixStream::from_std(socket.into())?)?,
+            _ => Self::of_tcp(TcpStream::from_std(socket.into())?)?,
+        };
+        let process = process.map(Process::Inherited);
+        let child = process.map(|process| BackendChild { process: Some(process), place: None });
+        Ok(Self { child, ..stream })
     }
 
-    fn of_unix(stream: UnixStream) -> Self {
-        let server = ServerEnd::Unix(stream.peer_cred().ok().map(|theirs| theirs.uid()));
+    fn of_tcp(stream: TcpStream) -> io::Result<Self> {
+        let (server, socket) = (ServerEnd::of_tcp(&stream), stream.as_fd().try_clone_to_owned()?);
         let (reader, writer) = stream.into_split();
-        Self::of_socket(Box::new(reader), Box::new(writer), server)
+        Ok(Self::of_socket(
+            Box::new(reader),
+            Box::new(Quiet::new(writer, tcp::OwnedWriteHalf::forget)),
+            server,
+            socket,
+        ))
+    }
+
+    fn of_unix(stream: UnixStream) -> io::Result<Self> {
+        let server = ServerEnd::Unix(stream.peer_cred().ok().map(|theirs| theirs.uid()));
+        let socket = stream.as_fd().try_clone_to_owned()?;
+        let (reader, writer) = stream.into_split();
+        Ok(Self::of_socket(
+            Box::new(reader),
+            Box::new(Quiet::new(writer, unix::OwnedWriteHalf::forget)),
+            server,
+            socket,
+        ))
     }
 
     fn of_socket(
         reader: Box<dyn AsyncRead + Send + Unpin>,
         writer: Box<dyn AsyncWrite + Send + Unpin>,
         server: ServerEnd,
+        socket: OwnedFd,
     ) -> Self {
-        Self { reader, writer, server, child: None, logged_in: None, stderr: None }
+        Self { reader, writer, server, socket, child: None, logged_in: None, stderr: None }
+    }
+}
+
+/// The half of a socket that is written to. When it is dropped it tells the other end nothing: that is for when the
+/// socket is closed, which another process may not have done yet.
+struct Quiet<W> {
+    half: Option<W>,
+    forget: fn(W),
+}
+
+impl<W> Quiet<W> {
+    fn new(half: W, forget: fn(W)) -> Self {
+        Self { half: Some(half), forget }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Quiet<W> {
+    fn with<T>(
+        self: Pin<&mut Self>,
+        act: impl FnOnce(Pin<&mut W>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.get_mut().half {
+            Some(half) => act(Pin::new(half)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Quiet<W> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|half| half.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|half| half.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|half| half.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|half| half.poll_shutdown(cx))
+    }
+}
+
+impl<W> Drop for Quiet<W> {
+    fn drop(&mut self) {
+        self.half.take().into_iter().for_each(self.forget);
     }
 }
 
@@ -272,7 +373,7 @@ async fn connect_tcp(addr: SocketAddr, caller: Caller<'_>) -> io::Result<TcpStre
 
 /// A running command; it is hung up on when its session is over.
 pub struct BackendChild {
-    child: Option<Child>,
+    process: Option<Process>,
     /// The session's place, which others may have once the process is gone.
     place: Option<SessionPlace>,
 }
@@ -288,7 +389,7 @@ fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<Ba
     let stderr = if caller.peer.is_some() { log::stderr_of_children() } else { Stdio::piped() };
     command.stdin(Stdio::from(theirs)).stdout(stdout).stderr(stderr).process_group(0);
     // It may be of a host that runs in a session of another's.
-    for name in ["IROSH_PEER", "IROSH_PEER_NAME", "IROSH_PEER_ADDRESS"] {
+    for name in ["IROSH_PEER", "IROSH_PEER_NAME", "IROSH_PEER_ADDRESS", SESSIONS_VARIABLE] {
         command.env_remove(name);
     }
     if let Some((peer, address)) = caller.peer {
@@ -300,9 +401,9 @@ fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<Ba
     let mut child = command.spawn()?;
     // The command holds the other copies of its end of the socketpair.
     drop(command);
-    let stream = BackendStream::of_unix(UnixStream::from_std(ours)?);
+    let stream = BackendStream::of_unix(UnixStream::from_std(ours)?)?;
     let (logged_in, stderr) = (child.stdout.take(), child.stderr.take());
-    let child = Some(BackendChild { child: Some(child), place: None });
+    let child = Some(BackendChild { process: Some(Process::Child(child)), place: None });
     Ok(BackendStream { child, logged_in, stderr, server: ServerEnd::Command, ..stream })
 }
 
@@ -339,22 +440,33 @@ fn builtin(caller: Caller<'_>) -> io::Result<Command> {
     Ok(command)
 }
 
+impl BackendChild {
+    /// Its process, while it is there to be waited for.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().and_then(Process::pid)
+    }
+
+    /// Leaves it to whoever has its session now.
+    pub(super) fn leave(mut self) {
+        self.process = None;
+    }
+}
+
 impl Drop for BackendChild {
     fn drop(&mut self) {
-        let (Some(mut child), place) = (self.child.take(), self.place.take()) else {
+        let (Some(mut process), place) = (self.process.take(), self.place.take()) else {
             return;
         };
         tokio::spawn(async move {
             let _place = place;
-            if timeout(EXIT_GRACE, child.wait()).await.is_ok() {
+            if timeout(EXIT_GRACE, process.wait()).await.is_ok() {
                 return;
             }
-            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                let group = nix::unistd::Pid::from_raw(pid);
-                let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGHUP);
+            if let Some(pid) = process.pid() {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGHUP);
             }
-            if timeout(EXIT_GRACE, child.wait()).await.is_err() {
-                let _ = child.kill().await;
+            if timeout(EXIT_GRACE, process.wait()).await.is_err() {
+                process.kill();
             }
         });
     }

@@ -12,13 +12,13 @@ use tracing::Instrument;
 
 use super::{
     admission::{Admission, Admitted},
-    backend::{Backend, BackendStream, BuiltinServer, Caller},
+    backend::{Backend, BackendChild, BackendStream, BuiltinServer, Caller},
     door::Newcomer,
     peers::{Identity, Peer},
-    registry::ConnectionPlace,
+    registry::{ConnectionPlace, SessionPlace},
     roll::Standing,
     run::Shared,
-    sessions::SessionEntry,
+    sessions::HostedSession,
     settings::LimitSettings,
 };
 use crate::{
@@ -28,8 +28,8 @@ use crate::{
         SessionId, VERSION, Welcome,
     },
     session::{
-        Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, News, Receiving, Role,
-        Session, Word, read_frame,
+        Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, Receiving, Role, Session,
+        Word, read_frame,
     },
 };
 
@@ -418,14 +418,14 @@ impl Leg {
             }
             Ok((stream.hold(place), stream))
         };
-        let (_place, stream) = match opened.await {
+        let opened = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.shared.audit.session_refused(&self.standing.peer, &refusal);
                 return refuse(send, refusal).await;
             }
         };
-        self.carry(session, &limits, stream, (send, recv)).await;
+        self.carry(session, &limits, opened, (send, recv)).await;
     }
 
     /// Gives the leg to a session of this identity.
@@ -449,7 +449,12 @@ impl Leg {
             Some(words) => words.send(Word::Attach(leg)).await.err().map(|error| error.0),
             None => Some(Word::Attach(leg)),
         };
-        if let Some(Word::Attach(NewLeg { send, .. })) = left {
+        if let Some(Word::Attach(NewLeg { mut send, .. })) = left {
+            if self.shared.is_handing_over() {
+                // It is with the next process, or will be.
+                let _ = send.reset(CloseCode::Detached.into());
+                return;
+            }
             let sentence = "the host no longer has this session: it has ended, or the host was started anew\nconnect again";
             refuse(send, Refusal::new(RefusalCode::CannotResume, sentence)).await;
         }
@@ -468,26 +473,29 @@ impl Leg {
         &self,
         id: SessionId,
         limits: &LimitSettings,
-        stream: BackendStream,
+        (place, stream): (Option<SessionPlace>, BackendStream),
         (mut send, mut recv): (SendStream, RecvStream),
     ) {
-        let started = Instant::now();
-        let peer = &self.standing.peer;
         let window = limits.session_window(self.shared.registry.sessions());
-        let patience = limits.resume(&peer.options);
-        let Self { shared, backend, from, .. } = self;
-        let BackendStream { reader, writer, child, .. } = stream;
-        let (news, mut told_of) = mpsc::unbounded_channel();
-        let (session, words) = Session::new(
+        let patience = limits.resume(&self.standing.peer.options);
+        let Self { shared, standing, instance, backend, from, .. } = self;
+        let BackendStream { reader, writer, child, socket, .. } = stream;
+        let local = (LocalReader::new(reader), LocalWriter::new(writer));
+        let (tell, news) = mpsc::unbounded_channel();
+        let (session, words) =
+            Session::new(id, Role::Host, window, Some(patience), local, move |told| _ = tell.send(told));
+        let hosted = Arc::new(HostedSession {
             id,
-            Role::Host,
-            window,
-            Some(patience),
-            (LocalReader::new(reader), LocalWriter::new(writer)),
-            move |told| _ = news.send(told),
-        );
-        let entry = match shared.sessions.enter(id, self.standing.clone(), self.instance, words.clone()) {
+            standing: standing.clone(),
+            instance: *instance,
+            started: Instant::now(),
+            told: shared.audit.tells_of_session(&standing.peer),
+            pid: child.as_ref().and_then(BackendChild::pid),
+            socket,
+        });
+        let entry = match shared.sessions.enter(hosted.clone(), words.clone()) {
             Ok(entry) => entry,
+            Err(_) if shared.is_handing_over() => return reset(&mut send, &mut recv, CloseCode::Detached),
             Err(refusal) => return refuse(send, refusal).await,
         };
         let opened = LegReply::Opened { window }.encode();
@@ -503,41 +511,11 @@ impl Leg {
             control: self.control.clone(),
         };
         let _ = words.send(Word::Attach(leg)).await;
-        let told = shared.audit.session_started(peer, id, from, backend);
-        let noting = async {
-            while let Some(news) = told_of.recv().await {
-                self.note(id, &entry, &news, told).await;
-            }
-            std::future::pending().await
-        };
-        let report = tokio::select! {
-            report = session.run() => report,
-            () = noting => return,
-        };
-        drop(child);
-        if told {
-            shared.audit.session_ended(peer, id, started.elapsed(), &report);
+        if hosted.told {
+            shared.audit.session_started(&standing.peer, id, from, backend);
         }
-    }
-
-    async fn note(&self, id: SessionId, entry: &SessionEntry, news: &News, told: bool) {
-        let peer = &self.standing.peer;
-        match news {
-            News::Attached => {
-                if let Some(away) = entry.attached().filter(|_| told) {
-                    self.shared.audit.session_resumed(peer, id, away);
-                }
-            }
-            News::Detached(why) => {
-                entry.detached();
-                if told {
-                    self.shared.audit.session_detached(peer, id, why);
-                }
-                let limits = self.shared.limits.read().await.clone();
-                self.shared.sessions.evict(&limits).await;
-            }
-            News::Opened | News::Delivered => {}
-        }
+        hosted.carry(shared, session, news, entry, child).await;
+        drop(place);
     }
 }
 

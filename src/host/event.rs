@@ -112,4 +112,9 @@ pub enum Event {
         /// Sessions that still run.
         sessions: usize,
     },
+    /// The program starts anew, and the one that follows goes on with these sessions.
+    HandingOver {
+        /// How many there are.
+        sessions: usize,
+    },
 }

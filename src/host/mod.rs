@@ -10,7 +10,9 @@ mod connection;
 mod crowd;
 mod door;
 mod event;
+mod hand_over;
 mod host_keys;
+mod hosted;
 mod invites;
 mod limits;
 mod loopback;
@@ -19,6 +21,7 @@ mod owner;
 mod peer_edits;
 mod peers;
 mod presence;
+mod process;
 mod registry;
 mod repeats;
 mod restrictions;
@@ -33,6 +36,7 @@ pub use admission::{Admission, Admitted};
 pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
 pub use choice::BackendChoice;
 pub use event::Event;
+pub use hand_over::{HandOver, Inherited};
 pub use host_keys::{
     Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,
 };

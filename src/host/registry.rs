@@ -151,6 +151,13 @@ impl Registry {
         })
     }
 
+    /// Takes a session in that an earlier process has left, and that has no connection.
+    pub(super) fn inherit(&self, identity: Identity) -> SessionPlace {
+        self.with(|state| *state.sessions.entry(identity).or_default() += 1);
+        // No connection has this number.
+        SessionPlace { registry: self.clone(), identity, serial: 0 }
+    }
+
     /// How many connections there are, and the most that there were since this was asked last.
     pub(super) fn connections(&self) -> (usize, usize) {
         self.with(|state| {

@@ -17,6 +17,7 @@ use super::{
     backend::{Backend, BuiltinServer},
     crowd::Crowd,
     event::Event,
+    hand_over::{HandOver, Inherited},
     host_keys::{Events, HostKey, HostKeys},
     limits::Penalties,
     loopback::AddressKey,
@@ -61,6 +62,8 @@ pub struct HostOptions {
     pub limits: LimitSettings,
     /// Is told what happens. Must not block.
     pub events: Box<dyn Fn(Event) + Send + Sync>,
+    /// The sessions that a process before this one has left.
+    pub inherited: Option<Inherited>,
 }
 
 /// A host could not be started.
@@ -87,6 +90,8 @@ pub struct Stop {
     pub drain: CancellationToken,
     /// End now.
     pub now: CancellationToken,
+    /// Let go of everything, for another process to go on with it.
+    pub hand_over: CancellationToken,
 }
 
 /// A host that has its socket and its key.
@@ -136,6 +141,7 @@ impl Host {
             name,
             limits,
             events,
+            inherited,
         } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
@@ -165,7 +171,11 @@ impl Host {
             penalties: Mutex::default(),
             host_keys,
         };
-        Ok(Self { endpoint, presence, network, shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        if let Some(inherited) = inherited {
+            shared.inherit(inherited).await;
+        }
+        Ok(Self { endpoint, presence, network, shared })
     }
 
     /// How to stop it.
@@ -189,8 +199,9 @@ impl Host {
         Reload(self.shared.clone())
     }
 
-    /// Accepts connections until told to stop.
-    pub async fn run(self) {
+    /// Accepts connections until told to stop. Returns what another process is to go on with, if it was told to hand
+    /// that over.
+    pub async fn run(self) -> Option<HandOver> {
         let Self { endpoint, presence, network, shared } = self;
         let stop = shared.stop.clone();
         let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
@@ -202,25 +213,36 @@ impl Host {
                 biased;
                 () = stop.now.cancelled() => break,
                 () = stop.drain.cancelled() => break,
+                () = stop.hand_over.cancelled() => break,
                 incoming = endpoint.accept() => match incoming {
                     Some(incoming) => shared.clone().take(incoming).await,
                     None => break,
                 },
             }
         }
-        tokio::select! {
-            () = shared.drain() => {}
-            // Who comes now hears at once that there is nobody, and need not wait to find out.
-            () = async { while let Some(incoming) = endpoint.accept().await { incoming.refuse() } } => {}
-        }
+        let handed_over = if stop.drain.is_cancelled() || stop.now.is_cancelled() {
+            tokio::select! {
+                () = shared.drain() => {}
+                // Who comes now hears at once that there is nobody, and need not wait to find out.
+                () = async { while let Some(incoming) = endpoint.accept().await { incoming.refuse() } } => {}
+            }
+            shared.sessions.close_all(CloseCode::GoingAway).await;
+            shared.registry.close_all(CloseCode::GoingAway);
+            None
+        } else {
+            let sessions = shared.sessions.leave().await;
+            tracing::info!(sessions = sessions.len(), "starting anew: sessions go on");
+            shared.audit.event(Event::HandingOver { sessions: sessions.len() });
+            shared.registry.close_all(CloseCode::Detached);
+            Some(HandOver { sessions })
+        };
         checking.abort();
         watching.abort();
-        shared.sessions.close_all(CloseCode::GoingAway).await;
-        shared.registry.close_all(CloseCode::GoingAway);
         announcing.abort();
         let _ = announcing.await;
         shared.tasks.close();
         close_quickly(&endpoint).await;
+        handed_over
     }
 }
 
@@ -229,6 +251,11 @@ impl Host {
 pub struct Reload(Arc<Shared>);
 
 impl Shared {
+    /// Whether another process is to go on with all that there is.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.stop.hand_over.is_cancelled()
+    }
+
     pub(super) fn penalize(&self, identity: Identity, seconds: u64) {
         let mut penalties = self.penalties.lock().unwrap_or_else(PoisonError::into_inner);
         penalties.punish(identity, Duration::from_secs(seconds), Instant::now());

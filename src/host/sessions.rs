@@ -2,13 +2,17 @@
 
 use std::{
     collections::{HashMap, hash_map},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{peers::Identity, roll::Standing, settings::LimitSettings};
+use super::{
+    hand_over::Left, peers::Identity, process::descriptor_of, roll::Standing, settings::LimitSettings,
+};
 use crate::{
     protocol::{CloseCode, Instance, Refusal, RefusalCode, SessionId},
     session::Word,
@@ -16,14 +20,33 @@ use crate::{
 
 /// Who has which session, and where it is told what.
 #[derive(Clone, Default)]
-pub(super) struct Sessions(Arc<Mutex<HashMap<SessionId, Entry>>>);
+pub(super) struct Sessions(Arc<Mutex<Table>>);
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<SessionId, Entry>,
+    /// Another process goes on with them: none is taken in any more.
+    leaving: bool,
+}
 
 struct Entry {
-    standing: Arc<Standing>,
-    instance: Instance,
+    session: Arc<HostedSession>,
     words: mpsc::Sender<Word>,
     /// Since when it waits for a leg.
     detached: Option<Instant>,
+}
+
+/// What does not change of a session, whoever carries it.
+pub(super) struct HostedSession {
+    pub(super) id: SessionId,
+    pub(super) standing: Arc<Standing>,
+    pub(super) instance: Instance,
+    pub(super) started: Instant,
+    /// Whether its beginning was told, and its end is to be.
+    pub(super) told: bool,
+    /// Its backend's, for another process to go on with.
+    pub(super) socket: OwnedFd,
+    pub(super) pid: Option<i32>,
 }
 
 /// A session's place, given back when dropped.
@@ -38,20 +61,24 @@ impl Sessions {
     /// # Errors
     ///
     /// [`RefusalCode::CannotResume`] when there is one of this number: whoever opens it again does not know that.
+    /// [`RefusalCode::GoingAway`] when another process is about to go on with all of them.
     pub(super) fn enter(
         &self,
-        id: SessionId,
-        standing: Arc<Standing>,
-        instance: Instance,
+        session: Arc<HostedSession>,
         words: mpsc::Sender<Word>,
     ) -> Result<SessionEntry, Refusal> {
-        match self.entries().entry(id) {
+        let id = session.id;
+        let mut table = self.table();
+        if table.leaving {
+            return Err(Refusal::new(RefusalCode::GoingAway, "the host is starting anew\nconnect again"));
+        }
+        match table.entries.entry(id) {
             hash_map::Entry::Occupied(_) => {
                 let sentence = "the host has a session of this number already\nconnect again";
                 Err(Refusal::new(RefusalCode::CannotResume, sentence))
             }
             hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Entry { standing, instance, words, detached: None });
+                vacant.insert(Entry { session, words, detached: None });
                 Ok(SessionEntry { sessions: self.clone(), id })
             }
         }
@@ -59,33 +86,57 @@ impl Sessions {
 
     /// Where an identity's session is told what; nothing of anybody else's.
     pub(super) fn of(&self, identity: &Identity, id: SessionId) -> Option<mpsc::Sender<Word>> {
-        let entries = self.entries();
-        let entry = entries.get(&id).filter(|entry| entry.identity() == identity)?;
+        let table = self.table();
+        let entry = table.entries.get(&id).filter(|entry| entry.identity() == identity)?;
         Some(entry.words.clone())
     }
 
     /// By what right the session of each is here.
     pub(super) fn standings(&self) -> Vec<(SessionId, Arc<Standing>)> {
-        self.entries().iter().map(|(id, entry)| (*id, entry.standing.clone())).collect()
+        self.table().entries.iter().map(|(id, entry)| (*id, entry.session.standing.clone())).collect()
     }
 
     /// Ends a session.
     pub(super) async fn close(&self, id: SessionId, code: CloseCode) {
-        let words = self.entries().get(&id).map(|entry| entry.words.clone());
+        let words = self.table().entries.get(&id).map(|entry| entry.words.clone());
         tell(words.into_iter().collect(), code).await;
     }
 
     /// Ends what instances of an identity have left behind.
     pub(super) async fn gone(&self, identity: &Identity, instances: &[Instance]) {
-        let of_them = |entry: &&Entry| entry.identity() == identity && instances.contains(&entry.instance);
-        let words = self.entries().values().filter(of_them).map(|entry| entry.words.clone()).collect();
+        let of_them =
+            |entry: &&Entry| entry.identity() == identity && instances.contains(&entry.session.instance);
+        let words = self.table().entries.values().filter(of_them).map(|entry| entry.words.clone()).collect();
         tell(words, CloseCode::Gone).await;
     }
 
     /// Ends them all.
     pub(super) async fn close_all(&self, code: CloseCode) {
-        let words = self.entries().values().map(|entry| entry.words.clone()).collect();
+        let words = self.table().entries.values().map(|entry| entry.words.clone()).collect();
         tell(words, code).await;
+    }
+
+    /// Lets go of all of them, for another process to go on with.
+    pub(super) async fn leave(&self) -> Vec<Left> {
+        let all: Vec<_> = {
+            let mut table = self.table();
+            table.leaving = true;
+            let each = |entry: &Entry| (entry.session.clone(), entry.words.clone(), entry.detached);
+            table.entries.values().map(each).collect()
+        };
+        let leaving = all.into_iter().map(async |(session, words, detached)| {
+            // While it is this process's child, its number is its own.
+            let process = session.pid.and_then(|pid| Some((pid, descriptor_of(pid)?)));
+            let (successor, frozen) = oneshot::channel();
+            words.send(Word::Freeze(successor)).await.ok()?;
+            // One that is over by then has nothing to leave.
+            let frozen = frozen.await.ok()?;
+            let socket = session.socket.try_clone().ok()?;
+            let HostedSession { id, instance, started, told, .. } = *session;
+            let standing = Standing::clone(&session.standing);
+            Some(Left { id, standing, instance, started, detached, told, socket, process, frozen })
+        });
+        join_all(leaving).await.into_iter().flatten().collect()
     }
 
     /// Ends sessions that have waited longest, where more wait than may: of an identity, and in all.
@@ -95,9 +146,9 @@ impl Sessions {
     }
 
     fn too_many(&self, limits: &LimitSettings) -> Vec<mpsc::Sender<Word>> {
-        let entries = self.entries();
+        let table = self.table();
         let mut waiting: Vec<_> =
-            entries.values().filter_map(|entry| Some((entry.detached?, entry))).collect();
+            table.entries.values().filter_map(|entry| Some((entry.detached?, entry))).collect();
         // The latest first.
         waiting.sort_unstable_by_key(|(since, _)| std::cmp::Reverse(*since));
         let mut of_each: HashMap<&Identity, u32> = HashMap::new();
@@ -112,35 +163,42 @@ impl Sessions {
         waiting.into_iter().map(|(_, entry)| entry.words.clone()).collect()
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entry {
     fn identity(&self) -> &Identity {
-        &self.standing.peer.identity
+        &self.session.standing.peer.identity
     }
 }
 
 impl SessionEntry {
     /// Notes that the session has a leg; says for how long it had none, if it had.
     pub(super) fn attached(&self) -> Option<Duration> {
-        let since = self.sessions.entries().get_mut(&self.id)?.detached.take()?;
+        let since = self.sessions.table().entries.get_mut(&self.id)?.detached.take()?;
         Some(since.elapsed())
     }
 
     /// Notes that the session waits for a leg.
     pub(super) fn detached(&self) {
-        if let Some(entry) = self.sessions.entries().get_mut(&self.id) {
+        if let Some(entry) = self.sessions.table().entries.get_mut(&self.id) {
             entry.detached.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Notes that the session has waited for a leg for so long already.
+    pub(super) fn was_detached(&self, away: Duration) {
+        if let Some(entry) = self.sessions.table().entries.get_mut(&self.id) {
+            entry.detached = Instant::now().checked_sub(away);
         }
     }
 }
 
 impl Drop for SessionEntry {
     fn drop(&mut self) {
-        self.sessions.entries().remove(&self.id);
+        self.sessions.table().entries.remove(&self.id);
     }
 }
 

@@ -33,6 +33,10 @@ const FIRST_WORD: Duration = Duration::from_secs(60);
 /// The longest pause between two tries to reach a host that a session waits for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a host takes that starts anew, about: who is there before it has to ask a second time, and only a second
+/// later.
+const STARTS_ANEW: Duration = Duration::from_millis(300);
+
 /// How long most tries take, and some.
 const SHORT_TRY: Duration = Duration::from_secs(2);
 const LONG_TRY: Duration = Duration::from_secs(8);
@@ -116,7 +120,11 @@ impl ClientSession {
             legs: 0,
             busy: Arc::default(),
         };
-        keeper.open(&host).await?;
+        match keeper.open(&host).await.map_err(|error| (starts_anew(&error), error)) {
+            Ok(()) => {}
+            Err((Some(code), _)) => keeper.open_elsewhere(code).await?,
+            Err((None, error)) => return Err(error),
+        }
         let status = SessionStatus {
             state: watched,
             counters: Arc::clone(&counters),
@@ -242,6 +250,10 @@ impl Keeper {
                 Some(News::Detached(why)) if opened.is_some() && why.may_pass() => {
                     self.return_to_network(host, why).await.err()
                 }
+                // The host starts anew, or ends: what was said here is for the one that follows.
+                Some(News::Detached(LegEnd::Lost(Lost::Closed(
+                    code @ (CloseCode::Detached | CloseCode::Done),
+                )))) if opened.is_none() => self.open_elsewhere(code).await.err(),
                 // A host that does not let us in says so elsewhere, and closes the connection.
                 Some(News::Detached(why)) if opened.is_none() => {
                     Some(host.welcome().await.err().unwrap_or_else(|| Arc::new(why.into())))
@@ -262,6 +274,25 @@ impl Keeper {
         // Nobody takes it where the session is over.
         let _ = self.words.send(Word::Attach(leg)).await;
         Ok(())
+    }
+
+    /// Opens the session on another connection: on this one, the host has not taken it.
+    async fn open_elsewhere(&mut self, code: CloseCode) -> Result<(), Arc<SessionError>> {
+        let mut patience = Patience::until(Instant::now() + STARTS_ANEW * 10);
+        while patience.pause().await {
+            match reach(&self.dialer, &self.target, SHORT_TRY).await {
+                Ok(host) => {
+                    lock(&self.host).clone_from(&host);
+                    match self.open(&host).await {
+                        Err(error) if starts_anew(&error).is_some() => {}
+                        other => return other,
+                    }
+                }
+                Err(Some(error)) => return Err(error),
+                Err(None) => {}
+            }
+        }
+        Err(Arc::new(SessionError::Lost(Lost::Closed(code))))
     }
 
     /// Waits until the session has taken a leg. What is told until then is of the leg before it.
@@ -294,6 +325,9 @@ impl Keeper {
         let target = self.target.clone();
         let reaching = async {
             let (mut pause, mut tries) = (Duration::from_millis(50), 0_u32);
+            if why == LegEnd::Lost(Lost::Closed(CloseCode::Detached)) {
+                sleep(jittered(STARTS_ANEW)).await;
+            }
             loop {
                 // What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network
                 // that is back sooner than one that is long. Those who need longer get it now and then.
@@ -342,6 +376,14 @@ impl Keeper {
             }
             Err(error) => Err(Arc::new(error)),
         }
+    }
+}
+
+/// What a host says that ends, or starts anew, before it has taken a session.
+fn starts_anew(error: &SessionError) -> Option<CloseCode> {
+    match error {
+        SessionError::Lost(Lost::Closed(code @ (CloseCode::Detached | CloseCode::Done))) => Some(*code),
+        _ => None,
     }
 }
 

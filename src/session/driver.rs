@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     ended::{Ended, Report},
+    frozen::{Frozen, FrozenState, joined},
     leg::{Arrived, Chunks, Incoming, Leg, LegEnd, Lost, NewLeg, Outgoing},
     local::{LocalReader, LocalWriter, SLICES, Took},
     machine::{Delivered, End, Machine, Role},
@@ -48,6 +49,8 @@ pub enum Word {
     Closed(CloseCode),
     /// This side ends it.
     Close(CloseCode),
+    /// Another process goes on with it: what it is goes there.
+    Freeze(oneshot::Sender<Frozen>),
 }
 
 /// What a session tells of its legs.
@@ -106,6 +109,8 @@ pub struct Session {
     failed: Option<io::Error>,
     /// Why it has no leg, and waits for none.
     lost: Option<LegEnd>,
+    /// Who goes on with it.
+    successor: Option<oneshot::Sender<Frozen>>,
     counters: Arc<Counters>,
 }
 
@@ -138,9 +143,30 @@ impl Session {
             reads: true,
             failed: None,
             lost: None,
+            successor: None,
             counters: Arc::default(),
         };
         (session, sender)
+    }
+
+    /// A session that goes on from where another process has left it. It waits for a leg for as long as `left`, and from
+    /// then on as long as `patience`. Nothing where it cannot go on.
+    pub fn thaw(
+        id: SessionId,
+        role: Role,
+        frozen: Frozen,
+        (patience, left): (Duration, Duration),
+        local: (LocalReader, LocalWriter),
+        news: impl FnMut(News) + Send + 'static,
+    ) -> Option<(Self, mpsc::Sender<Word>)> {
+        let Frozen { state: FrozenState { machine, reads, from_local, to_local }, held } = frozen;
+        let now = Instant::now();
+        let held = (joined(held.tail), joined(held.queue));
+        let machine = Machine::thaw(role, machine, held, now)?;
+        let (session, words) = Self::new(id, role, 0, Some(patience), local, news);
+        let counters = Counters { from_local: from_local.into(), to_local: to_local.into() };
+        let waits_until = Some(now + left);
+        Some((Self { machine, reads, waits_until, counters: Arc::new(counters), ..session }, words))
     }
 
     /// What it has moved so far.
@@ -152,11 +178,35 @@ impl Session {
     /// Moves bytes until the session is over.
     pub async fn run(mut self) -> Report {
         let mut chunks = [const { Bytes::new() }; _];
-        while self.machine.end().is_none() {
+        while self.machine.end().is_none() && self.successor.is_none() {
             self.prepare();
             self.turn(&mut chunks).await;
         }
-        self.finish().await
+        match self.successor.take() {
+            Some(successor) => self.freeze(successor),
+            None => self.finish().await,
+        }
+    }
+
+    /// Has another process go on.
+    fn freeze(mut self, successor: oneshot::Sender<Frozen>) -> Report {
+        self.let_go();
+        self.refuse_legs();
+        let (from_local, to_local) = (self.counters.from_local(), self.counters.to_local());
+        let (machine, held) = self.machine.freeze();
+        let state = FrozenState { machine, reads: self.reads, from_local, to_local };
+        let _ = successor.send(Frozen { state, held });
+        Report { from_local, to_local, ended: Ended::HandedOver }
+    }
+
+    /// Takes no leg any more. One that is dropped counts as finished, which is an end of file.
+    fn refuse_legs(&mut self) {
+        self.words.close();
+        while let Ok(word) = self.words.try_recv() {
+            if let Word::Attach(mut leg) = word {
+                let _ = leg.send.reset(CloseCode::Detached.into());
+            }
+        }
     }
 
     /// Has everything at hand that can be done without waiting.
@@ -242,6 +292,7 @@ impl Session {
             }
             Word::Closed(code) => self.machine.closed(code as u32, now),
             Word::Close(code) => self.machine.close(code as u32),
+            Word::Freeze(successor) => self.successor = Some(successor),
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Ended {
     Broken(Broken),
     /// The local end failed: whose it is.
     Failed(Role, io::Error),
+    /// It goes on, in another process.
+    HandedOver,
 }
 
 impl Ended {
@@ -77,6 +79,7 @@ impl fmt::Display for Ended {
             Self::Lost(why) => write!(f, "{why}"),
             Self::Broken(broken) => write!(f, "the other side broke the protocol: {broken}"),
             Self::Failed(Role::Host, error) => write!(f, "the ssh server's side failed: {error}"),
+            Self::HandedOver => f.write_str("another process goes on with it"),
             Self::Failed(Role::Client, error) => write!(f, "the ssh client's side failed: {error}"),
         }
     }

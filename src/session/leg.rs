@@ -4,7 +4,8 @@ use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
 use iroh::endpoint::{
-    ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, VarInt, WriteError,
+    ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, TransportErrorCode,
+    VarInt, WriteError,
 };
 use tokio::sync::mpsc;
 
@@ -76,6 +77,12 @@ impl From<ConnectionError> for Lost {
                     Some(code) => Self::Closed(code),
                     None => Self::Failed(one_line(&close.to_string())),
                 }
+            }
+            // What it says before the handshake is over is nobody's to read (RFC 9000 section 10.2.3).
+            ConnectionError::ConnectionClosed(close)
+                if close.error_code == TransportErrorCode::APPLICATION_ERROR =>
+            {
+                Self::Closed(CloseCode::Done)
             }
             other => Self::Failed(one_line(&other.to_string())),
         }

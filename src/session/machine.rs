@@ -7,10 +7,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    queue::{Queue, QueueError},
-    tail::{Tail, TailError},
+    queue::{Queue, QueueError, QueueState},
+    tail::{Tail, TailError, TailState},
 };
 use crate::protocol::Position;
 
@@ -97,7 +98,59 @@ pub(super) struct Machine {
     end: Option<End>,
 }
 
+/// Where a machine stands that another process goes on with, beside the bytes that it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MachineState {
+    window: u64,
+    latest_leg: Option<u32>,
+    tail: TailState,
+    queue: QueueState,
+    /// The reason that the other side gave, where the session ends once all was delivered.
+    ending: Option<u32>,
+}
+
+/// Bytes that a machine holds.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Of the tail.
+    pub(super) tail: Vec<Bytes>,
+    /// Of the queue.
+    pub(super) queue: Vec<Bytes>,
+}
+
 impl Machine {
+    /// Where it stands, and what it holds; no leg is a part of it. The session must not be over.
+    pub(super) fn freeze(self) -> (MachineState, Held) {
+        let Self { window, latest, tail, queue, ending, .. } = self;
+        let ((tail_state, tail), (queue_state, queue)) = (tail.freeze(), queue.freeze());
+        let ending = ending.and_then(|end| match end {
+            End::Closed { reason, .. } => Some(reason),
+            _ => None,
+        });
+        let latest_leg = latest.map(|leg| leg.0);
+        let state = MachineState { window, latest_leg, tail: tail_state, queue: queue_state, ending };
+        (state, Held { tail, queue })
+    }
+
+    /// A machine that goes on from where another stood. Nothing where that cannot be.
+    pub(super) fn thaw(
+        role: Role,
+        state: MachineState,
+        (tail, queue): (Bytes, Bytes),
+        now: Instant,
+    ) -> Option<Self> {
+        let MachineState { window, latest_leg, tail: tail_state, queue: queue_state, ending } = state;
+        let ending = ending.map(|reason| End::Closed { reason, by_peer: true });
+        Some(Self {
+            latest: latest_leg.map(LegNumber),
+            linger: ending.is_some().then_some(now + LINGER),
+            ending,
+            tail: Tail::thaw(tail_state, tail, window)?,
+            queue: Queue::thaw(queue_state, queue, window)?,
+            ..Self::new(role, window, window)
+        })
+    }
+
     /// A session at its start. Each side may send `window` bytes that were not delivered yet; this one
     /// keeps `bound` of its own at the most, which is not more than that.
     pub(super) fn new(role: Role, window: u64, bound: u64) -> Self {

@@ -60,6 +60,19 @@ impl Side {
         }
     }
 
+    /// Another process goes on with it, and knows what this one has written down.
+    fn is_handed_over(&mut self, now: Instant) {
+        if self.machine.end().is_some() {
+            return;
+        }
+        let role = self.machine.role;
+        let (state, held) = std::mem::replace(&mut self.machine, Machine::new(role, 0, 0)).freeze();
+        let written = serde_json::to_string(&state).expect("a state");
+        let state = serde_json::from_str(&written).expect(&written);
+        let held = (held.tail.concat().into(), held.queue.concat().into());
+        self.machine = Machine::thaw(role, state, held, now).expect("a state that can be");
+    }
+
     fn hears(&mut self, most: usize, now: Instant) {
         let mut chunks = Vec::new();
         self.machine.next_writes(3, |chunk| chunks.push(chunk));
@@ -111,6 +124,7 @@ enum Step {
     Acknowledges(usize, u64),
     Heard { from: usize, which: usize, again: bool },
     Lost(usize),
+    HandedOver(usize),
     Asks,
     Asked(usize),
     Granted(usize),
@@ -128,6 +142,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..2_usize, 0..8_usize, any::<bool>())
             .prop_map(|(from, which, again)| Step::Heard { from, which, again }),
         1 => (0..2_usize).prop_map(Step::Lost),
+        1 => (0..2_usize).prop_map(Step::HandedOver),
         2 => Just(Step::Asks),
         3 => (0..4_usize).prop_map(Step::Asked),
         3 => (0..4_usize).prop_map(Step::Granted),
@@ -240,6 +255,7 @@ impl World {
                     machine.detach(leg);
                 }
             }
+            Step::HandedOver(side) => self.sides[side].is_handed_over(self.now),
             Step::Asks => self.asks(),
             Step::Asked(leg) => self.asked(leg),
             Step::Granted(leg) => self.granted(leg),
@@ -326,6 +342,27 @@ proptest! {
             prop_assert!(machine.held() <= 2 * WINDOW);
         }
     }
+}
+
+#[test]
+fn a_state_that_cannot_be_is_not_gone_on_with() {
+    let mut world = attached();
+    world.sides[0].says(10);
+    world.sends(0, usize::MAX);
+    let Side { machine, .. } = std::mem::replace(&mut world.sides[0], Side::new(Role::Client, 0));
+    let (state, held) = machine.freeze();
+    let thaw = |tail: &'static [u8], queue: &'static [u8], change: fn(&mut serde_json::Value)| {
+        let mut written = serde_json::to_value(&state).expect("a state");
+        change(&mut written);
+        let state = serde_json::from_value(written).expect("a state");
+        let held = (Bytes::from_static(tail), Bytes::from_static(queue));
+        Machine::thaw(Role::Client, state, held, world.now).is_some()
+    };
+    let tail = held.tail.concat().leak();
+    assert!(thaw(tail, b"", |_| ()));
+    assert!(!thaw(&tail[..9], b"", |_| ()), "less is kept than was sent");
+    assert!(!thaw(tail, b"", |state| state["tail"]["acknowledged"] = u64::MAX.into()));
+    assert!(!thaw(tail, b"1", |state| state["queue"]["eof"] = "delivered".into()));
 }
 
 /// Two machines with a leg between them.

@@ -5,10 +5,12 @@
 //! notice a pause and nothing else.
 //!
 //! What a session is, on either side, is a [`machine`](Role) without any I/O: a *tail* of bytes that were sent and may have to
-//! be sent again, a *queue* of bytes that were received and not delivered yet, and the rules. [`Session`] drives it.
+//! be sent again, a *queue* of bytes that were received and not delivered yet, and the rules. [`Session`] drives it. At rest it is
+//! [`Frozen`], which is how a host's process leaves it to the next.
 
 mod driver;
 mod ended;
+mod frozen;
 mod leg;
 mod local;
 mod machine;
@@ -17,6 +19,7 @@ mod tail;
 
 pub use driver::{Counters, News, Session, Word};
 pub use ended::{Ended, Report};
+pub use frozen::{Frozen, Written};
 pub use leg::{FrameReadError, LegEnd, Lost, NewLeg, Receiving, read_frame};
 pub use local::{LocalReader, LocalWriter};
 pub use machine::{Broken, Delivered, LegNumber, Role};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 /// Chunks smaller than this are copied together where they have to wait: each holds on to the whole packet,
 /// or batch of packets, that it came in.
@@ -35,11 +36,20 @@ pub(super) struct Queue {
     discards: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Eof {
     Open,
     Seen,
     Delivered,
+}
+
+/// Where a queue stands that another process goes on with, beside the bytes that wait in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct QueueState {
+    delivered: u64,
+    eof: Eof,
+    discards: bool,
 }
 
 /// The other side does not keep to what it may send.
@@ -65,6 +75,23 @@ impl Queue {
             bound,
             discards: false,
         }
+    }
+
+    /// Where it stands, and what waits.
+    pub(super) fn freeze(mut self) -> (QueueState, Vec<Bytes>) {
+        self.close_block();
+        let Self { delivered, eof, discards, chunks, .. } = self;
+        (QueueState { delivered, eof, discards }, chunks.into())
+    }
+
+    /// A queue that goes on from where another stood. Nothing where that cannot be.
+    pub(super) fn thaw(state: QueueState, waiting: Bytes, bound: u64) -> Option<Self> {
+        let QueueState { delivered, eof, discards } = state;
+        let received = delivered.checked_add(waiting.len() as u64)?;
+        let fits = waiting.is_empty() || (eof < Eof::Delivered && !discards);
+        let chunks = Some(waiting).filter(|waiting| !waiting.is_empty()).into_iter().collect();
+        let block = BytesMut::new();
+        fits.then_some(Self { chunks, block, delivered, received, eof, bound, discards })
     }
 
     /// Changes how many bytes it takes, to no less than before.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
+use serde::{Deserialize, Serialize};
 
 /// Room for chunks that an empty tail keeps.
 const SHRUNK: usize = 64;
@@ -29,7 +30,8 @@ pub(super) struct Tail {
 }
 
 /// How far the end of file has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Eof {
     /// The local end goes on.
     Open,
@@ -39,6 +41,14 @@ enum Eof {
     Sent,
     /// The other side's local end was told.
     Delivered,
+}
+
+/// Where a tail stands that another process goes on with, beside the bytes that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TailState {
+    acknowledged: u64,
+    ever_sent: u64,
+    eof: Eof,
 }
 
 /// What the other side says of a direction does not fit what was sent.
@@ -80,6 +90,30 @@ impl Tail {
             eof: Eof::Open,
             bound,
         }
+    }
+
+    /// Where it stands, and what it keeps.
+    pub(super) fn freeze(self) -> (TailState, Vec<Bytes>) {
+        let Self { acknowledged, ever_sent, eof, chunks, .. } = self;
+        (TailState { acknowledged, ever_sent, eof }, chunks.into())
+    }
+
+    /// A tail that goes on from where another stood. Nothing where that cannot be.
+    pub(super) fn thaw(state: TailState, kept: Bytes, bound: u64) -> Option<Self> {
+        let TailState { acknowledged, ever_sent, eof } = state;
+        let end = acknowledged.checked_add(kept.len() as u64)?;
+        let fits = (acknowledged..=end).contains(&ever_sent) && (eof < Eof::Sent || ever_sent == end);
+        let chunks = Some(kept).filter(|kept| !kept.is_empty()).into_iter().collect();
+        fits.then_some(Self {
+            chunks,
+            next: (0, 0),
+            acknowledged,
+            sent: ever_sent,
+            end,
+            ever_sent,
+            eof,
+            bound,
+        })
     }
 
     /// Bytes that may be taken from the local end now.

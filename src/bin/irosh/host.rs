@@ -1,17 +1,23 @@
 //! `irosh host`.
 
-use std::{ffi::OsString, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::Context;
 use irosh::{
     files::Paths,
     host::{
-        Access, Backend, BackendChoice, BuiltinServer, Event, Host, HostOptions, HostSettings, Reload, Stop,
-        configured_keys, load_settings,
+        Access, Backend, BackendChoice, BuiltinServer, Event, HandOver, Host, HostOptions, HostSettings,
+        Inherited, Reload, Stop, configured_keys, load_settings,
     },
     outlet::Outlet,
     settings::NetworkChoice,
 };
+use nix::sys::signal::Signal;
 use sd_notify::NotifyState;
 use tokio::{
     process::Command,
@@ -19,13 +25,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::NetworkArguments;
+use super::{NetworkArguments, service};
 
 /// How long the last events may take, where nobody seems to read them.
 const LAST_EVENTS: Duration = Duration::from_millis(250);
 
 /// How long `irosh-sshd` may take to say its version: a disk may be slow.
 const VERSION_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the program on disk may take to look at its settings.
+const CHECK_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(super) struct HostArguments {
@@ -46,6 +55,18 @@ pub(super) struct HostArguments {
     /// Print one JSON object a line on stdout
     #[arg(long)]
     json: bool,
+    /// Say whether the host could be started with these settings, and do not start it
+    #[arg(long)]
+    check: bool,
+}
+
+/// By what way sessions reach the program that is started in place of this one.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// This process becomes it, from what is on disk by then.
+    Exec,
+    /// The service manager starts it, and keeps so many descriptors for it.
+    Store(usize),
 }
 
 pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
@@ -53,14 +74,25 @@ pub(super) fn run(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> 
     // processors, two workers were slower than one, for what they lose in waking each other.
     let workers = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
-    let result = runtime.block_on(host(paths, arguments));
+    let program = Program::of_this_process()?;
+    let result = runtime.block_on(host(paths, arguments, &program));
     runtime.shutdown_timeout(Duration::from_millis(100));
-    result
+    match result? {
+        Some((sessions, Way::Store(most))) => {
+            sessions.keep(most).context("the service manager did not keep the sessions, which end")
+        }
+        Some((sessions, Way::Exec)) => Err(program.become_anew(sessions)),
+        None => Ok(()),
+    }
 }
 
-async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
+async fn host(
+    paths: Paths,
+    arguments: HostArguments,
+    program: &Program,
+) -> anyhow::Result<Option<(HandOver, Way)>> {
     irosh::descriptors::raise_limit();
-    let HostArguments { backend, access, name, portmap, network, json } = arguments;
+    let HostArguments { backend, access, name, portmap, network, json, check } = arguments;
     let events = Outlet::new(rustix::stdio::stdout(), if json { dropped } else { |_| String::new() });
     let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
@@ -90,17 +122,72 @@ async fn host(paths: Paths, arguments: HostArguments) -> anyhow::Result<()> {
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
         events: Box::new(move |event| tell(&output, json, &event)),
+        inherited: None,
     };
-    let host = Host::start(options).await?;
+    if check {
+        return Ok(None);
+    }
+    // Whatever is wrong with what was left, this host is as good as any that starts.
+    let inherited = Inherited::take().unwrap_or_else(|error| {
+        tracing::error!("sessions of the host before are lost: {error}");
+        None
+    });
+    let host = Host::start(HostOptions { inherited, ..options }).await?;
     let stop = host.stop();
     let reload = host.reloader();
-    let signals = tokio::spawn(async move { watch_signals(paths, access, stop, reload).await });
+    let watching = watch_signals(paths, access, stop, reload, program);
     let watchdog = tokio::spawn(watchdog());
-    host.run().await;
-    signals.abort();
+    let running = host.run();
+    tokio::pin!(running);
+    let (left, way) = tokio::select! {
+        left = &mut running => (left, None),
+        way = watching => (running.await, Some(way?)),
+    };
     watchdog.abort();
     events.flush(LAST_EVENTS);
-    Ok(())
+    Ok(left.zip(way))
+}
+
+/// The program on disk that this process was started from.
+struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    fn of_this_process() -> anyhow::Result<Self> {
+        let path = std::env::current_exe().context("cannot find this program")?;
+        Ok(Self { path, arguments: std::env::args_os().skip(1).collect() })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments);
+        command
+    }
+
+    /// Whether what is on disk by now would start.
+    async fn check(&self) -> anyhow::Result<()> {
+        let mut checking = self.command();
+        checking.arg("--check").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let checked =
+            timeout(CHECK_WAIT, checking.output()).await.context("it does not say whether it would")??;
+        let said = String::from_utf8_lossy(&checked.stderr).trim().to_owned();
+        anyhow::ensure!(checked.status.success(), "{said}");
+        Ok(())
+    }
+
+    /// Becomes what is on disk; what was started, where that is not there any more. Returns only if both fail.
+    fn become_anew(&self, sessions: HandOver) -> anyhow::Error {
+        let mut command = std::process::Command::new(&self.path);
+        if !self.path.exists() {
+            command = std::process::Command::new("/proc/self/exe");
+        }
+        // A signal that comes while the next program starts is not to end it.
+        irosh::signals::ignore_until_started(&[Signal::SIGHUP, Signal::SIGUSR2]);
+        let error = sessions.exec(command.args(&self.arguments));
+        anyhow::Error::new(error).context("cannot start the program anew: the sessions end")
+    }
 }
 
 /// The SSH server of one session: `irosh-sshd`, which is small, where it was installed with this program;
@@ -166,13 +253,16 @@ fn dropped(events: u64) -> String {
     line(&Event::Dropped { events })
 }
 
-/// SIGTERM and SIGINT drain, and end at once the second time; SIGHUP reads the settings again.
+/// SIGTERM and SIGINT drain, and end at once the second time; SIGHUP reads the settings again. SIGUSR2 has the program
+/// start anew, and SIGTERM has, where it is the service manager's way to do that: sessions go on then.
 async fn watch_signals(
     paths: Paths,
     access: Option<Access>,
     stop: Stop,
     reload: Reload,
-) -> anyhow::Result<()> {
+    program: &Program,
+) -> anyhow::Result<Way> {
+    let mut anew = signal(SignalKind::user_defined2()).context("signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
     let mut hangup = signal(SignalKind::hangup()).context("signals")?;
@@ -189,7 +279,21 @@ async fn watch_signals(
                 }
                 continue;
             }
-            _ = terminate.recv() => {}
+            _ = anew.recv() => {
+                match program.check().await {
+                    Ok(()) if !stop.drain.is_cancelled() => {
+                        stop.hand_over.cancel();
+                        return Ok(Way::Exec);
+                    }
+                    Ok(()) => {}
+                    Err(error) => tracing::error!("this host goes on as it is, since it could not be started anew: {error:#}"),
+                }
+                continue;
+            }
+            _ = terminate.recv() => if let Some(most) = service::room_for_sessions(&stop).await {
+                stop.hand_over.cancel();
+                return Ok(Way::Store(most));
+            },
             _ = interrupt.recv() => {}
         }
         if stop.drain.is_cancelled() {

@@ -14,6 +14,7 @@ mod passwd;
 mod peers;
 mod progress;
 mod remote;
+mod service;
 mod sftp_server;
 mod ssh_config;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
+mod carrier;
 mod client;
 mod entry;
 mod host;
@@ -28,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use carrier::Carrier;
 pub(crate) use client::Client;
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};

@@ -334,18 +334,14 @@ async fn listen(
             }
             Ok(Ok(Frame::Closed(closed))) => {
                 let code = CloseCode::from_number(closed.reason.into()).unwrap_or(CloseCode::Done);
-                let words = shared.sessions.of(identity, closed.session);
-                let told = match words {
-                    Some(words) => words.send(Word::Closed(code)).await.is_ok(),
-                    None => false,
-                };
-                // The session answers itself, if there still is one.
-                if !told {
-                    let _ = control.send(Frame::Closed(closed)).await;
+                if let Some(words) = shared.sessions.of(identity, closed.session) {
+                    let _ = words.send(Word::Closed(code)).await;
                 }
+                // Whether it has a leg, or is there at all.
+                let _ = control.send(Frame::Closed(closed)).await;
             }
             Ok(Ok(Frame::Gone(instances))) => shared.sessions.gone(identity, &instances).await,
-            Ok(Ok(Frame::GoAway(_) | Frame::Ignored(_))) => {}
+            Ok(Ok(Frame::GoAway(_))) => {}
             Ok(Ok(other)) => break other.unexpected().to_string(),
             Ok(Err(error)) => break error.to_string(),
             Err(FrameReadError::Lost(lost)) => return tracing::debug!("connection closed: {lost}"),

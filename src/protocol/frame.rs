@@ -52,7 +52,7 @@ mod kind {
     pub(super) const RESUME: u8 = 17;
     pub(super) const OPENED: u8 = 18;
     pub(super) const RESUMED: u8 = 19;
-    /// From here on, frames that are not known are passed over.
+    /// From here on, frames are passed over where they are not known.
     pub(super) const IGNORABLE: u8 = 128;
 }
 
@@ -111,6 +111,12 @@ pub fn frame_length(header: [u8; HEADER_LENGTH], max: usize) -> Result<usize, Fr
     }
 }
 
+/// Whether a frame, without its header, is of a later version and passed over by who does not know it.
+#[must_use]
+pub fn is_passed_over(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|kind| *kind >= kind::IGNORABLE)
+}
+
 /// A session's name, chosen at random by its client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub [u8; 16]);
@@ -159,8 +165,6 @@ pub enum Frame {
     Closed(Closed),
     /// Instances of the client that died without a word: what they left is to be ended.
     Gone(Vec<Instance>),
-    /// A frame of a later version that may be passed over: its type.
-    Ignored(u8),
 }
 
 /// Names one running client process to its host, at random.
@@ -375,7 +379,6 @@ impl Frame {
                 .iter()
                 .take(MAX_GONE)
                 .fold(Writer::frame(kind::GONE), |frame, instance| frame.bytes(&instance.0)),
-            Self::Ignored(kind) => Writer::frame(*kind),
         }
         .end()
     }
@@ -401,7 +404,6 @@ impl Frame {
                 Self::Closed(Closed { session: SessionId(reader.array()?), reason: reader.uint32()? })
             }
             kind::GONE => Self::Gone(decode_gone(&mut reader)?),
-            kind @ kind::IGNORABLE.. => return Ok(Self::Ignored(kind)),
             kind @ kind::OPEN..=kind::RESUMED => return Err(FrameError::Unexpected(kind)),
             kind => return Err(FrameError::UnknownType(kind)),
         };
@@ -420,7 +422,6 @@ impl Frame {
             Self::GoAway(_) => kind::GO_AWAY,
             Self::Closed(_) => kind::CLOSED,
             Self::Gone(_) => kind::GONE,
-            Self::Ignored(kind) => *kind,
         })
     }
 }

@@ -300,9 +300,13 @@ impl Session {
         // What is stated here is what the new leg goes on from: nothing comes from the old one any more.
         let position = self.machine.position();
         if !self.machine.attach(leg.number, leg.position, now) {
-            // One that is dropped counts as finished, which is an end of file.
-            let _ = leg.send.reset(CloseCode::Detached.into());
-            return tracing::debug!(session = %self.id, "a leg that is not taken");
+            tracing::debug!(session = %self.id, "a leg that is not taken");
+            leg.refuse(self.machine.end().map_or(CloseCode::Detached, Ended::code));
+            if self.machine.end().is_some() {
+                // Who is told why, wherever the leg before it was.
+                self.leg = Some(Leg::new(leg, None));
+            }
+            return;
         }
         let answer = leg.answer.then(|| LegReply::Resumed(position).encode().into());
         self.leg = Some(Leg::new(leg, answer));
@@ -391,9 +395,11 @@ impl Session {
     async fn finish(mut self) -> Report {
         let end = self.machine.end().cloned();
         let code = end.as_ref().map_or(CloseCode::Done, Ended::code);
-        if let Some(leg) = self.leg.take() {
+        let by_peer = matches!(end, Some(End::Closed { by_peer: true, .. }));
+        // A host answers its client beside the session, which may have no leg, or be no more.
+        let tells = self.role == Role::Client || !by_peer;
+        if let Some(leg) = self.leg.take().filter(|_| tells) {
             let closed = Frame::Closed(Closed { session: self.id, reason: code as u32 });
-            let by_peer = matches!(end, Some(End::Closed { by_peer: true, .. }));
             let _ = timeout(ECHO, async {
                 let said = leg.control.send(closed).await.is_ok();
                 if said && !by_peer && self.role == Role::Client {
@@ -401,6 +407,13 @@ impl Session {
                 }
             })
             .await;
+        }
+        // Who comes back with it right now is to come once more, and hears then that it is over.
+        self.words.close();
+        while let Ok(word) = self.words.try_recv() {
+            if let Word::Attach(mut leg) = word {
+                leg.refuse(CloseCode::Detached);
+            }
         }
         let ended = match self.lost {
             Some(why) => Ended::Lost(why),

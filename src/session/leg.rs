@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use super::machine::LegNumber;
 use crate::{
     log::one_line,
-    protocol::{CloseCode, Frame, FrameError, HEADER_LENGTH, Position, Refusal, frame_length},
+    protocol::{
+        CloseCode, Frame, FrameError, HEADER_LENGTH, Position, Refusal, frame_length, is_passed_over,
+    },
 };
 
 /// Chunks taken off a stream at once: as many as packets of one burst.
@@ -144,6 +146,14 @@ pub struct NewLeg {
     pub recv: Receiving,
     /// The control stream beside it.
     pub control: mpsc::Sender<Frame>,
+}
+
+impl NewLeg {
+    /// Does not take it.
+    pub(super) fn refuse(&mut self, code: CloseCode) {
+        // One that is dropped counts as finished, which is an end of file.
+        let _ = self.send.reset(code.into());
+    }
 }
 
 /// The leg that a session has.
@@ -295,17 +305,22 @@ impl From<FrameReadError> for LegEnd {
     }
 }
 
-/// Reads one frame of at most `max` bytes, without its header. Not cancel-safe.
+/// Reads one frame of at most `max` bytes, without its header; those of a later version are passed over. Not
+/// cancel-safe.
 ///
 /// # Errors
 ///
 /// [`FrameReadError`]; after one, the stream is of no further use.
 pub async fn read_frame(stream: &mut RecvStream, max: usize) -> Result<Vec<u8>, FrameReadError> {
-    let mut header = [0; HEADER_LENGTH];
-    read_exact(stream, &mut header).await?;
-    let mut frame = vec![0; frame_length(header, max)?];
-    read_exact(stream, &mut frame).await?;
-    Ok(frame)
+    loop {
+        let mut header = [0; HEADER_LENGTH];
+        read_exact(stream, &mut header).await?;
+        let mut frame = vec![0; frame_length(header, max)?];
+        read_exact(stream, &mut frame).await?;
+        if !is_passed_over(&frame) {
+            return Ok(frame);
+        }
+    }
 }
 
 async fn read_exact(stream: &mut RecvStream, buffer: &mut [u8]) -> Result<(), FrameReadError> {

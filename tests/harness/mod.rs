@@ -8,6 +8,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
+mod carrier;
 mod chat;
 mod client;
 mod entry;
@@ -29,6 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use carrier::Carrier;
 pub(crate) use chat::Chat;
 pub(crate) use client::Client;
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};

@@ -82,35 +82,58 @@ impl Street {
     }
 }
 
-/// An outage of so many seconds, in the middle of a session.
-fn survives(seconds: u64) {
-    let Some(street) = Street::new("") else { return };
-    let chat = street.chat();
-    chat.flows();
-    street.down();
-    thread::sleep(Duration::from_secs(seconds));
-    street.up();
-    let took = chat.flows();
-    assert!(took < Duration::from_secs(5), "{took:?} after the network was back");
-    eprintln!("{seconds} s: lines flow after {took:?}");
-    let _ssh = chat.ends();
-    street.host.wait_ended(1);
+/// Outages in the middle of sessions: `IROSH_TEST_OUTAGE_RUNS` of them, one after the other.
+fn survives(what: &str, outage: impl Fn(&Street, &Chat)) {
+    for run in 0..number("IROSH_TEST_OUTAGE_RUNS", 1) {
+        let Some(street) = Street::new("") else { return };
+        let chat = street.chat();
+        chat.flows();
+        outage(&street, &chat);
+        let took = chat.flows();
+        eprintln!("{what}, run {run}: lines flow after {took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?} after the network was back");
+        let _ssh = chat.ends();
+        street.host.wait_ended(1);
+    }
+}
+
+/// A link that is down for so many seconds.
+fn survives_seconds(seconds: u64) {
+    survives(&format!("{seconds} s"), |street, _| {
+        street.down();
+        thread::sleep(Duration::from_secs(seconds));
+        street.up();
+    });
 }
 
 #[test]
 fn a_session_lives_through_an_outage_of_a_second() {
-    survives(1);
+    survives_seconds(1);
 }
 
 #[test]
 fn a_session_lives_through_an_outage_of_eight_seconds() {
-    survives(8);
+    survives_seconds(8);
 }
 
-/// Longer than QUIC keeps a connection on which nothing is heard.
+/// Longer than QUIC keeps a connection on which nothing is heard; `IROSH_TEST_OUTAGE` is how many seconds.
 #[test]
 fn a_session_lives_through_an_outage_that_no_connection_does() {
-    survives(45);
+    survives_seconds(number("IROSH_TEST_OUTAGE", 45) as u64);
+}
+
+/// As under a lid that is closed, though the clocks go on.
+#[test]
+fn a_session_lives_on_when_its_client_was_stopped() {
+    let seconds = number("IROSH_TEST_OUTAGE", 35) as u64;
+    survives(&format!("stopped for {seconds} s"), |_, chat| {
+        let mut client = descendants(chat.ssh.pid());
+        client.push(chat.ssh.pid());
+        let all = |signal| client.iter().for_each(|pid| kill(*pid, signal).expect("signalled"));
+        all(Signal::SIGSTOP);
+        thread::sleep(Duration::from_secs(seconds));
+        all(Signal::SIGCONT);
+    });
 }
 
 #[test]

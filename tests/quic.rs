@@ -215,3 +215,89 @@ fn no_loss_and_no_delay_ends_the_process() {
         }
     }
 }
+
+/// Two sides with a connection between them, over a network that delays everything by a millisecond and loses what
+/// `lost` says.
+struct Pair {
+    sides: [Side; 2],
+    now: Instant,
+    number: u64,
+}
+
+impl Pair {
+    fn new(client: &ClientConfig, server: &ServerConfig) -> Self {
+        let now = Instant::now();
+        let mut sides = [Side::new(CLIENT, 1, None), Side::new(SERVER, 2, Some(server.clone()))];
+        let to = sides[1].address;
+        let (handle, connection) =
+            sides[0].endpoint.connect(now, client.clone(), to, "host").expect("a connection");
+        sides[0].connections.insert(handle, connection);
+        let mut pair = Self { sides, now, number: 0 };
+        (0..50).for_each(|_| pair.turn(|_| false));
+        pair
+    }
+
+    fn turn(&mut self, mut lost: impl FnMut(&[u8]) -> bool) {
+        for turn in 0..2 {
+            let from = self.sides[1 - turn].address;
+            for datagram in self.sides[turn].turn(self.now, from) {
+                if turn == 0 && lost(&datagram) {
+                    continue;
+                }
+                self.number += 1;
+                let at = self.now + Duration::from_millis(1);
+                self.sides[1 - turn].coming.insert((at, self.number), datagram.as_slice().into());
+            }
+        }
+        self.now += Duration::from_millis(1);
+    }
+
+    fn connection(&mut self, side: usize) -> &mut Connection {
+        self.sides[side].connections.values_mut().next().expect("the connection lives")
+    }
+}
+
+/// Says so many pieces, each in a packet of its own, to a side that takes none before they are all there.
+fn nobody_reads(pieces: u32, piece: usize, lost: impl Fn(u32) -> bool) {
+    const WINDOW: u32 = 16 << 20;
+    let (mut client, mut server) = configs();
+    let mut config = TransportConfig::default();
+    config.stream_receive_window(WINDOW.into()).send_window(WINDOW.into());
+    config.max_idle_timeout(Some(Duration::from_secs(30).try_into().expect("short")));
+    let config = Arc::new(config);
+    client.transport_config(config.clone());
+    server.transport_config(config);
+    let mut pair = Pair::new(&client, &server);
+    let stream = pair.connection(0).streams().open(Dir::Bi).expect("a stream");
+    for number in 0..pieces {
+        let bytes: Vec<u8> = (0..piece).map(|at| (number as usize + at) as u8).collect();
+        assert_eq!(pair.connection(0).send_stream(stream).write(&bytes).expect("written"), piece);
+        pair.turn(|_| lost(number));
+    }
+    (0..3000).for_each(|_| pair.turn(|_| false));
+    let mut read = Vec::new();
+    let host = pair.connection(1);
+    assert!(host.streams().accept(Dir::Bi).is_some());
+    let mut incoming = host.recv_stream(stream);
+    let mut chunks = incoming.read(true).expect("open");
+    while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+        read.extend_from_slice(&chunk.bytes);
+    }
+    assert_eq!(read.len(), pieces as usize * piece);
+    for (number, bytes) in read.chunks(piece).enumerate() {
+        assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == (number + at) as u8), "piece {number}");
+    }
+}
+
+#[test]
+fn a_reader_that_stands_still_ends_no_connection() {
+    nobody_reads(6000, 100, |_| false);
+    nobody_reads(6000, 1150, |_| false);
+}
+
+/// What follows is unread then as well, however much it is.
+#[test]
+fn a_packet_that_is_lost_ends_no_connection() {
+    nobody_reads(6000, 1150, |number| number == 3);
+    nobody_reads(6000, 1150, |number| number % 50 == 3);
+}

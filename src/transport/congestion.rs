@@ -15,7 +15,6 @@ use self::{
     quickest::Quickest,
     room::Room,
 };
-use super::STREAM_WINDOW;
 
 mod lately;
 mod loss;
@@ -42,7 +41,7 @@ mod room;
 /// where there is none: see [`Quickest`].
 ///
 /// A sender that flow control stops counts as one that has nothing to send, from whose silence BBR learns
-/// nothing: on links that hold more than half of [`STREAM_WINDOW`], it stayed in its phases of trying
+/// nothing: on links that hold more than half of [`SSH_WINDOW`], it stayed in its phases of trying
 /// more, behind a queue of its own, until the next such pause. So who has filled the link
 /// ([`Patient::fills_the_link`]) is not idle.
 ///
@@ -78,6 +77,9 @@ impl ControllerFactory for PatientBbr {
 /// its filter moves on in every round of a cycle and so remembers for two. A pace of 0.9 of the
 /// estimate then lowers the estimate, again and again: with 5 % of loss, that ended at 0.5 Mbit/s.
 const MEMORY: Duration = Duration::from_secs(2);
+
+/// Bytes that OpenSSH sends on a channel until the other side has taken them.
+const SSH_WINDOW: u64 = 2 << 20;
 
 #[derive(Debug)]
 struct Patient {
@@ -127,7 +129,7 @@ impl Patient {
     /// Whether what is on its way queues, and is about all that flow control lets one session send.
     fn fills_the_link(&self, in_flight: u64) -> bool {
         let (Some(quickest), Some(usual)) = (self.quickest, self.round_trip) else { return false };
-        in_flight >= u64::from(STREAM_WINDOW / 4 * 3) && quickest.is_behind_a_queue(usual)
+        in_flight >= SSH_WINDOW / 4 * 3 && quickest.is_behind_a_queue(usual)
     }
 
     fn remember(&mut self, now: Instant) {

@@ -28,10 +28,9 @@ pub const ALPN: &[u8] = b"irosh/1";
 
 /// Bytes of one stream that may be on their way or unread.
 ///
-/// Not more than 2 MiB: noq-proto 1.4 takes 2,048 unread packets of one stream for gaps and ends
-/// the connection with "too many gaps in stream buffer" (quinn issue 2809), which a window of 4 MiB
-/// reaches. OpenSSH's own channel window is 2 MiB too, so more would seldom be used.
-pub const STREAM_WINDOW: u32 = 2 << 20;
+/// OpenSSH's own channel window is 2 MiB. A stream's has to be more than that, since its credit is renewed in parts: with
+/// 2 MiB, it is what limits a session over a long path.
+pub const STREAM_WINDOW: u32 = 4 << 20;
 
 /// Bytes of one of the client's connections that may be on their way or unread, all streams together.
 ///
@@ -136,7 +135,7 @@ pub fn admit(connection: &Connection, sessions: u32, window: u32) {
 /// Lifts a connection to what somebody who is on no list is allowed where everybody may come in, and not
 /// more than this.
 pub fn admit_stranger(connection: &Connection, window: u32) {
-    set_window(connection, window.min(2 * STREAM_WINDOW));
+    set_window(connection, window.min(STREAM_WINDOW));
 }
 
 /// Changes how many bytes a connection may have unread. Less than before holds from when the peer has used

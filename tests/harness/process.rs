@@ -21,8 +21,10 @@ use nix::{
 /// How long anything may take that has no deadline of its own.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a process that is no daemon may live.
-const LIFE: Duration = Duration::from_secs(150);
+/// How long a process that is no daemon may live, unless `IROSH_TEST_LIFE` says so many seconds.
+fn life() -> Duration {
+    Duration::from_secs(super::number("IROSH_TEST_LIFE", 150) as u64)
+}
 
 /// A process in a group of its own; the whole group is killed when this is dropped.
 pub(crate) struct Running {
@@ -32,12 +34,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a process that is killed after [`LIFE`], so that who reads its output is not stuck.
+    /// Starts a process that is killed after [`life`], so that who reads its output is not stuck.
     pub(crate) fn start(command: &mut Command) -> Self {
         let (running, ended) = Self::spawn(command);
         let group = running.pid();
         thread::spawn(move || {
-            if ended.recv_timeout(LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(life()) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let _ = killpg(group, Signal::SIGKILL);
             }
         });

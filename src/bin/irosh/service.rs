@@ -19,9 +19,10 @@ pub(super) async fn room_for_sessions(stop: &Stop) -> Option<usize> {
 /// Whether systemd has a job to stop this service, and not one to start it anew. Where that cannot be known, it has
 /// none: it drops what it keeps of a service that stays stopped.
 async fn is_stopped_for_good() -> bool {
-    let Some((unit, of_user)) = unit() else { return false };
+    let Some(unit) = unit() else { return false };
     let mut asking = Command::new("systemctl");
-    if of_user {
+    // systemd.exec(5): what a user's manager runs, and nothing else, is told its number.
+    if std::env::var_os("MANAGERPID").is_some() {
         asking.arg("--user");
     }
     asking.args(["list-jobs", "--plain", "--no-legend", "--no-pager", &unit]);
@@ -38,16 +39,14 @@ fn is_stop_job(jobs: &str, unit: &str) -> bool {
     })
 }
 
-/// This process's unit, and whether it is one of a user's manager.
-fn unit() -> Option<(String, bool)> {
+/// This process's unit.
+fn unit() -> Option<String> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     unit_of(groups.lines().find_map(|line| line.strip_prefix("0::"))?)
 }
 
-fn unit_of(group: &str) -> Option<(String, bool)> {
-    let unit = group.rsplit('/').find(|name| name.ends_with(".service"))?;
-    let of_user = group.split('/').any(|name| name.starts_with("user@") && name != unit);
-    Some((unit.to_owned(), of_user))
+fn unit_of(group: &str) -> Option<String> {
+    group.rsplit('/').find(|name| name.ends_with(".service")).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -57,16 +56,15 @@ mod tests {
     #[test]
     fn a_unit_is_known_by_its_control_group() {
         for (group, unit) in [
-            ("/system.slice/irosh-host.service", Some(("irosh-host.service", false))),
+            ("/system.slice/irosh-host.service", Some("irosh-host.service")),
             (
                 "/user.slice/user-1000.slice/user@1000.service/app.slice/irosh-host-user.service",
-                Some(("irosh-host-user.service", true)),
+                Some("irosh-host-user.service"),
             ),
             ("/user.slice/user-1000.slice/session-1.scope", None),
             ("/", None),
         ] {
-            let expected = unit.map(|(name, of_user): (&str, bool)| (name.to_owned(), of_user));
-            assert_eq!(unit_of(group), expected, "{group}");
+            assert_eq!(unit_of(group).as_deref(), unit, "{group}");
         }
     }
 

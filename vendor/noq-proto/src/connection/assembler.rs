@@ -46,7 +46,7 @@ impl Assembler {
             // Enter unordered mode
             if !self.data.is_empty() {
                 // Get rid of possible duplicates
-                self.defragment();
+                self.defragment(false);
             }
             let mut recvd = ArrayRangeSet::new();
             recvd.insert(0..self.bytes_read);
@@ -118,8 +118,9 @@ impl Assembler {
     /// Copy fragmented chunk data to new chunks backed by a single buffer
     ///
     /// This makes sure we're not unnecessarily holding on to many larger allocations.
-    /// We merge contiguous chunks in the process of doing so.
-    fn defragment(&mut self) {
+    /// We merge contiguous chunks in the process of doing so; where there are too many, those as
+    /// well that use their allocation well. What is left then are gaps, and large chunks.
+    fn defragment(&mut self, too_many: bool) {
         let mut buffers = mem::take(&mut self.data);
         self.buffered = 0;
         let mut fragmented_buffered = 0;
@@ -127,6 +128,9 @@ impl Assembler {
         for chunk in &mut buffers {
             chunk.try_mark_defragment(offset);
             let size = chunk.bytes.len();
+            if too_many && (1..LARGE_CHUNK).contains(&size) {
+                chunk.defragmented = false;
+            }
             offset = chunk.offset + size as u64;
             self.buffered += size;
             if !chunk.defragmented {
@@ -234,10 +238,11 @@ impl Assembler {
         // balance between defragmentation overhead and over-allocation.
         let threshold = 32768.max(buffered * 3 / 2);
         // Small gapped frames hold over-allocation below the threshold, so bound the count too.
-        if over_allocation > threshold || self.data.len() > COMPACT_THRESHOLD {
-            self.defragment();
+        let too_many = self.data.len() > COMPACT_THRESHOLD;
+        if over_allocation > threshold || too_many {
+            self.defragment(too_many);
             // ngtcp2 uses a threshold of 4000 -- try to be a little more conservative?
-            if self.data.len() > MAX_CHUNKS {
+            if too_many && self.data.len() > MAX_CHUNKS {
                 return Err(TooManyChunks);
             }
         }
@@ -402,6 +407,9 @@ const MAX_CHUNKS: usize = 1024;
 /// Above `MAX_CHUNKS` so a flood of mergeable frames cannot force a defragmentation
 /// per frame.
 const COMPACT_THRESHOLD: usize = 2 * MAX_CHUNKS;
+
+/// Chunks of this size are not merged with others: they are few, and would be copied again and again.
+const LARGE_CHUNK: usize = 64 * 1024;
 
 #[cfg(test)]
 mod test {

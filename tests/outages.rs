@@ -136,6 +136,20 @@ fn a_session_lives_on_when_its_client_was_stopped() {
     });
 }
 
+/// What it has said meanwhile waits in two places by then, and goes from one process to the next in one of them.
+#[test]
+fn a_session_lives_on_when_its_host_starts_anew_during_an_outage() {
+    survives("a host that starts anew", |street, _| {
+        let ready = street.host.count("ready");
+        street.down();
+        street.host.daemon.signal(Signal::SIGUSR2);
+        poll("a host that is ready again", DEADLINE, || {
+            (street.host.count("ready") > ready).then_some(())
+        });
+        street.up();
+    });
+}
+
 #[test]
 fn a_native_command_lives_through_an_outage() {
     let Some(street) = Street::new("") else { return };

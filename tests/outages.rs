@@ -18,14 +18,15 @@ use std::{
 };
 
 use harness::{
-    Client, DEADLINE, Host, HostSetup, Line, Route, Running, Server, descendants, folder, number, poll, skip,
-    succeed,
+    Client, DEADLINE, Host, HostSetup, Line, Random, Route, Running, Server, descendants, example, folder,
+    hash_reader, number, poll, skip, succeed,
 };
 use lab::{
     Lab,
     spec::{Change, LinkSpec, Side},
 };
 use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
 
 /// A client on one side of a link, and a host on the other.
 struct Street {
@@ -295,23 +296,76 @@ fn a_reader_that_stands_still_loses_neither_its_session_nor_a_byte() {
     });
 }
 
-#[test]
-fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
-    let line = Line::new(Route::Exec);
+/// Who is killed in the middle of output.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    Ssh,
+    Proxy,
+    Both,
+}
+
+impl Killed {
+    /// What is left lives as long as what this returns.
+    fn kill(self, mut ssh: Running) -> Running {
+        let proxies = descendants(ssh.pid());
+        assert!(!proxies.is_empty());
+        // One whose ssh is killed first says goodbye.
+        if !matches!(self, Self::Ssh) {
+            proxies.iter().for_each(|proxy| kill(*proxy, Signal::SIGKILL).expect("a process of ours"));
+        }
+        if !matches!(self, Self::Proxy) {
+            ssh.signal(Signal::SIGKILL);
+        }
+        ssh.wait(DEADLINE);
+        ssh
+    }
+}
+
+/// A session in the middle of output, which nobody reads further than its first bytes.
+fn in_output(line: &Line) -> Running {
     let mut ssh = line.client.ssh();
     ssh.args(["box", "yes"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut ssh = Running::start(&mut ssh);
     let mut stdout = ssh.stdout();
     stdout.read_exact(&mut [0; 6]).expect("a session");
-    let proxy = descendants(ssh.pid());
-    assert!(!proxy.is_empty());
-    for process in proxy.into_iter().chain([ssh.pid()]) {
-        let _ = kill(process, Signal::SIGKILL);
+    ssh.keep_stdout(stdout);
+    ssh
+}
+
+#[test]
+fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
+    let line = Line::new(Route::Exec);
+    for (round, killed) in [Killed::Both, Killed::Proxy, Killed::Ssh, Killed::Both].into_iter().enumerate() {
+        let _left = killed.kill(in_output(&line));
+        assert!(line.client.exec("true").status.success());
+        let ended = line.host().wait_ended(2 * round + 2);
+        let is_gone = |event: &&Value| event["reason"] == "the client's process was gone";
+        let gone = ended[2 * round..].iter().filter(is_gone).count();
+        assert_eq!(gone, usize::from(!matches!(killed, Killed::Ssh)), "{killed:?}: {ended:?}");
+        poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
     }
-    ssh.wait(DEADLINE);
-    assert!(!line.server.processes().is_empty(), "its command runs");
+}
+
+/// `IROSH_TEST_STORM_MIB` makes it longer.
+#[test]
+fn a_session_whose_connection_is_cut_all_the_time_is_byte_exact_both_ways() {
+    let line = Line::new(Route::Exec);
+    let length = number("IROSH_TEST_STORM_MIB", 48) << 20;
     assert!(line.client.exec("true").status.success());
-    let ended = line.host().wait_event(|event| event["event"] == "session_ended");
-    assert_eq!(ended["reason"], "the client's process was gone");
-    poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
+    line.host().wait_ended(1);
+    let descriptors = line.host().descriptors();
+    let mut ssh = line.client.ssh();
+    ssh.arg(format!("-oProxyCommand={} %h", example("cut-proxy").display())).env("CUT_PROXY_MS", "50");
+    let mut ssh = Running::start(ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = ssh.stdin();
+    let saying = thread::spawn(move || std::io::copy(&mut Random::new(7, length), &mut stdin));
+    assert_eq!(hash_reader(ssh.stdout()), hash_reader(Random::new(7, length)));
+    saying.join().expect("no panic").expect("said");
+    assert!(ssh.wait(DEADLINE).success());
+    line.host().wait_ended(2);
+    let resumed = line.host().count("session_resumed");
+    assert!(resumed >= 5, "resumed {resumed} times");
+    poll("as many descriptors as before", DEADLINE, || {
+        (line.host().descriptors() <= descriptors).then_some(())
+    });
 }

@@ -171,6 +171,12 @@ impl SessionStatus {
         &self.counters
     }
 
+    /// The connection that it is on, or while it is detached, the one that was lost.
+    #[must_use]
+    pub fn host(&self) -> HostConnection {
+        lock(&self.host).clone()
+    }
+
     /// Waits until the host has opened the session, which it says right before the server's first word. Never
     /// resolves for a session that ends before.
     pub async fn opened(&self) {

@@ -51,6 +51,12 @@ pub(crate) const IROSH: &str = env!("CARGO_BIN_EXE_irosh");
 /// The program that ssh runs.
 pub(crate) const IROSH_PROXY: &str = env!("CARGO_BIN_EXE_irosh-proxy");
 
+/// A program of tests/programs.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test");
+    test.ancestors().nth(2).expect("the target folder").join("examples").join(name)
+}
+
 /// A folder that goes with its value.
 pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("irosh-").tempdir().expect("a temporary folder");

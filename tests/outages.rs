@@ -5,169 +5,20 @@
 mod harness;
 #[path = "lab/mod.rs"]
 mod lab;
+mod street;
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    process::{Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+    thread,
+    time::Duration,
 };
 
-use harness::{
-    Client, DEADLINE, Host, HostSetup, Line, Random, Route, Running, Server, descendants, example, folder,
-    hash_reader, number, poll, skip, succeed,
-};
-use lab::{
-    Lab,
-    spec::{Change, LinkSpec, Side},
-};
+use harness::{DEADLINE, Line, Random, Route, Running, descendants, example, hash_reader, number, poll};
+use lab::spec::Side;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
-
-/// A client on one side of a link, and a host on the other.
-struct Street {
-    lab: Lab,
-    client: Client,
-    host: Host,
-    server: Server,
-    _folder: tempfile::TempDir,
-}
-
-impl Street {
-    /// None where this machine or user can have no namespaces.
-    fn new(settings: &str) -> Option<Self> {
-        let spec = LinkSpec { delay: Duration::from_millis(5), ..LinkSpec::default() };
-        let lab = Lab::new(&spec).map_err(|why| skip(&why.to_string())).ok()?;
-        let folder = folder();
-        let server = Server::new(folder.path());
-        let mut client = Client::new(folder.path(), "client", &server);
-        client.bind("0.0.0.0:0");
-        let [enter, namespace] = lab.prefix(Side::A);
-        let setup = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command()));
-        let setup = setup.settings(settings).under(&[&enter, &namespace, "env", "IROSH_BIND=0.0.0.0:0"]);
-        let host = setup.start();
-        host.allow(&client.identity);
-        client.add_host("box", &host.ticket());
-        Some(Self { lab, client, host, server, _folder: folder })
-    }
-
-    /// Lines both ways through a session of plain ssh.
-    fn chat(&self) -> Chat {
-        self.chat_by(self.client.ssh())
-    }
-
-    /// The same by a command that takes a host and what to run there.
-    fn chat_by(&self, mut command: Command) -> Chat {
-        command.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Chat::over(self.lab.within(Side::B, || Running::start(&mut command)).expect("entered"))
-    }
-
-    fn down(&self) {
-        self.lab.set(Change::Down);
-    }
-
-    fn up(&self) {
-        self.lab.set(Change::Up);
-    }
-
-    /// Has a side have another address, at once.
-    fn moves(&self, side: Side, from: &str, to: &str) {
-        let address = |verb: &str, address: &str| {
-            let mut ip = self.lab.command(side, "ip");
-            ip.args(["address", verb, &format!("{address}/24"), "dev", "lab0"]);
-            succeed(&mut ip);
-        };
-        // The other way round, the new one would go with the old one.
-        address("del", from);
-        address("add", to);
-    }
-}
-
-/// Numbered lines that ssh sends, and gets back from `cat` at the host.
-struct Chat {
-    ssh: Running,
-    over: Arc<AtomicBool>,
-    said: Arc<AtomicU64>,
-    /// How many have come back, each in its turn, and what came instead if one has not.
-    heard: Arc<AtomicU64>,
-    wrong: Arc<Mutex<Option<String>>>,
-    saying: JoinHandle<()>,
-    hearing: JoinHandle<()>,
-}
-
-impl Chat {
-    fn over(mut ssh: Running) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let [said, heard] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
-        let wrong = Arc::new(Mutex::new(None));
-        let (mut stdin, stdout) = (ssh.stdin(), BufReader::new(ssh.stdout()));
-        let saying = {
-            let (over, said) = (over.clone(), said.clone());
-            thread::spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    let number = said.load(Ordering::Relaxed);
-                    if writeln!(stdin, "line {number} {}", "x".repeat(number as usize % 300)).is_err() {
-                        return;
-                    }
-                    said.store(number + 1, Ordering::Relaxed);
-                    thread::sleep(Duration::from_millis(5));
-                }
-            })
-        };
-        let hearing = {
-            let (heard, wrong) = (heard.clone(), wrong.clone());
-            thread::spawn(move || {
-                for line in stdout.lines() {
-                    let number = heard.load(Ordering::Relaxed);
-                    let expected = format!("line {number} {}", "x".repeat(number as usize % 300));
-                    match line {
-                        Ok(line) if line == expected => heard.store(number + 1, Ordering::Relaxed),
-                        other => {
-                            *wrong.lock().expect("no panic") =
-                                Some(format!("after {number} lines: {other:?}"));
-                            return;
-                        }
-                    }
-                }
-            })
-        };
-        Self { ssh, over, said, heard, wrong, saying, hearing }
-    }
-
-    /// Waits until a line comes back that is said from now on; says how long that took.
-    fn flows(&self) -> Duration {
-        let (now, begun) = (self.said.load(Ordering::Relaxed), Instant::now());
-        poll("lines that flow", Duration::from_secs(60), || {
-            let wrong = self.wrong.lock().expect("no panic");
-            assert!(wrong.is_none(), "{wrong:?}");
-            (self.heard.load(Ordering::Relaxed) > now).then_some(())
-        });
-        begun.elapsed()
-    }
-
-    /// Waits for ssh to find that the session is no more.
-    fn expect_cut_off(mut self) {
-        assert_eq!(self.ssh.wait(DEADLINE).code(), Some(255));
-        self.saying.join().expect("said");
-        self.hearing.join().expect("heard");
-    }
-
-    /// Ends it in peace: every line has come back, and none twice. Whatever ssh has left behind lives as long as what
-    /// this returns.
-    fn ends(mut self) -> Running {
-        self.over.store(true, Ordering::Relaxed);
-        self.saying.join().expect("said");
-        assert!(self.ssh.wait(DEADLINE).success());
-        self.hearing.join().expect("heard");
-        assert_eq!(*self.wrong.lock().expect("no panic"), None);
-        assert_eq!(self.heard.load(Ordering::Relaxed), self.said.load(Ordering::Relaxed));
-        self.ssh
-    }
-}
+use street::Street;
 
 /// An outage of so many seconds, in the middle of a session.
 fn survives(seconds: u64) {

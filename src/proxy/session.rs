@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apart::Fresh,
     connection::{HostConnection, OPEN_DEADLINE, SessionError},
     dial::Dialer,
     patience::Patience,
@@ -50,6 +51,8 @@ struct Keeper {
     target: Target,
     id: SessionId,
     host: Arc<Mutex<HostConnection>>,
+    /// What the connection comes from, if that is not the dialer's own endpoint.
+    from: Option<Fresh>,
     words: mpsc::Sender<Word>,
     news: mpsc::UnboundedReceiver<News>,
     state: watch::Sender<State>,
@@ -109,6 +112,7 @@ impl ClientSession {
             target: target.clone(),
             id,
             host: Arc::new(Mutex::new(host.clone())),
+            from: None,
             words: words.clone(),
             news,
             state,
@@ -300,21 +304,27 @@ impl Keeper {
         let target = self.target.clone();
         let reaching = async {
             let (mut pause, mut tries) = (Duration::from_millis(50), 0_u32);
+            let mut from = None;
             loop {
                 // What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network
                 // that is back sooner than one that is long. Those who need longer get it now and then.
                 let within = if tries % 4 == 3 { LONG_TRY } else { SHORT_TRY };
-                match reach(&dialer, &target, within).await {
-                    Ok(host) => return Ok(host),
-                    Err(Some(error)) => return Err(error),
-                    Err(None) => {}
+                if from.is_none() {
+                    from = dialer.afresh().await.inspect_err(|error| tracing::debug!("{error}")).ok();
+                }
+                if let Some(fresh) = &from {
+                    match reach(&dialer, fresh, &target, within).await {
+                        Ok(host) => return Ok((host, from)),
+                        Err(Some(error)) => return Err(error),
+                        Err(None) => {}
+                    }
                 }
                 tries += 1;
                 sleep(jittered(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        let host = tokio::select! {
+        let (host, from) = tokio::select! {
             biased;
             () = Pulse::of(old.connection()).comes_back(), if why == LegEnd::Lost(Lost::Silent) => {
                 tracing::debug!("the connection is back");
@@ -334,6 +344,7 @@ impl Keeper {
         let leg = host.resume(self.id, LegNumber(self.legs), position).await;
         let old = std::mem::replace(&mut *lock(&self.host), host);
         old.close(CloseCode::Detached);
+        self.from = from;
         self.legs += 1;
         match leg {
             Ok(leg) => {
@@ -365,11 +376,13 @@ async fn stays_silent(opened: Option<Instant>, counters: &Counters) -> bool {
 /// Connects to a host and has it let us in. An error is one that waiting does not mend.
 async fn reach(
     dialer: &Dialer,
+    from: &Fresh,
     target: &Target,
     within: Duration,
 ) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(target, within).await.ok_or(None)?;
-    match host.welcome().await {
+    let host = dialer.dial_again(from, target, within).await.ok_or(None)?;
+    // The network may go away once more before the answer is there.
+    match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
         Ok(_) => Ok(host),
         Err(error) => match &*error {
             SessionError::Refused(refusal)

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 mod carrier;
+mod chat;
 mod client;
 mod entry;
 mod host;
@@ -30,6 +31,7 @@ use std::{
 };
 
 pub(crate) use carrier::Carrier;
+pub(crate) use chat::Chat;
 pub(crate) use client::Client;
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
@@ -39,7 +41,7 @@ pub(crate) use process::{
 };
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, RawHost, raw_runtime};
-pub(crate) use relay::Relay;
+pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
 pub(crate) use terminal::on_a_terminal;

@@ -45,6 +45,21 @@ fn a_session_lives_through_an_outage_of_eight_seconds() {
     survives(8);
 }
 
+/// The host still counts the connection that was lost, and allows no other.
+#[test]
+fn a_session_comes_back_where_as_many_connections_as_may_be_were_lost() {
+    let Some(street) = Street::new("[limits]\nmax-connections = 1\n") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    thread::sleep(Duration::from_secs(8));
+    street.up();
+    let took = chat.flows();
+    assert!(took < Duration::from_secs(10), "{took:?} after the network was back");
+    let _ssh = chat.ends();
+    street.host.wait_ended(1);
+}
+
 /// Longer than QUIC keeps a connection on which nothing is heard.
 #[test]
 fn a_session_lives_through_an_outage_that_no_connection_does() {

@@ -11,8 +11,8 @@ use iroh::{
 };
 use irosh::{
     protocol::{
-        Acknowledged, CloseCode, Closed, Frame, LegHeader, LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME,
-        Position, RefusalCode, SessionId,
+        Acknowledged, CloseCode, Closed, Frame, Hello, Instance, LegHeader, LegReply, MAX_CONTROL_FRAME,
+        MAX_LEG_FRAME, Position, RefusalCode, SessionId,
     },
     session::{FrameReadError, Lost, read_frame},
     transport::KeyFile,
@@ -431,4 +431,26 @@ async fn goes_on(peer: &Peer, talk: &Talk) {
     let received = usize::try_from(position.received).expect("small");
     leg.send.write_all(&talk.words[received..]).await.expect("sent");
     leg.brings(&talk.words).await;
+}
+
+#[test]
+fn processes_that_come_again_have_twice_the_connections_and_no_more() {
+    let echo = Echo::new("[limits]\nmax-connections = 2\n");
+    runtime().block_on(async {
+        let mut held = Vec::new();
+        let [one, other] = [(); 2].map(|()| Instance::generate());
+        for (instance, comes_in) in
+            [(one, true), (one, true), (other, false), (one, true), (one, true), (one, false)]
+        {
+            let raw = Raw::connect(&echo.host).await;
+            let hello = Hello { instance, ..raw.hello(&echo.identity) };
+            let (send, mut recv) = raw.say(&Frame::Hello(hello).encode()).await;
+            let answer = timeout(SOON, read_frame(&mut recv, MAX_CONTROL_FRAME)).await.expect("in time");
+            match Frame::decode(&answer.expect("a frame")) {
+                Ok(Frame::Welcome(_)) if comes_in => held.push((raw, send, recv)),
+                Ok(Frame::Refused(refusal)) if !comes_in => assert_eq!(refusal.code, RefusalCode::TooMany),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
 }

@@ -388,7 +388,7 @@ async fn reach(
             SessionError::Refused(refusal)
                 if !matches!(
                     refusal.code,
-                    RefusalCode::Busy | RefusalCode::GoingAway | RefusalCode::Internal
+                    RefusalCode::Busy | RefusalCode::TooMany | RefusalCode::GoingAway | RefusalCode::Internal
                 ) =>
             {
                 Err(Some(error))

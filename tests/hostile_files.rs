@@ -5,7 +5,7 @@ mod harness;
 
 use std::{fs, process::Stdio, time::Instant};
 
-use harness::{Line, Route, number, subfolder};
+use harness::{Line, Route, example, number, subfolder};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// KiB of memory that a copy may take, whatever the server does.
@@ -19,8 +19,7 @@ fn peak() -> i64 {
 /// What `irosh get` exits with and says.
 fn got(kind: &str, count: usize) -> (Option<i32>, String) {
     let line = Line::new(Route::Exec);
-    let test = std::env::current_exe().expect("this test");
-    let program = test.ancestors().nth(2).expect("the target folder").join("examples/hostile_sftp");
+    let program = example("hostile_sftp");
     line.server.serve_files_by(&format!("{} {kind} {count}", program.display()));
     let there = subfolder(line.folder.path(), "there");
     let said = line.folder.path().join("said");

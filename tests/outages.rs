@@ -5,82 +5,22 @@
 mod harness;
 #[path = "lab/mod.rs"]
 mod lab;
+mod street;
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::Duration,
 };
 
 use harness::{
-    Chat, Client, DEADLINE, Host, HostSetup, Line, Route, Running, Server, descendants, folder, number, poll,
-    skip, succeed,
+    Chat, DEADLINE, Line, Random, Route, Running, descendants, example, hash_reader, number, poll,
 };
-use lab::{
-    Lab,
-    spec::{Change, LinkSpec, Side},
-};
+use lab::spec::Side;
 use nix::sys::signal::{Signal, kill};
-
-/// A client on one side of a link, and a host on the other.
-struct Street {
-    lab: Lab,
-    client: Client,
-    host: Host,
-    server: Server,
-    _folder: tempfile::TempDir,
-}
-
-impl Street {
-    /// None where this machine or user can have no namespaces.
-    fn new(settings: &str) -> Option<Self> {
-        let spec = LinkSpec { delay: Duration::from_millis(5), ..LinkSpec::default() };
-        let lab = Lab::new(&spec).map_err(|why| skip(&why.to_string())).ok()?;
-        let folder = folder();
-        let server = Server::new(folder.path());
-        let mut client = Client::new(folder.path(), "client", &server);
-        client.bind("0.0.0.0:0");
-        let [enter, namespace] = lab.prefix(Side::A);
-        let setup = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command()));
-        let setup = setup.settings(settings).under(&[&enter, &namespace, "env", "IROSH_BIND=0.0.0.0:0"]);
-        let host = setup.start();
-        host.allow(&client.identity);
-        client.add_host("box", &host.ticket());
-        Some(Self { lab, client, host, server, _folder: folder })
-    }
-
-    /// Lines both ways through a session of plain ssh.
-    fn chat(&self) -> Chat {
-        self.chat_by(self.client.ssh())
-    }
-
-    /// The same by a command that takes a host and what to run there.
-    fn chat_by(&self, mut command: Command) -> Chat {
-        command.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Chat::over(self.lab.within(Side::B, || Running::start(&mut command)).expect("entered"))
-    }
-
-    fn down(&self) {
-        self.lab.set(Change::Down);
-    }
-
-    fn up(&self) {
-        self.lab.set(Change::Up);
-    }
-
-    /// Has a side have another address, at once.
-    fn moves(&self, side: Side, from: &str, to: &str) {
-        let address = |verb: &str, address: &str| {
-            let mut ip = self.lab.command(side, "ip");
-            ip.args(["address", verb, &format!("{address}/24"), "dev", "lab0"]);
-            succeed(&mut ip);
-        };
-        // The other way round, the new one would go with the old one.
-        address("del", from);
-        address("add", to);
-    }
-}
+use serde_json::Value;
+use street::Street;
 
 /// Outages in the middle of sessions: `IROSH_TEST_OUTAGE_RUNS` of them, one after the other.
 fn survives(what: &str, outage: impl Fn(&Street, &Chat)) {
@@ -116,6 +56,21 @@ fn a_session_lives_through_an_outage_of_eight_seconds() {
     survives_seconds(8);
 }
 
+/// The host still counts the connection that was lost, and allows no other.
+#[test]
+fn a_session_comes_back_where_as_many_connections_as_may_be_were_lost() {
+    let Some(street) = Street::new("[limits]\nmax-connections = 1\n") else { return };
+    let chat = street.chat();
+    chat.flows();
+    street.down();
+    thread::sleep(Duration::from_secs(8));
+    street.up();
+    let took = chat.flows();
+    assert!(took < Duration::from_secs(10), "{took:?} after the network was back");
+    let _ssh = chat.ends();
+    street.host.wait_ended(1);
+}
+
 /// Longer than QUIC keeps a connection on which nothing is heard; `IROSH_TEST_OUTAGE` is how many seconds.
 #[test]
 fn a_session_lives_through_an_outage_that_no_connection_does() {
@@ -143,9 +98,7 @@ fn a_session_lives_on_when_its_host_starts_anew_during_an_outage() {
         let ready = street.host.count("ready");
         street.down();
         street.host.daemon.signal(Signal::SIGUSR2);
-        poll("a host that is ready again", DEADLINE, || {
-            (street.host.count("ready") > ready).then_some(())
-        });
+        poll("a host that is ready again", DEADLINE, || (street.host.count("ready") > ready).then_some(()));
         street.up();
     });
 }
@@ -246,23 +199,76 @@ fn a_reader_that_stands_still_loses_neither_its_session_nor_a_byte() {
     });
 }
 
-#[test]
-fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
-    let line = Line::new(Route::Exec);
+/// Who is killed in the middle of output.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    Ssh,
+    Proxy,
+    Both,
+}
+
+impl Killed {
+    /// What is left lives as long as what this returns.
+    fn kill(self, mut ssh: Running) -> Running {
+        let proxies = descendants(ssh.pid());
+        assert!(!proxies.is_empty());
+        // One whose ssh is killed first says goodbye.
+        if !matches!(self, Self::Ssh) {
+            proxies.iter().for_each(|proxy| kill(*proxy, Signal::SIGKILL).expect("a process of ours"));
+        }
+        if !matches!(self, Self::Proxy) {
+            ssh.signal(Signal::SIGKILL);
+        }
+        ssh.wait(DEADLINE);
+        ssh
+    }
+}
+
+/// A session in the middle of output, which nobody reads further than its first bytes.
+fn in_output(line: &Line) -> Running {
     let mut ssh = line.client.ssh();
     ssh.args(["box", "yes"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut ssh = Running::start(&mut ssh);
     let mut stdout = ssh.stdout();
     stdout.read_exact(&mut [0; 6]).expect("a session");
-    let proxy = descendants(ssh.pid());
-    assert!(!proxy.is_empty());
-    for process in proxy.into_iter().chain([ssh.pid()]) {
-        let _ = kill(process, Signal::SIGKILL);
+    ssh.keep_stdout(stdout);
+    ssh
+}
+
+#[test]
+fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
+    let line = Line::new(Route::Exec);
+    for (round, killed) in [Killed::Both, Killed::Proxy, Killed::Ssh, Killed::Both].into_iter().enumerate() {
+        let _left = killed.kill(in_output(&line));
+        assert!(line.client.exec("true").status.success());
+        let ended = line.host().wait_ended(2 * round + 2);
+        let is_gone = |event: &&Value| event["reason"] == "the client's process was gone";
+        let gone = ended[2 * round..].iter().filter(is_gone).count();
+        assert_eq!(gone, usize::from(!matches!(killed, Killed::Ssh)), "{killed:?}: {ended:?}");
+        poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
     }
-    ssh.wait(DEADLINE);
-    assert!(!line.server.processes().is_empty(), "its command runs");
+}
+
+/// `IROSH_TEST_STORM_MIB` makes it longer.
+#[test]
+fn a_session_whose_connection_is_cut_all_the_time_is_byte_exact_both_ways() {
+    let line = Line::new(Route::Exec);
+    let length = number("IROSH_TEST_STORM_MIB", 48) << 20;
     assert!(line.client.exec("true").status.success());
-    let ended = line.host().wait_event(|event| event["event"] == "session_ended");
-    assert_eq!(ended["reason"], "the client's process was gone");
-    poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
+    line.host().wait_ended(1);
+    let descriptors = line.host().descriptors();
+    let mut ssh = line.client.ssh();
+    ssh.arg(format!("-oProxyCommand={} %h", example("cut-proxy").display())).env("CUT_PROXY_MS", "50");
+    let mut ssh = Running::start(ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = ssh.stdin();
+    let saying = thread::spawn(move || std::io::copy(&mut Random::new(7, length), &mut stdin));
+    assert_eq!(hash_reader(ssh.stdout()), hash_reader(Random::new(7, length)));
+    saying.join().expect("no panic").expect("said");
+    assert!(ssh.wait(DEADLINE).success());
+    line.host().wait_ended(2);
+    let resumed = line.host().count("session_resumed");
+    assert!(resumed >= 5, "resumed {resumed} times");
+    poll("as many descriptors as before", DEADLINE, || {
+        (line.host().descriptors() <= descriptors).then_some(())
+    });
 }

@@ -71,8 +71,7 @@ impl Place {
 
     fn chat(&self) -> Chat {
         let mut ssh = self.client.ssh();
-        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Chat::over(Running::start(&mut ssh))
+        Chat::by(&mut ssh)
     }
 }
 
@@ -223,8 +222,7 @@ fn what_the_sessions_complain_of_is_logged_by_the_host_that_follows() {
     let line = Line::with_settings(Route::Exec, "");
     let host = line.host();
     let mut ssh = line.client.ssh();
-    ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let chat = Chat::over(Running::start(&mut ssh));
+    let chat = Chat::by(&mut ssh);
     chat.flows();
     Way::Exec.restarts(host);
     chat.flows();

@@ -11,8 +11,8 @@ use iroh::{
 };
 use irosh::{
     protocol::{
-        Acknowledged, BackendKind, CloseCode, Closed, FIRST_WINDOW, Frame, LegHeader, LegReply, Limits,
-        MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, RefusalCode, SessionId, Welcome,
+        BackendKind, CloseCode, FIRST_WINDOW, Frame, LegHeader, LegReply, Limits, MAX_CONTROL_FRAME,
+        MAX_LEG_FRAME, RefusalCode, SessionId, Welcome,
     },
     session::read_frame,
     transport::{KeyFile, Target},
@@ -50,14 +50,6 @@ fn not_frames(max: usize) -> Vec<Vec<u8>> {
         Frame::Welcome(Welcome::new("me", BackendKind::Tcp, Vec::new(), limits)).encode(),
         LegReply::Opened { window: FIRST_WINDOW }.encode(),
     ]
-}
-
-/// The same after whatever came before.
-async fn is_reset_later(mut recv: RecvStream) -> u64 {
-    match timeout(SOON, recv.read_to_end(1 << 20)).await.expect("an end in time") {
-        Err(ReadToEndError::Read(iroh::endpoint::ReadError::Reset(code))) => code.into_inner(),
-        other => panic!("not reset: {other:?}"),
-    }
 }
 
 async fn is_reset(mut recv: RecvStream) -> u64 {
@@ -144,106 +136,6 @@ fn a_leg_without_a_header_is_ended_at_the_deadline() {
         let (_answer, _send, _recv) = raw.greet(&identity).await;
         let (_send, recv) = raw.say(&[0, 0]).await;
         assert_eq!(is_reset(recv).await, CloseCode::Deadline as u64);
-    });
-    still_serves(&line);
-}
-
-#[test]
-fn a_session_cannot_be_resumed_that_never_was() {
-    let line = line();
-    let identity = admitted(&line);
-    raw_runtime().block_on(async {
-        let raw = Raw::connect(line.host()).await;
-        let (_answer, _send, _recv) = raw.greet(&identity).await;
-        let position = Position { received: 7, end: false };
-        let header = LegHeader::Resume { session: SessionId::generate(), leg: 1, position };
-        let (_send, mut recv) = raw.say(&header.encode()).await;
-        let reply =
-            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-        let Ok(LegReply::Refused(refusal)) = LegReply::decode(&reply) else {
-            panic!("not refused: {reply:?}")
-        };
-        assert_eq!(refusal.code, RefusalCode::CannotResume);
-    });
-}
-
-/// What a host says to a leg that is to go on with a session.
-async fn resumed(raw: &Raw, session: SessionId, leg: u32, position: Position) -> LegReply {
-    let header = LegHeader::Resume { session, leg, position };
-    let (_send, mut recv) = raw.say(&header.encode()).await;
-    let reply = timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-    LegReply::decode(&reply).expect("a reply")
-}
-
-#[test]
-fn a_session_is_resumed_by_its_own_identity_alone() {
-    let line = line();
-    let identity = admitted(&line);
-    let openssh = KeyFile::load_or_create(&line.folder.path().join("other"), "other").expect("a key");
-    line.host().allow(&openssh.public().to_openssh().expect("a line"));
-    raw_runtime().block_on(async {
-        let raw = Raw::connect(line.host()).await;
-        let _control = raw.greet(&identity).await;
-        let session = SessionId::generate();
-        let (_send, mut recv) = raw.say(&LegHeader::Open(session).encode()).await;
-        timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-        let start = Position { received: 0, end: false };
-        let theirs = Raw::connect(line.host()).await;
-        let _theirs = theirs.greet(openssh.secret()).await;
-        let refused = resumed(&theirs, session, 1, start).await;
-        assert!(matches!(&refused, LegReply::Refused(refusal) if refusal.code == RefusalCode::CannotResume));
-        // On another connection of the same identity, it goes on from the first byte.
-        let again = Raw::connect(line.host()).await;
-        let _again = again.greet(&identity).await;
-        assert_eq!(resumed(&again, session, 1, start).await, LegReply::Resumed(start));
-        // The old leg is the session's no more.
-        assert_eq!(is_reset_later(recv).await, CloseCode::Detached as u64);
-    });
-}
-
-#[test]
-fn a_session_that_is_there_is_not_opened_again() {
-    let line = line();
-    let identity = admitted(&line);
-    raw_runtime().block_on(async {
-        let raw = Raw::connect(line.host()).await;
-        let _control = raw.greet(&identity).await;
-        let open = LegHeader::Open(SessionId::generate()).encode();
-        let (_send, mut recv) = raw.say(&open).await;
-        timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-        let (_send, mut recv) = raw.say(&open).await;
-        let reply =
-            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-        let Ok(LegReply::Refused(refusal)) = LegReply::decode(&reply) else {
-            panic!("not refused: {reply:?}")
-        };
-        assert_eq!(refusal.code, RefusalCode::CannotResume);
-    });
-}
-
-#[test]
-fn a_peer_that_lies_about_a_session_loses_that_session_alone() {
-    let line = line();
-    let identity = admitted(&line);
-    raw_runtime().block_on(async {
-        let raw = Raw::connect(line.host()).await;
-        let (_answer, mut control, mut said) = raw.greet(&identity).await;
-        for lie in ["an acknowledgement", "a position"] {
-            let session = SessionId::generate();
-            let (_send, mut recv) = raw.say(&LegHeader::Open(session).encode()).await;
-            timeout(SOON, read_frame(&mut recv, MAX_LEG_FRAME)).await.expect("in time").expect("a frame");
-            if lie == "a position" {
-                let position = Position { received: u64::MAX, end: false };
-                let header = LegHeader::Resume { session, leg: 1, position };
-                let _leg = raw.say(&header.encode()).await;
-            } else {
-                let frame = Frame::Acknowledged(Acknowledged { session, bytes: u64::MAX, end: false });
-                control.write_all(&frame.encode()).await.expect("sent");
-            }
-            let frame = timeout(SOON, read_frame(&mut said, MAX_CONTROL_FRAME)).await.expect("in time");
-            let closed = Frame::Closed(Closed { session, reason: CloseCode::Protocol as u32 });
-            assert_eq!(Frame::decode(&frame.expect("a frame")), Ok(closed), "{lie}");
-        }
     });
     still_serves(&line);
 }

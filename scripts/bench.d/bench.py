@@ -76,13 +76,23 @@ class Place:
     def start_host(self):
         command = [f"{self.binaries}/irosh", "host", "--json", "--access", "open", "--backend", f"tcp:{self.address}:{self.port}"]
         environment = dict(self.environment, IROSH_HOME=self.path("irosh-host"))
+        os.mkdir(environment["IROSH_HOME"], 0o700)
+        with open(os.path.join(environment["IROSH_HOME"], "host.toml"), "w") as settings:
+            settings.write(self.settings())
         log = open(self.path("host.log"), "w")
         host = self.start(command, self.server, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
         ready = json.loads(host.stdout.readline())
-        threading.Thread(target=lambda: [None for _ in host.stdout], daemon=True).start()
+        threading.Thread(target=lambda: [self.heard(json.loads(line)) for line in host.stdout], daemon=True).start()
         self.environment["IROSH_HOME"] = self.path("irosh-client")
         # A prefix that enters a namespace may be a process of its own; the host says who it is.
         return ready["pid"], ready["ticket"]
+
+    def settings(self):
+        """The host's host.toml."""
+        return ""
+
+    def heard(self, event):
+        """Told what the host says of its sessions."""
 
     def start_dumbpipe(self):
         command = ["dumbpipe", "listen-tcp", "--host", f"{self.address}:{self.port}", "--ipv4-addr", f"{self.address}:0"]

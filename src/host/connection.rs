@@ -198,7 +198,7 @@ async fn enter(
     hello: Hello,
     limits: &LimitSettings,
 ) -> Result<(Admitted, Backend, ConnectionPlace), Refusal> {
-    let place = shared.registry.enter(identity, connection, limits)?;
+    let place = shared.registry.enter(identity, hello.instance, connection, limits)?;
     let (deciding, span) = (shared.clone(), tracing::Span::current());
     let decide = move || span.in_scope(|| deciding.decide(identity, hello.invite.as_ref()));
     let admitted = tokio::task::spawn_blocking(decide)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{peers::Identity, roll::Standing, settings::LimitSettings};
 use crate::{
-    protocol::{CloseCode, Refusal, RefusalCode},
+    protocol::{CloseCode, Instance, Refusal, RefusalCode},
     transport,
 };
 
@@ -35,6 +35,7 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     identity: Identity,
+    instance: Instance,
     connection: Connection,
     /// By what right the peer is here, once that is decided.
     standing: Option<Arc<Standing>>,
@@ -129,12 +130,16 @@ impl Registry {
     pub(super) fn enter(
         &self,
         identity: Identity,
+        instance: Instance,
         connection: &Connection,
         limits: &LimitSettings,
     ) -> Result<ConnectionPlace, Refusal> {
         self.with(|state| {
-            let held = state.connections.values().filter(|entry| entry.identity == identity).count();
-            if held >= limits.max_connections as usize {
+            let mut theirs = state.connections.values().filter(|entry| entry.identity == identity);
+            let held = theirs.clone().count();
+            // A process that comes again has lost the connection before, which counts here for a while yet.
+            let again = usize::from(theirs.any(|entry| entry.instance == instance));
+            if held >= (limits.max_connections as usize) << again {
                 return Err(too_many(&format!("{held} connections")));
             }
             if state.connections.len() >= limits.budget().connections() {
@@ -144,7 +149,7 @@ impl Registry {
             state.serial += 1;
             let serial = state.serial;
             let connection = connection.clone();
-            let entry = Entry { identity, connection, standing: None, sessions: 0, window: 0 };
+            let entry = Entry { identity, instance, connection, standing: None, sessions: 0, window: 0 };
             state.connections.insert(serial, entry);
             state.most = state.most.max(state.connections.len());
             Ok(ConnectionPlace { registry: self.clone(), serial })

@@ -79,7 +79,7 @@ pub struct LimitSettings {
     pub login_grace_time: u64,
     /// MiB that peers may have sent and nobody has read yet, all connections together.
     pub max_unread: u32,
-    /// Connections of one identity at once.
+    /// Connections of one identity at once; twice as many where processes come again that have lost one.
     pub max_connections: u32,
     /// Sessions on one connection at once.
     pub max_sessions: u32,

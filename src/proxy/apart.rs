@@ -1,21 +1,25 @@
-//! Connecting by each address of a host from an endpoint of its own.
+//! Connecting from endpoints of their own: by each address of a host alone, and to a host anew.
 //!
-//! An endpoint sends to all addresses that it knows of a host, and the first answer decides, whoever it is from.
+//! An endpoint sends to all addresses that it knows of a host, and the first answer decides, whoever it is from. Once
+//! it has a connection, it sends whatever it has for that host by the path of that one alone.
 
 use std::{net::SocketAddr, time::Duration};
 
 use iroh::{
-    EndpointAddr, TransportAddr,
+    Endpoint, EndpointAddr, TransportAddr,
     endpoint::{Connection, WeakConnectionHandle},
 };
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use super::{dial::connect, dial_error::Missed};
-use crate::transport::{Bind, NameService, Network, bind_client, close_quickly};
+use crate::transport::{Bind, BindFailed, NameService, Network, bind_client, close_quickly};
 
 /// The endpoints of such connections; each lives as long as its connection.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +28,29 @@ pub(super) struct Apart {
     closing: CancellationToken,
 }
 
+/// An endpoint that is closed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) endpoint: Endpoint,
+    _done: DropGuard,
+}
+
 impl Apart {
+    /// An endpoint that knows of no path to any host yet.
+    pub(super) async fn fresh(&self, network: &Network) -> Result<Fresh, BindFailed> {
+        let endpoint = bind_client(&free_ports(network)).await?;
+        let (done, closing) = (CancellationToken::new(), self.closing.clone());
+        let fresh = Fresh { endpoint: endpoint.clone(), _done: done.clone().drop_guard() };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = done.cancelled() => {}
+                () = closing.cancelled() => {}
+            }
+            close_quickly(&endpoint).await;
+        });
+        Ok(fresh)
+    }
+
     /// Connects by whichever address leads to the host first.
     pub(super) async fn connect(
         &self,
@@ -32,7 +58,8 @@ impl Apart {
         addr: EndpointAddr,
         deadline: Instant,
     ) -> Result<Connection, Missed> {
-        let network = free_ports(network);
+        // A name service would tell what was wrong once more.
+        let network = Network { dns: NameService::None, ..free_ports(network) };
         let enough = self.closing.child_token();
         let _guard = enough.clone().drop_guard();
         let (answer, mut answers) = mpsc::channel(1);
@@ -101,10 +128,10 @@ fn one_by_one(addr: &EndpointAddr) -> Vec<EndpointAddr> {
     each
 }
 
-/// The same network from free ports, and without a name service: it would tell what was wrong once more.
+/// The same network from free ports.
 fn free_ports(network: &Network) -> Network {
     let free = network.bind.0.iter().map(|addr| SocketAddr::new(addr.ip(), 0));
-    Network { bind: Bind(free.collect()), dns: NameService::None, ..network.clone() }
+    Network { bind: Bind(free.collect()), ..network.clone() }
 }
 
 #[cfg(test)]

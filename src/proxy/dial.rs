@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    apart::Apart,
+    apart::{Apart, Fresh},
     connection::{Greeter, HostConnection},
     dial_error::{DialError, Missed},
     instances::Living,
@@ -100,10 +100,20 @@ impl Dialer {
         }
     }
 
-    /// The same for a host that was reached before, without a look into why it is not.
-    pub(super) async fn dial_again(&self, target: &Target, within: Duration) -> Option<HostConnection> {
+    /// An endpoint to reach hosts again from, where what is known of the ways to them no longer holds.
+    pub(super) async fn afresh(&self) -> Result<Fresh, BindFailed> {
+        self.apart.fresh(&self.network).await
+    }
+
+    /// Connects to a host that was reached before, without a look into why it is not.
+    pub(super) async fn dial_again(
+        &self,
+        from: &Fresh,
+        target: &Target,
+        within: Duration,
+    ) -> Option<HostConnection> {
         let addr = self.everywhere(target.addr());
-        let connection = connect(&self.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
+        let connection = connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
         Some(HostConnection::greet(connection, &self.who, target).await)
     }
 

@@ -22,4 +22,5 @@ pub use dial::Dialer;
 pub use dial_error::DialError;
 pub use obstacles::Obstacles;
 pub use session::{ClientSession, SessionStatus, State};
+pub use stdio::stdio;
 pub use stream::SessionStream;

@@ -8,10 +8,12 @@ use iroh::endpoint::Connection;
 use tokio::time::{Instant, sleep};
 
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
-/// How long something may stay unacknowledged.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long something may stay unacknowledged, and how many round trips at least. Who is wrong about it has dialled in
+/// vain: the old connection goes on if it comes back first.
+const SILENCE: Duration = Duration::from_secs(1);
+const ROUND_TRIPS: u32 = 4;
 
 /// The machine has slept when the clock that counts sleep is so much ahead.
 const SLEPT: Duration = Duration::from_secs(2);
@@ -24,12 +26,13 @@ pub(super) struct Pulse<'a> {
     sent: u64,
     /// Since when something that was sent waits for its acknowledgement.
     waits: Option<Instant>,
+    looked: Instant,
 }
 
 impl<'a> Pulse<'a> {
     pub(super) fn of(connection: &'a Connection) -> Self {
         let (sent, acknowledged) = counts(connection);
-        Self { connection, acknowledged, sent, waits: None }
+        Self { connection, acknowledged, sent, waits: None, looked: Instant::now() }
     }
 
     /// Resolves when nothing that was sent was acknowledged for some seconds, or the machine has slept.
@@ -52,11 +55,12 @@ impl<'a> Pulse<'a> {
 
     fn is_silent(&mut self, now: Instant) -> bool {
         let (sent, acknowledged) = counts(self.connection);
+        let before = std::mem::replace(&mut self.looked, now);
         if acknowledged != self.acknowledged {
             (self.acknowledged, self.sent, self.waits) = (acknowledged, sent, None);
         } else if sent != self.sent {
-            let since = *self.waits.get_or_insert(now);
-            return now - since >= SILENCE;
+            let since = *self.waits.get_or_insert(before);
+            return now - since >= SILENCE.max(round_trip(self.connection) * ROUND_TRIPS);
         }
         false
     }
@@ -67,6 +71,12 @@ fn counts(connection: &Connection) -> (u64, u64) {
     let stats = connection.stats();
     let (sent, received) = (stats.frame_tx, stats.frame_rx);
     (sent.stream + sent.ping + sent.max_data + sent.max_stream_data, received.acks + received.path_acks)
+}
+
+/// How long an answer takes on the path that is used.
+fn round_trip(connection: &Connection) -> Duration {
+    let paths = connection.paths();
+    paths.iter().find(|path| path.is_selected()).map(|path| path.rtt()).unwrap_or_default()
 }
 
 /// How long the machine has slept since it was started: what the clock that counts sleep is ahead of the other.

@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apart::Fresh,
     connection::{HostConnection, OPEN_DEADLINE, SessionError},
     dial::Dialer,
     patience::Patience,
@@ -54,6 +55,8 @@ struct Keeper {
     target: Target,
     id: SessionId,
     host: Arc<Mutex<HostConnection>>,
+    /// What the connection comes from, if that is not the dialer's own endpoint.
+    from: Option<Fresh>,
     words: mpsc::Sender<Word>,
     news: mpsc::UnboundedReceiver<News>,
     state: watch::Sender<State>,
@@ -113,6 +116,7 @@ impl ClientSession {
             target: target.clone(),
             id,
             host: Arc::new(Mutex::new(host.clone())),
+            from: None,
             words: words.clone(),
             news,
             state,
@@ -177,6 +181,12 @@ impl SessionStatus {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The connection that it is on, or while it is detached, the one that was lost.
+    #[must_use]
+    pub fn host(&self) -> HostConnection {
+        lock(&self.host).clone()
     }
 
     /// Waits until the host has opened the session, which it says right before the server's first word. Never
@@ -280,9 +290,11 @@ impl Keeper {
     async fn open_elsewhere(&mut self, code: CloseCode) -> Result<(), Arc<SessionError>> {
         let mut patience = Patience::until(Instant::now() + STARTS_ANEW * 10);
         while patience.pause().await {
-            match reach(&self.dialer, &self.target, SHORT_TRY).await {
+            let Ok(from) = self.dialer.afresh().await else { continue };
+            match reach(&self.dialer, &from, &self.target, SHORT_TRY).await {
                 Ok(host) => {
                     lock(&self.host).clone_from(&host);
+                    self.from = Some(from);
                     match self.open(&host).await {
                         Err(error) if starts_anew(&error).is_some() => {}
                         other => return other,
@@ -328,21 +340,27 @@ impl Keeper {
             if why == LegEnd::Lost(Lost::Closed(CloseCode::Detached)) {
                 sleep(jittered(STARTS_ANEW)).await;
             }
+            let mut from = None;
             loop {
                 // What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network
                 // that is back sooner than one that is long. Those who need longer get it now and then.
                 let within = if tries % 4 == 3 { LONG_TRY } else { SHORT_TRY };
-                match reach(&dialer, &target, within).await {
-                    Ok(host) => return Ok(host),
-                    Err(Some(error)) => return Err(error),
-                    Err(None) => {}
+                if from.is_none() {
+                    from = dialer.afresh().await.inspect_err(|error| tracing::debug!("{error}")).ok();
+                }
+                if let Some(fresh) = &from {
+                    match reach(&dialer, fresh, &target, within).await {
+                        Ok(host) => return Ok((host, from)),
+                        Err(Some(error)) => return Err(error),
+                        Err(None) => {}
+                    }
                 }
                 tries += 1;
                 sleep(jittered(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        let host = tokio::select! {
+        let (host, from) = tokio::select! {
             biased;
             () = Pulse::of(old.connection()).comes_back(), if why == LegEnd::Lost(Lost::Silent) => {
                 tracing::debug!("the connection is back");
@@ -362,6 +380,7 @@ impl Keeper {
         let leg = host.resume(self.id, LegNumber(self.legs), position).await;
         let old = std::mem::replace(&mut *lock(&self.host), host);
         old.close(CloseCode::Detached);
+        self.from = from;
         self.legs += 1;
         match leg {
             Ok(leg) => {
@@ -401,17 +420,19 @@ async fn stays_silent(opened: Option<Instant>, counters: &Counters) -> bool {
 /// Connects to a host and has it let us in. An error is one that waiting does not mend.
 async fn reach(
     dialer: &Dialer,
+    from: &Fresh,
     target: &Target,
     within: Duration,
 ) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(target, within).await.ok_or(None)?;
-    match host.welcome().await {
+    let host = dialer.dial_again(from, target, within).await.ok_or(None)?;
+    // The network may go away once more before the answer is there.
+    match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
         Ok(_) => Ok(host),
         Err(error) => match &*error {
             SessionError::Refused(refusal)
                 if !matches!(
                     refusal.code,
-                    RefusalCode::Busy | RefusalCode::GoingAway | RefusalCode::Internal
+                    RefusalCode::Busy | RefusalCode::TooMany | RefusalCode::GoingAway | RefusalCode::Internal
                 ) =>
             {
                 Err(Some(error))

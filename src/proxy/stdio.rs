@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 ///
 /// What the system says, such as a descriptor that is closed.
-pub(super) fn stdio() -> io::Result<(LocalReader, LocalWriter)> {
+pub fn stdio() -> io::Result<(LocalReader, LocalWriter)> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
     Ok((LocalReader::new(reader(stdin)?), local_writer(stdout)?))

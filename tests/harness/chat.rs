@@ -1,7 +1,8 @@
-//! Numbered lines through a session, both ways.
+//! Lines both ways through one session, told apart by their numbers.
 
 use std::{
     io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,7 +26,10 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn over(mut ssh: Running) -> Self {
+    /// By a command that takes a host and what to run there.
+    pub(crate) fn by(command: &mut Command) -> Self {
+        command.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut ssh = Running::start(command);
         let over = Arc::new(AtomicBool::new(false));
         let [said, heard] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
         let wrong = Arc::new(Mutex::new(None));

@@ -14,6 +14,7 @@ pub(crate) struct Client {
     home: PathBuf,
     relay: String,
     bind: String,
+    authority: Option<PathBuf>,
     /// The public line of its identity.
     pub(crate) identity: String,
 }
@@ -25,7 +26,8 @@ impl Client {
         let home = folder.join(name);
         fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
-        let client = Self { home, relay: "none".to_owned(), bind: "127.0.0.1:0".to_owned(), identity };
+        let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
+        let client = Self { home, relay, bind, authority: None, identity };
         let text = format!(
             "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
              StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
@@ -51,6 +53,11 @@ impl Client {
     /// Binds these addresses; none binds every interface on a free port.
     pub(crate) fn bind(&mut self, addrs: &str) {
         addrs.clone_into(&mut self.bind);
+    }
+
+    /// Believes what this file of certificates vouches for.
+    pub(crate) fn trust(&mut self, authority: &Path) {
+        self.authority = Some(authority.to_owned());
     }
 
     /// Names an sshd that is reached without us.
@@ -95,6 +102,7 @@ impl Client {
     pub(crate) fn command(&self, words: impl AsRef<OsStr>) -> Command {
         let mut command = program(words, &self.home);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind);
+        command.envs(self.authority.iter().map(|authority| ("IROSH_CA", authority)));
         command
     }
 

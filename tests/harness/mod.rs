@@ -41,7 +41,7 @@ pub(crate) use process::{
 };
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, RawHost, raw_runtime};
-pub(crate) use relay::Relay;
+pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
 pub(crate) use terminal::on_a_terminal;
@@ -52,6 +52,12 @@ pub(crate) const IROSH: &str = env!("CARGO_BIN_EXE_irosh");
 
 /// The program that ssh runs.
 pub(crate) const IROSH_PROXY: &str = env!("CARGO_BIN_EXE_irosh-proxy");
+
+/// A program of tests/programs.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test");
+    test.ancestors().nth(2).expect("the target folder").join("examples").join(name)
+}
 
 /// A folder that goes with its value.
 pub(crate) fn folder() -> tempfile::TempDir {

@@ -1,6 +1,6 @@
 //! The hosts and the link as programs see them. Skipped where there can be no lab.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::lab::Lab;
 use crate::lab::link::Counters;
-use crate::lab::spec::{Change, LinkSpec, Loss, Outage, Rate, Side};
+use crate::lab::spec::{Change, LinkSpec, Loss, Nat, Outage, Rate, RouterChange, RouterSpec, Side};
 
 /// How long anything may take that should happen.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -205,4 +205,36 @@ fn processes_end_with_the_lab() {
     assert_eq!(child.wait().expect("it is a child").signal(), Some(9));
     // The pipe ends when its last holder, the shell's own child, is gone too.
     std::io::Read::read_to_end(&mut output, &mut Vec::new()).expect("it is a pipe");
+}
+
+#[test]
+fn hosts_behind_routers_meet_where_each_is_expected() {
+    let routers = [Nat::Easy; 2].map(RouterSpec::of);
+    let Some(lab) = lab(&LinkSpec { routers, ..LinkSpec::default() }) else {
+        return;
+    };
+    let bind = |side: Side, address: Ipv4Addr| {
+        let bound = lab.within(side, || UdpSocket::bind((address, 4433)));
+        let socket = bound.expect("the namespace can be entered").expect("the address is the host's");
+        socket.set_read_timeout(Some(DEADLINE)).expect("it is no zero");
+        socket
+    };
+    let server = bind(Side::Net, Side::Net.address());
+    let [a, b] = Side::BOTH.map(|side| bind(side, side.inside()));
+    // The server tells each where the other is seen.
+    let [seen_a, seen_b] = [&a, &b].map(|socket| {
+        socket.send_to(b"packet", (Side::Net.address(), 4433)).expect("the network is reachable");
+        server.recv_from(&mut [0; 16]).expect("a packet arrives").1
+    });
+    assert_eq!([seen_a.ip(), seen_b.ip()], Side::BOTH.map(|side| IpAddr::from(side.address())));
+    a.send_to(b"packet", seen_b).expect("the network is reachable");
+    counted(&lab, |counters| counters.delivered == 2);
+    assert_eq!(lab.carried(Side::A, Side::B), 0, "nobody has asked for it");
+    b.send_to(b"packet", seen_a).expect("the network is reachable");
+    assert_eq!(a.recv_from(&mut [0; 16]).expect("a packet arrives").1, seen_b);
+    lab.set_router(Side::A, RouterChange::Flush);
+    b.send_to(b"packet", seen_a).expect("the network is reachable");
+    a.send_to(b"packet", (Side::Net.address(), 4433)).expect("the network is reachable");
+    assert_ne!(server.recv_from(&mut [0; 16]).expect("a packet arrives").1, seen_a);
+    assert_eq!(lab.carried(Side::B, Side::A), 1, "who it was for is forgotten");
 }

@@ -10,6 +10,8 @@ mod link_test;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(all(test, target_os = "linux"))]
+mod router_test;
+#[cfg(all(test, target_os = "linux"))]
 mod spec_test;
 #[cfg(target_os = "linux")]
 mod supervise;

@@ -250,6 +250,7 @@ fn asking_seldom_changes_nothing() {
         queue: Some(8_000),
         seed: 3,
         outages,
+        ..LinkSpec::default()
     };
     let (mut often, mut seldom) = (Bench::new(&spec), Bench::new(&spec));
     let mut taken = Vec::new();

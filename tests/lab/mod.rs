@@ -1,11 +1,16 @@
-//! Two hosts and the link between them, in network namespaces of this machine.
+//! Two hosts and the network between them, in network namespaces of this machine.
 //!
 //! # What it models
 //!
 //! * Host A (10.77.0.1, fd77::1) and host B (10.77.0.2, fd77::2), each a network namespace with a
-//!   loopback of its own and one interface, `lab0`, with an MTU of 1500. They reach each other and
+//!   loopback of its own and one interface, `lab0`, with an MTU of 1500. They reach each other, and
+//!   what runs on the network itself (10.77.0.3 and 10.77.0.4: a third namespace, for relays), and
 //!   nothing else. Several labs can run at once and do not meet.
-//! * A link with, for each direction by itself, a queue that drops what does not fit, a sender of
+//! * Where it is asked for, a router in front of a host, which then is 192.168.1.2 (A) or 192.168.2.2
+//!   (B) and has no IPv6: it translates UDP and TCP, one port for a socket or another for each that
+//!   the socket sends to, lets in only what was asked for, and forgets, in time or when it is told to.
+//!   What was forgotten never gets its old port back.
+//! * A link with, for what each sends by itself, a queue that drops what does not fit, a sender of
 //!   a fixed rate, a wire with a fixed delay, and packets that are lost on the wire, each with the
 //!   same chance whatever happened to the others. A lost packet has taken its turn at the sender.
 //! * Times when the link is down: what waits or is on its way is gone, and so is what is sent
@@ -22,7 +27,8 @@
 //!   the load other than by the queue.
 //! * A queue that manages itself (CoDel, RED) or marks congestion (ECN passes through untouched).
 //! * A medium both directions share, such as Wi-Fi or LTE, or other people's traffic.
-//! * Address translation, firewalls, routers in between, ICMP errors, path MTUs below 1500.
+//! * ICMP errors, path MTUs below 1500, firewalls without address translation, and routers that answer
+//!   themselves: to who is inside and calls its own outside, or asks for a port (UPnP, PCP, NAT-PMP).
 //! * The hardware's offload: packets are 1500 bytes at most where they enter the link and where
 //!   they leave it, so a host pays for each, which is dearer than a good network card and like a
 //!   plain one. What the hosts compute, the kernel's share too, shares this machine's processors
@@ -37,6 +43,8 @@
 pub(crate) mod link;
 pub(crate) mod namespace;
 mod pump;
+pub(crate) mod router;
+mod routes;
 pub(crate) mod spec;
 pub(crate) mod sys;
 mod tun;
@@ -48,13 +56,13 @@ use std::process::{Command, Stdio};
 use link::Counters;
 use namespace::Namespace;
 use pump::Pump;
-use spec::{Change, LinkSpec, Order, Side};
+use spec::{Change, LinkSpec, Order, RouterChange, RouterSpec, Side, What};
 
 /// A running lab. Dropping it kills what still runs inside and leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Lab {
     pump: Pump,
-    namespaces: [Namespace; 2],
+    namespaces: [Namespace; 3],
 }
 
 /// Why this machine or this user cannot run a lab; a test that needs one is to be skipped then.
@@ -73,7 +81,7 @@ pub(crate) enum LabUnavailable {
 }
 
 impl Lab {
-    /// Two hosts and a link that is up between them.
+    /// Two hosts, and links that are up between them and the network's servers.
     ///
     /// # Errors
     ///
@@ -82,10 +90,11 @@ impl Lab {
         // Not needed yet, but no command could be run on a host without it.
         let probe = Command::new("nsenter").arg("--version").stdout(Stdio::null()).status();
         probe.map_err(|error| LabUnavailable::no_program("nsenter", error))?;
-        let (a, tun_a) = Namespace::create(Side::A)?;
-        let (b, tun_b) = Namespace::create(Side::B)?;
-        let pump = Pump::start([tun_a, tun_b], spec).map_err(LabUnavailable::Setup)?;
-        Ok(Self { pump, namespaces: [a, b] })
+        let (a, tun_a) = Namespace::create(Side::A, spec.routers[0])?;
+        let (b, tun_b) = Namespace::create(Side::B, spec.routers[1])?;
+        let (net, tun_net) = Namespace::create(Side::Net, RouterSpec::default())?;
+        let pump = Pump::start([tun_a, tun_b, tun_net], spec).map_err(LabUnavailable::Setup)?;
+        Ok(Self { pump, namespaces: [a, b, net] })
     }
 
     /// A command that runs on one of the hosts. Only its network is the host's; files, users and
@@ -118,9 +127,9 @@ impl Lab {
         self.namespace(side).within(work)
     }
 
-    /// Changes the link in both directions. It holds when this returns.
+    /// Changes the links in all directions. It holds when this returns.
     pub(crate) fn set(&self, change: Change) {
-        for side in Side::BOTH {
+        for side in Side::ALL {
             self.set_from(side, change);
         }
     }
@@ -130,17 +139,29 @@ impl Lab {
         self.pump.set(side, change);
     }
 
+    /// Changes the router of a host. It holds when this returns.
+    pub(crate) fn set_router(&self, side: Side, change: RouterChange) {
+        self.pump.set_router(side, change);
+    }
+
     /// Obeys an order.
     pub(crate) fn obey(&self, order: Order) {
-        match order.from {
-            Some(side) => self.set_from(side, order.change),
-            None => self.set(order.change),
+        match (order.what, order.from) {
+            (What::Link(change), Some(side)) => self.set_from(side, change),
+            (What::Link(change), None) => self.set(change),
+            (What::Router(change), Some(side)) => self.set_router(side, change),
+            (What::Router(change), None) => Side::BOTH.iter().for_each(|side| self.set_router(*side, change)),
         }
     }
 
     /// What became of the packets this side has sent.
     pub(crate) fn counters(&self, from: Side) -> Counters {
         self.pump.counters(from)
+    }
+
+    /// How many packets one side has got from another.
+    pub(crate) fn carried(&self, from: Side, to: Side) -> u64 {
+        self.pump.carried(from, to)
     }
 
     const fn namespace(&self, side: Side) -> &Namespace {

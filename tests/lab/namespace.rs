@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::LabUnavailable;
-use super::spec::Side;
+use super::spec::{Nat, RouterSpec, Side};
 use super::tun::{self, MTU, Tun};
 
 /// Packets a device holds until they are read. A host that sends all it may at once must overflow
@@ -38,9 +38,22 @@ pub(crate) struct Namespace {
 }
 
 impl Side {
-    /// The host's IPv4 address, in a network of 24 bits.
+    /// The addresses of [`Side::Net`].
+    pub(crate) const SERVERS: [Ipv4Addr; 2] = [Self::Net.address(), Ipv4Addr::new(10, 77, 0, 4)];
+
+    /// The IPv4 address on the network between the hosts, which has 24 bits: the host's own, or that of its router.
     pub(crate) const fn address(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, self as u8 + 1)
+    }
+
+    /// The address of a host that is behind a router, in a network of 24 bits.
+    pub(crate) const fn inside(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, self as u8 + 1, 2)
+    }
+
+    /// Where the router is for such a host.
+    pub(crate) const fn gateway(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, self as u8 + 1, 1)
     }
 
     /// The host's IPv6 address, in a network of 64 bits.
@@ -56,14 +69,14 @@ impl Namespace {
     /// # Errors
     ///
     /// If the kernel or this user's rights do not allow it.
-    pub(crate) fn create(side: Side) -> Result<(Self, Tun), LabUnavailable> {
+    pub(crate) fn create(side: Side, router: RouterSpec) -> Result<(Self, Tun), LabUnavailable> {
         // A thread moves alone; what it has opened stays open when it ends.
         let thread = thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).map_err(LabUnavailable::no_namespace)?;
             let file = File::open(OWN).map_err(LabUnavailable::Setup)?;
             let identity = identity(OWN).map_err(LabUnavailable::Setup)?;
             let tun = Tun::create().map_err(LabUnavailable::no_tun)?;
-            configure(side)?;
+            configure(side, router.nat)?;
             Ok((Self { file, identity }, tun))
         });
         thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
@@ -131,22 +144,31 @@ fn identity(namespace: impl AsRef<Path>) -> io::Result<(u64, u64)> {
 }
 
 /// Brings up loopback and the device in the namespace of the calling thread.
-fn configure(side: Side) -> Result<(), LabUnavailable> {
+fn configure(side: Side, nat: Nat) -> Result<(), LabUnavailable> {
     let device = tun::NAME;
-    let (v4, v6) = (side.address(), side.address_v6());
+    let addresses = match (side, nat) {
+        (Side::Net, _) => Side::SERVERS.to_vec(),
+        (_, Nat::None) => vec![side.address()],
+        (_, Nat::Easy | Nat::Hard) => vec![side.inside()],
+    };
     // No multicast and no link-local address: the link carries what the tests send and no more.
     let mut batch = format!(
         "link set dev lo up\n\
-         link set dev {device} mtu {MTU} txqueuelen {DEVICE_QUEUE} multicast off\n\
-         address add {v4}/24 dev {device}\n"
+         link set dev {device} mtu {MTU} txqueuelen {DEVICE_QUEUE} multicast off\n"
     );
+    for v4 in &addresses {
+        batch += &format!("address add {v4}/24 dev {device}\n");
+    }
     if Path::new("/proc/sys/net/ipv6").exists() {
-        batch += &format!(
-            "link set dev {device} addrgenmode none\n\
-             address add {v6}/64 dev {device} nodad\n"
-        );
+        batch += &format!("link set dev {device} addrgenmode none\n");
+        if side != Side::Net && nat == Nat::None {
+            batch += &format!("address add {}/64 dev {device} nodad\n", side.address_v6());
+        }
     }
     batch += &format!("link set dev {device} up\n");
+    if nat != Nat::None {
+        batch += &format!("route add default via {} dev {device}\n", side.gateway());
+    }
     let output = ip_batch(&batch).map_err(|error| LabUnavailable::no_program("ip", error))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::lab::spec::{LinkSpec, Loss, Order, Outage, Rate, Side, SpecError, parse_time};
+use crate::lab::spec::{LinkSpec, Loss, Order, Outage, Rate, RouterSpec, Side, SpecError, parse_time};
 use crate::lab::{Lab, LabUnavailable};
 use crate::supervise::Supervisor;
 
@@ -32,11 +32,14 @@ pub(crate) fn main() -> ExitCode {
 /// COMMAND runs in this machine's own network. It finds in its environment:
 ///
 ///   LAB_A, LAB_B              what to put before a command to run it on host A or B
-///   LAB_ADDR_A, LAB_ADDR_B    the hosts' IPv4 addresses
-///   LAB_ADDR6_A, LAB_ADDR6_B  their IPv6 addresses
+///   LAB_NET                   the same for the network between them, where relays run
+///   LAB_ADDR_A, LAB_ADDR_B    the hosts' IPv4 addresses, or those of their routers outside
+///   LAB_ADDR6_A, LAB_ADDR6_B  their IPv6 addresses, where there is no router
+///   LAB_ADDR_NET              the network's own IPv4 address; the next one is its too
 ///   LAB_CONTROL               a file that takes orders, one a line: `rate 10mbit`, `delay 50ms`,
-///                             `loss 0.05`, `queue 65536`, `down`, `up`; with `from a` or `from b`
-///                             at the end for what that host sends alone
+///                             `loss 0.05`, `queue 65536`, `down`, `up`, and for routers `flush`,
+///                             `outside 10.77.0.9`, `udp off`, `udp on`; with `from a` or `from b` at
+///                             the end for what that host sends, or for its router, alone
 ///
 /// When COMMAND ends, or this program is interrupted or its parent dies, all processes COMMAND has
 /// started and the hosts are gone. The exit status is COMMAND's; 77 means that this machine or user
@@ -65,6 +68,13 @@ struct Args {
     /// When nothing passes, such as 5s:800ms; may be repeated
     #[arg(long = "outage", value_name = "START:LENGTH")]
     outages: Vec<Outage>,
+    /// What host A is behind: none, easy (one port for a socket) or hard (a port for each socket it
+    /// sends to), and with :TIME, how long UDP stays mapped
+    #[arg(long, value_name = "ROUTER", default_value = "none")]
+    router_a: RouterSpec,
+    /// The same for host B
+    #[arg(long, value_name = "ROUTER", default_value = "none")]
+    router_b: RouterSpec,
     /// Say on stderr at the end what became of the packets
     #[arg(long)]
     stats: bool,
@@ -112,6 +122,7 @@ impl Args {
             queue: self.queue,
             seed: self.seed,
             outages: self.outages.clone(),
+            routers: [self.router_a, self.router_b],
         }
     }
 
@@ -123,6 +134,8 @@ impl Args {
             command.env(format!("LAB_ADDR_{name}"), side.address().to_string());
             command.env(format!("LAB_ADDR6_{name}"), side.address_v6().to_string());
         }
+        command.env("LAB_NET", lab.prefix(Side::Net).join(" "));
+        command.env("LAB_ADDR_NET", Side::Net.address().to_string());
         // A pipe that is opened by this name can be written like a FIFO, and leaves no file.
         command.env("LAB_CONTROL", format!("/proc/{}/fd/{control}", process::id()));
         command

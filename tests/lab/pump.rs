@@ -1,4 +1,4 @@
-//! The thread that carries packets between the two devices, as the links say.
+//! The thread that carries packets between the devices, as the links and routers say.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
@@ -11,7 +11,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl;
 
 use super::link::{Counters, Link};
-use super::spec::{Change, LinkSpec, Side};
+use super::routes::Routes;
+use super::spec::{Change, LinkSpec, RouterChange, Side};
 use super::sys;
 use super::tun::{Packet, Tun};
 
@@ -34,7 +35,7 @@ const BURST: u32 = 512;
 /// Packets kept for use again.
 const SPARE: usize = 32 * 1024;
 
-/// A running link between two devices; it stops when dropped.
+/// Running links between the devices; they stop when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Pump {
     links: Arc<Mutex<Links>>,
@@ -42,17 +43,18 @@ pub(crate) struct Pump {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Both directions. The first carries what A sends.
+/// All directions. The first carries what A sends.
 #[derive(Debug)]
 struct Links {
-    each: [Link<Packet>; 2],
+    each: [Link<Packet>; 3],
+    routes: Routes,
     stop: bool,
 }
 
 /// What the thread owns.
 struct Carrier {
     links: Arc<Mutex<Links>>,
-    tuns: [Tun; 2],
+    tuns: [Tun; 3],
     woken: PipeReader,
     spare: Vec<Packet>,
     traffic: Traffic,
@@ -76,12 +78,12 @@ struct Pass {
 }
 
 impl Pump {
-    /// Starts to carry packets. The devices are in the order of [`Side::BOTH`].
+    /// Starts to carry packets. The devices are in the order of [`Side::ALL`].
     ///
     /// # Errors
     ///
     /// If the system has no room for a pipe or a thread.
-    pub(crate) fn start(tuns: [Tun; 2], spec: &LinkSpec) -> io::Result<Self> {
+    pub(crate) fn start(tuns: [Tun; 3], spec: &LinkSpec) -> io::Result<Self> {
         let (woken, wake) = io::pipe()?;
         let links = Arc::new(Mutex::new(Links::new(spec)));
         let carrier =
@@ -96,9 +98,19 @@ impl Pump {
         self.wake();
     }
 
+    /// Changes one host's router. It holds when this returns.
+    pub(crate) fn set_router(&self, of: Side, change: RouterChange) {
+        lock(&self.links).routes.set(of, change);
+    }
+
     /// What became of the packets one side has sent.
     pub(crate) fn counters(&self, from: Side) -> Counters {
         lock(&self.links).each[from.index()].counters()
+    }
+
+    /// How many packets one side has got from another.
+    pub(crate) fn carried(&self, from: Side, to: Side) -> u64 {
+        lock(&self.links).routes.carried(from, to)
     }
 
     fn wake(&self) {
@@ -120,7 +132,8 @@ impl Drop for Pump {
 impl Links {
     fn new(spec: &LinkSpec) -> Self {
         let start = Instant::now();
-        Self { each: [Link::new(spec, 0, start), Link::new(spec, 1, start)], stop: false }
+        let each = [0, 1, 2].map(|stream| Link::new(spec, stream, start));
+        Self { each, routes: Routes::new(spec), stop: false }
     }
 
     fn next_arrival(&self) -> Option<Instant> {
@@ -177,12 +190,12 @@ impl Carrier {
         }
         let now = Instant::now();
         let mut moved = 0;
-        for side in Side::BOTH {
+        for side in Side::ALL {
             moved += self.read(side, &mut links.each[side.index()], now);
         }
         let now = Instant::now();
-        for side in Side::BOTH {
-            moved += self.deliver(side.other(), &mut links.each[side.index()], now);
+        for side in Side::ALL {
+            moved += self.deliver(side, &mut links, now);
         }
         let pause = links.next_arrival().map(|at| at.saturating_duration_since(Instant::now()));
         Some(Pass { moved, pause, tick: links.tick() })
@@ -203,11 +216,13 @@ impl Carrier {
         BURST
     }
 
-    fn deliver(&mut self, to: Side, link: &mut Link<Packet>, now: Instant) -> u32 {
+    fn deliver(&mut self, from: Side, links: &mut Links, now: Instant) -> u32 {
         let mut moved = 0;
-        while let Some(packet) = link.take(now) {
-            // A host that takes no packet has lost it, as hosts do.
-            let _ = self.tuns[to.index()].deliver(&packet);
+        while let Some(mut packet) = links.each[from.index()].take(now) {
+            if let Some(to) = links.routes.forward(now, from, packet.bytes()) {
+                // A host that takes no packet has lost it, as hosts do.
+                let _ = self.tuns[to.index()].deliver(&packet);
+            }
             self.recycle(packet);
             moved += 1;
         }
@@ -223,19 +238,19 @@ impl Carrier {
     /// Until a host sends, something arrives, or the link is changed. False: the devices cannot be
     /// waited for any more.
     fn wait(&mut self, pause: Option<Duration>) -> bool {
-        let [a, b] = &self.tuns;
-        let mut waited =
-            [a.as_fd(), b.as_fd(), self.woken.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
+        let [a, b, net] = &self.tuns;
+        let mut waited = [a.as_fd(), b.as_fd(), net.as_fd(), self.woken.as_fd()]
+            .map(|file| PollFd::new(file, PollFlags::POLLIN));
         match ppoll(&mut waited, pause.map(Into::into), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return true,
             Err(_) => return false,
         }
         // A device that somebody has removed would wake this for ever.
-        if waited[..2].iter().filter_map(PollFd::revents).any(|got| got.contains(PollFlags::POLLERR)) {
+        if waited[..3].iter().filter_map(PollFd::revents).any(|got| got.contains(PollFlags::POLLERR)) {
             return false;
         }
-        if waited[2].any() == Some(true) {
+        if waited[3].any() == Some(true) {
             let _ = self.woken.read(&mut [0; 64]);
         }
         true

@@ -1,31 +1,29 @@
-//! What a link is like, and how a person writes it.
+//! What a link and a router are like, and how a person writes it.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// One of the two hosts.
+/// Who sends and receives: one of the two hosts, or the network's own servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// 10.77.0.1.
     A,
     /// 10.77.0.2.
     B,
+    /// 10.77.0.3 and 10.77.0.4, which both hosts reach.
+    Net,
 }
 
 impl Side {
-    /// Both, in order.
+    /// Both hosts, in order.
     pub(crate) const BOTH: [Self; 2] = [Self::A, Self::B];
 
-    /// The host at the other end.
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
+    /// All, in order.
+    pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::Net];
 
-    /// Where this side is in an array of both.
+    /// Where this side is in an array of both hosts or of all.
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
@@ -48,6 +46,54 @@ pub(crate) struct LinkSpec {
     pub(crate) seed: u64,
     /// When both directions are down.
     pub(crate) outages: Vec<Outage>,
+    /// What the hosts are behind, in the order of [`Side::BOTH`].
+    pub(crate) routers: [RouterSpec; 2],
+}
+
+/// What is between a host and the network: `none`, `easy` or `hard`, and with `:TIME` behind it, how long a mapping
+/// of UDP lives that nobody uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouterSpec {
+    /// How it translates.
+    pub(crate) nat: Nat,
+    /// How long UDP stays mapped that nobody sends.
+    pub(crate) lifetime: Duration,
+}
+
+/// How a router translates addresses (RFC 4787). Nobody comes in who was not sent something from the same port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Nat {
+    /// Not at all: the host has its address on the network itself, and everybody comes in.
+    #[default]
+    None,
+    /// A socket has one port outside, whomever it sends to: who knows it can be let in.
+    Easy,
+    /// A socket has another port outside for each socket that it sends to, which nobody can foresee.
+    Hard,
+}
+
+impl RouterSpec {
+    /// A router that keeps mappings as long as RFC 4787 asks for.
+    pub(crate) const fn of(nat: Nat) -> Self {
+        Self { nat, lifetime: Duration::from_secs(120) }
+    }
+}
+
+impl Default for RouterSpec {
+    fn default() -> Self {
+        Self::of(Nat::None)
+    }
+}
+
+/// A change to a router that is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RouterChange {
+    /// All mappings are forgotten.
+    Flush,
+    /// The same, and it has another address outside.
+    Outside(Ipv4Addr),
+    /// Whether UDP passes.
+    Udp(bool),
 }
 
 /// A change to a link that is running.
@@ -67,15 +113,25 @@ pub(crate) enum Change {
     Up,
 }
 
-/// A [`Change`] and the direction it is for, as a line of text: `loss 0.05`, `rate 10mbit`,
-/// `delay 50ms`, `queue 65536`, `queue default`, `down`, `up`; each may end in `from a` or `from b`
-/// for what that side sends, and is for both directions otherwise.
+/// A change and the direction it is for, as a line of text: `loss 0.05`, `rate 10mbit`, `delay 50ms`,
+/// `queue 65536`, `queue default`, `down`, `up` for the link, and for routers `flush`, `outside 10.77.0.9`, `udp off`,
+/// `udp on`; each may end in `from a` or `from b` for what that side sends, and for its router alone, and is for
+/// everybody otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Order {
     /// What to change.
-    pub(crate) change: Change,
-    /// Whose packets it is for; `None` is both.
+    pub(crate) what: What,
+    /// Whose packets it is for; `None` is everybody's.
     pub(crate) from: Option<Side>,
+}
+
+/// What an [`Order`] is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum What {
+    /// Links.
+    Link(Change),
+    /// Routers.
+    Router(RouterChange),
 }
 
 /// How fast a direction sends.
@@ -165,9 +221,13 @@ pub(crate) enum SpecError {
     Queue(String),
     #[error("`{0}` is no outage: write START:LENGTH, each a number and us, ms or s")]
     Outage(String),
+    #[error("`{0}` is no router: write none, easy or hard, and perhaps `:` and a time")]
+    Router(String),
+    #[error("`{0}` is no address for one router: write `outside`, an IPv4 address, and `from a` or `from b`")]
+    Outside(String),
     #[error(
-        "`{0}` is no change: write rate, delay, loss or queue and its value, or down or up, and \
-         perhaps `from a` or `from b`"
+        "`{0}` is no change: write rate, delay, loss or queue and its value, down or up, flush, outside and an \
+         address, or udp and off or on, and perhaps `from a` or `from b`"
     )]
     Order(String),
 }
@@ -234,9 +294,42 @@ impl FromStr for Order {
             }
             ["down"] => Change::Down,
             ["up"] => Change::Up,
-            _ => return Err(bad()),
+            _ => {
+                let change = router_change(&words, from)?.ok_or_else(bad)?;
+                return Ok(Self { what: What::Router(change), from });
+            }
         };
-        Ok(Self { change, from })
+        Ok(Self { what: What::Link(change), from })
+    }
+}
+
+fn router_change(words: &[&str], from: Option<Side>) -> Result<Option<RouterChange>, SpecError> {
+    Ok(Some(match words {
+        ["flush"] => RouterChange::Flush,
+        ["udp", "off"] => RouterChange::Udp(false),
+        ["udp", "on"] => RouterChange::Udp(true),
+        ["outside", address] => {
+            let parsed = address.parse().ok().filter(|_| from.is_some());
+            RouterChange::Outside(parsed.ok_or_else(|| SpecError::Outside((*address).into()))?)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+impl FromStr for RouterSpec {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let (kind, lifetime) = text.split_once(':').map_or((text, None), |(kind, time)| (kind, Some(time)));
+        let nat = match kind {
+            "none" => Nat::None,
+            "easy" => Nat::Easy,
+            "hard" => Nat::Hard,
+            _ => return Err(SpecError::Router(text.into())),
+        };
+        let known = Self::of(nat);
+        let lifetime = lifetime.map_or(Ok(known.lifetime), parse_time);
+        Ok(Self { lifetime: lifetime.map_err(|_| SpecError::Router(text.into()))?, ..known })
     }
 }
 

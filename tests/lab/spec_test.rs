@@ -3,7 +3,9 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::lab::spec::{Change, Loss, Order, Outage, Rate, Side, SpecError, parse_time};
+use crate::lab::spec::{
+    Change, Loss, Nat, Order, Outage, Rate, RouterChange, RouterSpec, Side, SpecError, What, parse_time,
+};
 
 #[test]
 fn rates_have_a_unit() {
@@ -46,15 +48,35 @@ fn an_outage_is_a_start_and_a_length() {
 
 #[test]
 fn orders_name_a_change_and_perhaps_a_direction() {
-    let both = |change| Ok(Order { change, from: None });
+    let both = |change| Ok(Order { what: What::Link(change), from: None });
     assert_eq!("rate 10mbit".parse(), both(Change::Rate(Rate::mbit(10))));
     assert_eq!(" delay  50ms ".parse(), both(Change::Delay(Duration::from_millis(50))));
     assert_eq!("queue 65536".parse(), both(Change::Queue(Some(65_536))));
     assert_eq!("queue default".parse(), both(Change::Queue(None)));
     assert_eq!("up".parse(), both(Change::Up));
-    let from = |change, side| Ok(Order { change, from: Some(side) });
+    let from = |change, side| Ok(Order { what: What::Link(change), from: Some(side) });
     assert_eq!("down from a".parse(), from(Change::Down, Side::A));
     assert_eq!("loss 5% from b".parse(), from(Change::Loss(Loss::of(0.05)), Side::B));
+}
+
+#[test]
+fn a_router_is_a_kind_and_perhaps_a_time() {
+    assert_eq!("easy".parse(), Ok(RouterSpec::of(Nat::Easy)));
+    assert_eq!("hard:30s".parse(), Ok(RouterSpec { nat: Nat::Hard, lifetime: Duration::from_secs(30) }));
+    for bad in ["", "full-cone", "hard:", "hard:30"] {
+        assert_eq!(bad.parse::<RouterSpec>(), Err(SpecError::Router(bad.into())));
+    }
+}
+
+#[test]
+fn orders_are_for_routers_too() {
+    let order = |change, from| Ok(Order { what: What::Router(change), from });
+    assert_eq!("flush".parse(), order(RouterChange::Flush, None));
+    assert_eq!("udp off from a".parse(), order(RouterChange::Udp(false), Some(Side::A)));
+    let outside = RouterChange::Outside([10, 77, 0, 9].into());
+    assert_eq!("outside 10.77.0.9 from b".parse(), order(outside, Some(Side::B)));
+    // Two routers at one address lead nowhere.
+    assert_eq!("outside 10.77.0.9".parse::<Order>(), Err(SpecError::Outside("10.77.0.9".into())));
 }
 
 #[test]

@@ -36,6 +36,11 @@ impl Packet {
     pub(crate) const fn length(&self) -> usize {
         self.length
     }
+
+    /// The packet itself, for a router to change.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.length]
+    }
 }
 
 impl Tun {

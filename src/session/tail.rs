@@ -102,18 +102,14 @@ impl Tail {
     pub(super) fn thaw(state: TailState, kept: Bytes, bound: u64) -> Option<Self> {
         let TailState { acknowledged, ever_sent, eof } = state;
         let end = acknowledged.checked_add(kept.len() as u64)?;
-        let fits = (acknowledged..=end).contains(&ever_sent) && (eof < Eof::Sent || ever_sent == end);
+        if !(acknowledged..=end).contains(&ever_sent) || (eof >= Eof::Sent && ever_sent != end) {
+            return None;
+        }
+        // All that is kept is one chunk; the next byte to send is in it, or follows it.
+        let sent = usize::try_from(ever_sent - acknowledged).ok()?;
+        let next = if sent < kept.len() { (0, sent) } else { (usize::from(!kept.is_empty()), 0) };
         let chunks = Some(kept).filter(|kept| !kept.is_empty()).into_iter().collect();
-        fits.then_some(Self {
-            chunks,
-            next: (0, 0),
-            acknowledged,
-            sent: ever_sent,
-            end,
-            ever_sent,
-            eof,
-            bound,
-        })
+        Some(Self { chunks, next, acknowledged, sent: ever_sent, end, ever_sent, eof, bound })
     }
 
     /// Bytes that may be taken from the local end now.

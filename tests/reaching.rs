@@ -346,14 +346,15 @@ fn logins_that_are_too_many_at_once_wait_their_turn() {
     let mut first = client.proxy("box");
     let mut first = harness::Running::start(first.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let stdin = first.stdin();
-    first.stdout().read_exact(&mut [0; 4]).expect("a banner");
+    let mut stdout = first.stdout();
+    stdout.read_exact(&mut [0; 4]).expect("a banner");
     std::thread::scope(|scope| {
         let commands = [client.proxy("box"), under(&["env"], client.native("exec").args(["box", "true"]))];
         let waiting = commands.map(|mut command| {
             scope.spawn(move || harness::feed(&mut command, b"SSH-2.0-early\r\n".to_vec()))
         });
         host.daemon.stderr.wait_for("too many logins are under way");
-        drop(stdin);
+        drop((stdin, stdout));
         let [bridge, native] = waiting.map(|command| command.join().expect("no panic"));
         assert!(bridge.stdout.starts_with(b"SSH-2.0-"), "{}", bridge.stderr.said());
         let said = native.stderr.said();

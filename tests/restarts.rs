@@ -229,5 +229,8 @@ fn what_the_sessions_complain_of_is_logged_by_the_host_that_follows() {
     let _ssh = chat.ends();
     host.wait_ended(1);
     // sshd says by its stderr that the client has gone, and was started by the host before.
-    poll("sshd's last words", DEADLINE, || host.log().contains("Closing connection").then_some(()));
+    poll("sshd's last words", DEADLINE, || {
+        let log = host.log();
+        (log.contains("Disconnected from") || log.contains("Closing connection")).then_some(())
+    });
 }

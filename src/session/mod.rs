@@ -12,6 +12,8 @@ mod ended;
 mod leg;
 mod local;
 mod machine;
+#[cfg(any(test, fuzzing))]
+mod model;
 mod queue;
 mod tail;
 
@@ -20,3 +22,5 @@ pub use ended::{Ended, Report};
 pub use leg::{FrameReadError, LegEnd, Lost, NewLeg, Receiving, read_frame};
 pub use local::{LocalReader, LocalWriter};
 pub use machine::{Broken, Delivered, LegNumber, Role};
+#[cfg(fuzzing)]
+pub use model::drive;

@@ -126,10 +126,12 @@ struct Leg {
     recv: RecvStream,
 }
 
-/// One that is dropped would count as finished, which is an end of file.
+/// One that is dropped would count as finished, which is an end of file, and as stopped in peace, which ends the
+/// session.
 impl Drop for Leg {
     fn drop(&mut self) {
         let _ = self.send.reset(CloseCode::Detached.into());
+        let _ = self.recv.stop(CloseCode::Detached.into());
     }
 }
 

@@ -13,9 +13,14 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     let mut canonical = body.to_vec();
-    if let Frame::Refused(refusal) | Frame::GoAway(refusal) = &frame {
+    match &frame {
         // Codes of a later revision are all read as one.
-        canonical[1..5].copy_from_slice(&(refusal.code as u32).to_be_bytes());
+        Frame::Refused(refusal) | Frame::GoAway(refusal) => {
+            canonical[1..5].copy_from_slice(&(refusal.code as u32).to_be_bytes());
+        }
+        // Whatever is not zero is true.
+        Frame::Acknowledged(said) => canonical[body.len() - 1] = said.end.into(),
+        _ => {}
     }
     let encoded = frame.encode();
     let (header, again) = encoded.split_first_chunk::<HEADER_LENGTH>().expect("a header");

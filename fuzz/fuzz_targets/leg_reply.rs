@@ -9,9 +9,14 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     let mut canonical = body.to_vec();
-    if let LegReply::Refused(refusal) = &reply {
+    match &reply {
         // Codes of a later revision are all read as one.
-        canonical[1..5].copy_from_slice(&(refusal.code as u32).to_be_bytes());
+        LegReply::Refused(refusal) => {
+            canonical[1..5].copy_from_slice(&(refusal.code as u32).to_be_bytes());
+        }
+        // Whatever is not zero is true.
+        LegReply::Resumed(position) => canonical[body.len() - 1] = position.end.into(),
+        LegReply::Opened { .. } => {}
     }
     let encoded = reply.encode();
     let (header, again) = encoded.split_first_chunk::<HEADER_LENGTH>().expect("a header");

@@ -258,9 +258,10 @@ impl Machine {
 /// The leg.
 impl Machine {
     /// A leg is there, and the other side is at `position`. Takes the place of an older leg; one that is
-    /// older than the one there is, is not taken.
+    /// older than the one there is, is not taken, nor is any once the other side has said that it is over.
     pub(super) fn attach(&mut self, leg: LegNumber, position: Position, now: Instant) -> bool {
-        if self.end.is_some() || self.latest.is_some_and(|latest| latest >= leg) {
+        let ends = self.end.is_some() || self.ending.is_some();
+        if ends || self.latest.is_some_and(|latest| latest >= leg) {
             return false;
         }
         if let Err(broken) = self.tail.resume(position.received, position.end) {

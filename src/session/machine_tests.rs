@@ -427,6 +427,19 @@ fn a_leg_that_was_replaced_brings_nothing_more() {
 }
 
 #[test]
+fn a_session_that_its_client_has_closed_delivers_what_it_has_and_takes_no_leg() {
+    let mut world = attached();
+    let now = world.now;
+    let host = &mut world.sides[1].machine;
+    host.received(LegNumber(0), bytes_from(0, 4), now);
+    host.closed(0, now);
+    assert!(!host.attach(LegNumber(1), Position { received: 0, end: false }, now));
+    assert_eq!((host.end(), host.is_attached()), (None, false));
+    host.written(4, now);
+    assert_eq!(host.end(), Some(&End::Closed { reason: 0, by_peer: true }));
+}
+
+#[test]
 fn a_window_that_is_full_is_no_error_until_one_byte_more() {
     let mut world = attached();
     let now = world.now;

@@ -14,6 +14,8 @@ mod frozen;
 mod leg;
 mod local;
 mod machine;
+#[cfg(any(test, fuzzing))]
+mod model;
 mod queue;
 mod tail;
 
@@ -23,3 +25,5 @@ pub use frozen::{Frozen, Written};
 pub use leg::{FrameReadError, LegEnd, Lost, NewLeg, Receiving, read_frame};
 pub use local::{LocalReader, LocalWriter};
 pub use machine::{Broken, Delivered, LegNumber, Role};
+#[cfg(fuzzing)]
+pub use model::drive;

@@ -5,6 +5,7 @@
 mod harness;
 
 mod client;
+mod host;
 
 use std::path::Path;
 

@@ -84,8 +84,7 @@ async fn host_keys(paths: &Paths, network: Network, target: &Target) -> anyhow::
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
         let dialer = Dialer::bind(network, identity(paths)?.secret().clone()).await?;
-        let host = dialer.dial(target).await?;
-        let welcome = host.welcome().await.map_err(anyhow::Error::from)?;
+        let (host, welcome) = dialer.let_in(target).await?;
         keys = public_key_lines(&welcome.host_keys);
         if let Err(error) = save_host_keys(paths, id, &welcome.host_keys) {
             tracing::debug!("the host's ssh keys are not kept: {error}");

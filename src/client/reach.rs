@@ -127,11 +127,12 @@ impl Client {
         options: &mut ClientOptions,
     ) -> Result<Introduced<SessionStream>, ClientError> {
         let host = self.dialer.dial(&target.target).await?;
-        let (mut stream, status) = SessionStream::open(&self.dialer, &target.target, host.clone()).await?;
+        let (mut stream, status) = SessionStream::open(&self.dialer, &target.target, host).await?;
         tokio::spawn(tell_of_outages(status.state(), options.events.clone()));
         let said = Introduced::say(&mut stream, &identification()).await;
         stream.opened(&status).await?;
-        let welcome = host.welcome().await?;
+        // The host that has taken it: it may have started anew meanwhile.
+        let welcome = status.host().welcome().await?;
         if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
             let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
             options.host_keys = HostKeyPolicy::Announced(keys.collect());

@@ -198,6 +198,18 @@ impl HostConnection {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, words);
     }
 
+    /// Has the host end a session that it may have, and waits until it says so.
+    pub(super) async fn end(&self, session: SessionId) {
+        let (tell, mut words) = mpsc::channel(1);
+        self.tell(session, tell);
+        let closed = Frame::Closed(Closed { session, reason: CloseCode::Interrupted as u32 });
+        let _ = timeout(OPEN_DEADLINE, async {
+            let said = self.control.send(closed).await.is_ok();
+            while said && !matches!(words.recv().await, None | Some(Word::Closed(_))) {}
+        })
+        .await;
+    }
+
     /// A leg for a new session, without waiting for an answer: bytes may be written at once.
     ///
     /// # Errors

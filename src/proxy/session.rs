@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     apart::Fresh,
+    bridge::BridgeError,
     connection::{HostConnection, OPEN_DEADLINE, SessionError},
     dial::Dialer,
     patience::Patience,
     pulse::Pulse,
 };
 use crate::{
-    protocol::{CloseCode, FIRST_WINDOW, RefusalCode, SessionId},
+    protocol::{CloseCode, FIRST_WINDOW, RefusalCode, SessionId, Welcome},
     session::{
         Counters, Ended, LegEnd, LegNumber, LocalReader, LocalWriter, Lost, News, Report, Role, Session, Word,
     },
@@ -295,6 +296,8 @@ impl Keeper {
                 Ok(host) => {
                     lock(&self.host).clone_from(&host);
                     self.from = Some(from);
+                    // The host may have taken it without a word of that having arrived here.
+                    host.end(self.id).await;
                     match self.open(&host).await {
                         Err(error) if starts_anew(&error).is_some() => {}
                         other => return other,
@@ -394,6 +397,25 @@ impl Keeper {
                 Box::pin(self.return_to_network(host, lost.into())).await
             }
             Err(error) => Err(Arc::new(error)),
+        }
+    }
+}
+
+impl Dialer {
+    /// Connects to a host and has it let us in; once more, where it starts anew.
+    ///
+    /// # Errors
+    ///
+    /// [`BridgeError`] when it is not reached, or does not let us in.
+    pub async fn let_in(&self, target: &Target) -> Result<(HostConnection, Arc<Welcome>), BridgeError> {
+        let mut patience = Patience::until(Instant::now() + STARTS_ANEW * 10);
+        loop {
+            let host = self.dial(target).await?;
+            match host.welcome().await {
+                Ok(welcome) => return Ok((host, welcome)),
+                Err(error) if starts_anew(&error).is_some() && patience.pause().await => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

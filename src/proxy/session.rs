@@ -125,10 +125,11 @@ impl ClientSession {
             legs: 0,
             busy: Arc::default(),
         };
-        match keeper.open(&host).await.map_err(|error| (starts_anew(&error), error)) {
-            Ok(()) => {}
-            Err((Some(code), _)) => keeper.open_elsewhere(code).await?,
-            Err((None, error)) => return Err(error),
+        if let Err(error) = keeper.open(&host).await {
+            match &*error {
+                SessionError::Lost(lost) if starts_anew(lost) => keeper.open_elsewhere(lost.clone()).await?,
+                _ => return Err(error),
+            }
         }
         let status = SessionStatus {
             state: watched,
@@ -262,9 +263,9 @@ impl Keeper {
                     self.return_to_network(host, why).await.err()
                 }
                 // The host starts anew, or ends: what was said here is for the one that follows.
-                Some(News::Detached(LegEnd::Lost(Lost::Closed(
-                    code @ (CloseCode::Detached | CloseCode::Done),
-                )))) if opened.is_none() => self.open_elsewhere(code).await.err(),
+                Some(News::Detached(LegEnd::Lost(lost))) if opened.is_none() && starts_anew(&lost) => {
+                    self.open_elsewhere(lost).await.err()
+                }
                 // A host that does not let us in says so elsewhere, and closes the connection.
                 Some(News::Detached(why)) if opened.is_none() => {
                     Some(host.welcome().await.err().unwrap_or_else(|| Arc::new(why.into())))
@@ -288,7 +289,7 @@ impl Keeper {
     }
 
     /// Opens the session on another connection: on this one, the host has not taken it.
-    async fn open_elsewhere(&mut self, code: CloseCode) -> Result<(), Arc<SessionError>> {
+    async fn open_elsewhere(&mut self, lost: Lost) -> Result<(), Arc<SessionError>> {
         let mut patience = Patience::until(Instant::now() + STARTS_ANEW * 10);
         while patience.pause().await {
             let Ok(from) = self.dialer.afresh().await else { continue };
@@ -299,7 +300,7 @@ impl Keeper {
                     // The host may have taken it without a word of that having arrived here.
                     host.end(self.id).await;
                     match self.open(&host).await {
-                        Err(error) if starts_anew(&error).is_some() => {}
+                        Err(error) if is_of_start(&error) => {}
                         other => return other,
                     }
                 }
@@ -307,7 +308,7 @@ impl Keeper {
                 Err(None) => {}
             }
         }
-        Err(Arc::new(SessionError::Lost(Lost::Closed(code))))
+        Err(Arc::new(SessionError::Lost(lost)))
     }
 
     /// Waits until the session has taken a leg. What is told until then is of the leg before it.
@@ -413,19 +414,20 @@ impl Dialer {
             let host = self.dial(target).await?;
             match host.welcome().await {
                 Ok(welcome) => return Ok((host, welcome)),
-                Err(error) if starts_anew(&error).is_some() && patience.pause().await => {}
+                Err(error) if is_of_start(&error) && patience.pause().await => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-/// What a host says that ends, or starts anew, before it has taken a session.
-fn starts_anew(error: &SessionError) -> Option<CloseCode> {
-    match error {
-        SessionError::Lost(Lost::Closed(code @ (CloseCode::Detached | CloseCode::Done))) => Some(*code),
-        _ => None,
-    }
+/// How a connection is lost to a host that ends, or starts anew.
+fn starts_anew(lost: &Lost) -> bool {
+    matches!(lost, Lost::Closed(CloseCode::Detached | CloseCode::Done) | Lost::Forgotten)
+}
+
+fn is_of_start(error: &SessionError) -> bool {
+    matches!(error, SessionError::Lost(lost) if starts_anew(lost))
 }
 
 /// Whether the SSH server has said nothing a minute after it was connected; resolves then.

@@ -32,6 +32,9 @@ pub enum Lost {
     /// Nothing that was sent was acknowledged any more.
     #[error("nothing that was sent was acknowledged any more")]
     Silent,
+    /// The other side does not know the connection: its process is another one by now (RFC 9000 section 10.3).
+    #[error("the other side does not know the connection any more")]
+    Forgotten,
     /// Anything else.
     #[error("the connection failed: {0}")]
     Failed(String),
@@ -74,6 +77,7 @@ impl From<ConnectionError> for Lost {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::TimedOut => Self::TimedOut,
+            ConnectionError::Reset => Self::Forgotten,
             ConnectionError::ApplicationClosed(close) => {
                 match CloseCode::from_number(close.error_code.into_inner()) {
                     Some(code) => Self::Closed(code),

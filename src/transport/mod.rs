@@ -2,13 +2,16 @@
 //!
 //! QUIC's state machine is in `vendor/noq-proto` with a small patch, `vendor/noq-proto.patch`. As published,
 //! a datagram that follows a short one in a batch is as short, and frames that do not fit in it panic: a
-//! process with many connections over bad networks is ended by it sooner or later. `tests/quic.rs` shows it.
+//! process with many connections over bad networks is ended by it sooner or later. `tests/quic.rs` shows it. And where
+//! a client's router forgets it, a host sends some packets by the relay until the new address is validated, which that
+//! router has forgotten as well: they stay lost for seconds. `tests/nats.rs` shows that.
 
 mod addresses;
 mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;
+pub(crate) mod pulse;
 mod relay_fault;
 mod resolver;
 mod settings;

@@ -19,7 +19,7 @@ use lab::spec::{Nat, Side};
 use street::{Plan, Street, Way};
 
 /// How long lines may stand still, on a machine that is busy: where the host is behind a router, and where it is not.
-const STILL: Duration = Duration::from_secs(4);
+const STILL: Duration = Duration::from_secs(6);
 const HARDLY: Duration = Duration::from_millis(1500);
 
 /// Where routers move to.

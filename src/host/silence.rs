@@ -16,7 +16,7 @@ use crate::transport::{ALPN, pulse};
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// How long before the relay is spoken to once more.
-const AGAIN: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of peers.
 #[derive(Debug, Default)]

@@ -263,7 +263,7 @@ impl Keeper {
         let leg = host.open(self.id, LegNumber(self.legs)).await?;
         self.legs += 1;
         // Nobody takes it where the session is over.
-        let _ = self.words.send(Word::Attach(leg)).await;
+        let _ = self.words.send(Word::Attach(Box::new(leg))).await;
         Ok(())
     }
 
@@ -321,7 +321,7 @@ impl Keeper {
         self.legs += 1;
         match leg {
             Ok(leg) => {
-                let _ = self.words.send(Word::Attach(leg)).await;
+                let _ = self.words.send(Word::Attach(Box::new(leg))).await;
                 self.attached().await;
                 self.state.send_replace(State::Attached);
                 Ok(())

@@ -7,7 +7,13 @@ use iroh::{Endpoint, EndpointAddr, RelayConfig, RelayUrl, Watcher, endpoint::Rel
 use iroh_tickets::endpoint::EndpointTicket;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{event::Event, presence::Presence, run::Shared, settings::Access};
+use super::{
+    event::Event,
+    presence::Presence,
+    run::Shared,
+    settings::Access,
+    silence::{Silence, speak_to},
+};
 use crate::transport::{Interfaces, Network, Relay, few_addresses, relay_fault};
 
 /// How long the first ticket waits for a relay before it is printed without one.
@@ -47,6 +53,7 @@ impl Announcer {
         let mut statuses = self.endpoint.home_relay_status();
         let mut access = self.shared.admission.access();
         let mut home = Home::new(Instant::now());
+        let mut silence = Silence::default();
         let (problem, ()) =
             tokio::join!(self.shared.host_keys.problem(SERVER_WAIT), self.wait_for_an_address());
         let open_to = *access.borrow_and_update();
@@ -71,6 +78,12 @@ impl Announcer {
                     }
                     Err(_) => return,
                 },
+                () = silence.falls(&self.shared.registry), if home.gone.is_none() => {
+                    if let Some(relay) = home.url.clone() {
+                        tokio::spawn(speak_to(self.endpoint.clone(), relay));
+                    }
+                    continue;
+                }
                 () = sleep_until(gone.unwrap_or_else(Instant::now)), if gone.is_some() => {
                     self.look_for_another(&mut home).await;
                     continue;

@@ -288,10 +288,9 @@ impl Guest {
                             instance,
                             place: Arc::downgrade(&place),
                             backend: backend.clone(),
-                            control: control.clone(),
                             from: from(&connection),
                         };
-                        tokio::spawn(leg.serve(send, recv).in_current_span());
+                        tokio::spawn(leg.serve(send, recv, control.clone()).in_current_span());
                     }
                     Err(error) => return tracing::debug!("connection closed: {error}"),
                 },
@@ -367,13 +366,12 @@ struct Leg {
     /// A session may outlive the connection that it was opened on.
     place: Weak<ConnectionPlace>,
     backend: Backend,
-    control: mpsc::Sender<Frame>,
     from: String,
 }
 
 impl Leg {
     /// Reads a leg's header, and carries the session that it opens, or gives the leg to the one that it names.
-    async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
+    async fn serve(self, mut send: SendStream, mut recv: RecvStream, control: mpsc::Sender<Frame>) {
         let limits = self.shared.limits.read().await.clone();
         let header = match timeout(limits.grace(), read_frame(&mut recv, MAX_LEG_FRAME)).await {
             Ok(Ok(frame)) => LegHeader::decode(&frame).map_err(FrameReadError::from),
@@ -383,14 +381,23 @@ impl Leg {
         let session = match header {
             Ok(LegHeader::Open(session)) => session,
             Ok(LegHeader::Resume { session, leg, position }) => {
-                return self.resume(session, leg, position, send, recv).await;
+                let leg = NewLeg {
+                    number: LegNumber(leg),
+                    position,
+                    answer: true,
+                    send,
+                    recv: Receiving::Open(recv),
+                    control,
+                };
+                return self.resume(session, leg).await;
             }
             Err(error) => {
                 tracing::debug!("a leg without a header: {error}");
                 return reset(&mut send, &mut recv, CloseCode::Protocol);
             }
         };
-        let opened = async {
+        // It takes much room, which the session that follows is not to hold.
+        let opened = Box::pin(async {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
             }
@@ -413,7 +420,7 @@ impl Leg {
                 });
             }
             Ok((stream.hold(place), stream))
-        };
+        });
         let opened = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
@@ -421,31 +428,17 @@ impl Leg {
                 return refuse(send, refusal).await;
             }
         };
-        self.carry(session, &limits, opened, (send, recv)).await;
+        self.carry(session, &limits, opened, (send, recv, control)).await;
     }
 
     /// Gives the leg to a session of this identity.
-    async fn resume(
-        &self,
-        session: SessionId,
-        leg: u32,
-        position: Position,
-        send: SendStream,
-        recv: RecvStream,
-    ) {
-        let leg = NewLeg {
-            number: LegNumber(leg),
-            position,
-            answer: true,
-            send,
-            recv: Receiving::Open(recv),
-            control: self.control.clone(),
-        };
+    async fn resume(&self, session: SessionId, leg: NewLeg) {
         let left = match self.shared.sessions.of(&self.standing.peer.identity, session) {
-            Some(words) => words.send(Word::Attach(leg)).await.err().map(|error| error.0),
-            None => Some(Word::Attach(leg)),
+            Some(words) => words.send(Word::Attach(Box::new(leg))).await.err().map(|error| error.0),
+            None => Some(Word::Attach(Box::new(leg))),
         };
-        if let Some(Word::Attach(NewLeg { mut send, .. })) = left {
+        if let Some(Word::Attach(leg)) = left {
+            let NewLeg { mut send, .. } = *leg;
             if self.shared.is_handing_over() {
                 // It is with the next process, or will be.
                 let _ = send.reset(CloseCode::Detached.into());
@@ -470,7 +463,8 @@ impl Leg {
         id: SessionId,
         limits: &LimitSettings,
         (place, stream): (Option<SessionPlace>, BackendStream),
-        (mut send, mut recv): (SendStream, RecvStream),
+        // Of this connection, which the session may outlive.
+        (mut send, mut recv, control): (SendStream, RecvStream, mpsc::Sender<Frame>),
     ) {
         let window = limits.session_window(self.shared.registry.sessions());
         let patience = limits.resume(&self.standing.peer.options);
@@ -504,9 +498,9 @@ impl Leg {
             answer: false,
             send,
             recv: Receiving::Open(recv),
-            control: self.control.clone(),
+            control,
         };
-        let _ = words.send(Word::Attach(leg)).await;
+        let _ = words.send(Word::Attach(Box::new(leg))).await;
         if hosted.told {
             shared.audit.session_started(&standing.peer, id, from, backend);
         }

@@ -13,8 +13,9 @@ impl Crowd {
     /// So many have to have left for it to be worth the time.
     const WORTH: usize = 32;
 
-    /// What QUIC keeps of closed connections goes some round trips later: so many looks after.
-    const AGAIN: [u32; 2] = [3, 12];
+    /// What QUIC keeps of closed connections goes some round trips later, and what iroh does of who had them after a
+    /// minute: so many looks after.
+    const AGAIN: [u32; 3] = [3, 12, 75];
 
     /// Takes notice of how many connections there are, a look each second or so, and of the most that there
     /// were since the last look; whether memory is worth giving back now, since most of a crowd has left.
@@ -25,7 +26,7 @@ impl Crowd {
             self.since = Some(0);
             return true;
         }
-        self.since = self.since.map(|looks| looks + 1).filter(|looks| *looks <= Self::AGAIN[1]);
+        self.since = self.since.map(|looks| looks + 1).filter(|looks| *looks <= Self::AGAIN[2]);
         self.since.is_some_and(|looks| Self::AGAIN.contains(&looks))
     }
 }

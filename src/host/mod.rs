@@ -29,6 +29,7 @@ mod roll;
 mod run;
 mod sessions;
 mod settings;
+mod silence;
 mod startups;
 mod vouching;
 

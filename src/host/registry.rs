@@ -223,6 +223,11 @@ impl Registry {
         });
     }
 
+    /// Looks at each connection.
+    pub(super) fn look_at<T: FromIterator<U>, U>(&self, look: impl FnMut(&Connection) -> U) -> T {
+        self.with(|state| state.connections.values().map(|entry| &entry.connection).map(look).collect())
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -100,19 +100,28 @@ impl Dialer {
         }
     }
 
+    /// The endpoint that it dials from.
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// An endpoint to reach hosts again from, where what is known of the ways to them no longer holds.
     pub(super) async fn afresh(&self) -> Result<Fresh, BindFailed> {
         self.apart.fresh(&self.network).await
     }
 
-    /// Connects to a host that was reached before, without a look into why it is not.
+    /// Connects to a host that was reached from an endpoint before, without a look into why it is not; also by the
+    /// addresses that it has told since, where it is if it has moved.
     pub(super) async fn dial_again(
         &self,
         from: &Fresh,
+        before: &Endpoint,
         target: &Target,
         within: Duration,
     ) -> Option<HostConnection> {
-        let addr = self.everywhere(target.addr());
+        let mut addr = self.everywhere(target.addr());
+        let told = before.remote_info(addr.id).await;
+        addr.addrs.extend(told.into_iter().flat_map(|info| info.into_addrs().map(|told| told.into_addr())));
         let connection = connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
         Some(HostConnection::greet(connection, &self.who, target).await)
     }

@@ -1,5 +1,6 @@
 //! The client side: from a target to a session on this process's stdin and stdout.
 
+mod again;
 mod announced;
 mod apart;
 mod bridge;
@@ -10,7 +11,6 @@ mod instances;
 mod name_service;
 mod obstacles;
 mod patience;
-mod pulse;
 mod session;
 mod stdio;
 mod stream;

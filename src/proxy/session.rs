@@ -5,43 +5,37 @@ use std::{
     time::Duration,
 };
 
+use iroh::Endpoint;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    again::{jittered, reach_again},
     apart::Fresh,
     bridge::BridgeError,
     connection::{HostConnection, OPEN_DEADLINE, SessionError},
     dial::Dialer,
     patience::Patience,
-    pulse::Pulse,
 };
 use crate::{
     protocol::{CloseCode, FIRST_WINDOW, RefusalCode, SessionId, Welcome},
     session::{
         Counters, Ended, LegEnd, LegNumber, LocalReader, LocalWriter, Lost, News, Report, Role, Session, Word,
     },
-    transport::Target,
+    transport::{Target, pulse},
 };
 
 /// How long an SSH server may take to say its first word, which no client has to wait for otherwise
 /// (RFC 4253 section 4.2).
 const FIRST_WORD: Duration = Duration::from_secs(60);
 
-/// The longest pause between two tries to reach a host that a session waits for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// How long a host takes that starts anew, about: who is there before it has to ask a second time, and only a second
 /// later.
 const STARTS_ANEW: Duration = Duration::from_millis(300);
-
-/// How long most tries take, and some.
-const SHORT_TRY: Duration = Duration::from_secs(2);
-const LONG_TRY: Duration = Duration::from_secs(8);
 
 /// A session between a local end and a host.
 pub struct ClientSession {
@@ -234,7 +228,7 @@ impl Keeper {
                     true => return Arc::new(SessionError::Silent("said nothing for a minute")),
                     false => continue,
                 },
-                () = Pulse::of(host.connection()).stops(), if opened.is_some() => {
+                () = pulse::stops(host.connection()), if opened.is_some() => {
                     Some(News::Detached(Lost::Silent.into()))
                 }
             };
@@ -284,31 +278,35 @@ impl Keeper {
         let leg = host.open(self.id, LegNumber(self.legs)).await?;
         self.legs += 1;
         // Nobody takes it where the session is over.
-        let _ = self.words.send(Word::Attach(leg)).await;
+        let _ = self.words.send(Word::Attach(Box::new(leg))).await;
         Ok(())
     }
 
     /// Opens the session on another connection: on this one, the host has not taken it.
     async fn open_elsewhere(&mut self, lost: Lost) -> Result<(), Arc<SessionError>> {
-        let mut patience = Patience::until(Instant::now() + STARTS_ANEW * 10);
-        while patience.pause().await {
-            let Ok(from) = self.dialer.afresh().await else { continue };
-            match reach(&self.dialer, &from, &self.target, SHORT_TRY).await {
-                Ok(host) => {
-                    lock(&self.host).clone_from(&host);
-                    self.from = Some(from);
-                    // The host may have taken it without a word of that having arrived here.
-                    host.end(self.id).await;
-                    match self.open(&host).await {
-                        Err(error) if is_of_start(&error) => {}
-                        other => return other,
-                    }
-                }
-                Err(Some(error)) => return Err(error),
-                Err(None) => {}
+        let deadline = Instant::now() + STARTS_ANEW * 10;
+        loop {
+            sleep(jittered(STARTS_ANEW)).await;
+            let before = self.endpoint().clone();
+            let reaching = reach_again(&self.dialer, &before, &self.target);
+            let Ok(reached) = timeout_at(deadline, reaching).await else {
+                return Err(Arc::new(SessionError::Lost(lost)));
+            };
+            let (host, from) = reached?;
+            lock(&self.host).clone_from(&host);
+            self.from = Some(from);
+            // The host may have taken it without a word of that having arrived here.
+            host.end(self.id).await;
+            match self.open(&host).await {
+                Err(error) if is_of_start(&error) && Instant::now() < deadline => {}
+                other => return other,
             }
         }
-        Err(Arc::new(SessionError::Lost(lost)))
+    }
+
+    /// From where the host was reached last.
+    fn endpoint(&self) -> &Endpoint {
+        self.from.as_ref().map_or_else(|| self.dialer.endpoint(), |from| &from.endpoint)
     }
 
     /// Waits until the session has taken a leg. What is told until then is of the leg before it.
@@ -339,34 +337,16 @@ impl Keeper {
         self.state.send_replace(State::Detached { why: why.clone(), since });
         let dialer = self.dialer.clone();
         let target = self.target.clone();
+        let before = self.endpoint().clone();
         let reaching = async {
-            let (mut pause, mut tries) = (Duration::from_millis(50), 0_u32);
             if why == LegEnd::Lost(Lost::Closed(CloseCode::Detached)) {
                 sleep(jittered(STARTS_ANEW)).await;
             }
-            let mut from = None;
-            loop {
-                // What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network
-                // that is back sooner than one that is long. Those who need longer get it now and then.
-                let within = if tries % 4 == 3 { LONG_TRY } else { SHORT_TRY };
-                if from.is_none() {
-                    from = dialer.afresh().await.inspect_err(|error| tracing::debug!("{error}")).ok();
-                }
-                if let Some(fresh) = &from {
-                    match reach(&dialer, fresh, &target, within).await {
-                        Ok(host) => return Ok((host, from)),
-                        Err(Some(error)) => return Err(error),
-                        Err(None) => {}
-                    }
-                }
-                tries += 1;
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+            reach_again(&dialer, &before, &target).await
         };
         let (host, from) = tokio::select! {
             biased;
-            () = Pulse::of(old.connection()).comes_back(), if why == LegEnd::Lost(Lost::Silent) => {
+            () = pulse::comes_back(old.connection()), if why == LegEnd::Lost(Lost::Silent) => {
                 tracing::debug!("the connection is back");
                 self.state.send_replace(State::Attached);
                 return Ok(());
@@ -384,11 +364,11 @@ impl Keeper {
         let leg = host.resume(self.id, LegNumber(self.legs), position).await;
         let old = std::mem::replace(&mut *lock(&self.host), host);
         old.close(CloseCode::Detached);
-        self.from = from;
+        self.from = Some(from);
         self.legs += 1;
         match leg {
             Ok(leg) => {
-                let _ = self.words.send(Word::Attach(leg)).await;
+                let _ = self.words.send(Word::Attach(Box::new(leg))).await;
                 self.attached().await;
                 self.state.send_replace(State::Attached);
                 Ok(())
@@ -439,37 +419,6 @@ async fn stays_silent(opened: Option<Instant>, counters: &Counters) -> bool {
         }
         _ => std::future::pending().await,
     }
-}
-
-/// Connects to a host and has it let us in. An error is one that waiting does not mend.
-async fn reach(
-    dialer: &Dialer,
-    from: &Fresh,
-    target: &Target,
-    within: Duration,
-) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(from, target, within).await.ok_or(None)?;
-    // The network may go away once more before the answer is there.
-    match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
-        Ok(_) => Ok(host),
-        Err(error) => match &*error {
-            SessionError::Refused(refusal)
-                if !matches!(
-                    refusal.code,
-                    RefusalCode::Busy | RefusalCode::TooMany | RefusalCode::GoingAway | RefusalCode::Internal
-                ) =>
-            {
-                Err(Some(error))
-            }
-            _ => Err(None),
-        },
-    }
-}
-
-/// Half of it, and as much more as chance has it: those who were cut off together are not to come back together.
-fn jittered(pause: Duration) -> Duration {
-    let [byte, ..] = SessionId::generate().0;
-    pause / 2 + pause * u32::from(byte) / 512
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -42,7 +42,7 @@ pub enum Word {
     /// The leg that it has is to be replaced: nothing more is taken off it, and this is where this side is.
     LetGo(oneshot::Sender<Position>),
     /// A leg.
-    Attach(NewLeg),
+    Attach(Box<NewLeg>),
     /// The other side has delivered this.
     Acknowledged(Delivered),
     /// The other side says that it is over.
@@ -283,7 +283,7 @@ impl Session {
                 self.let_go();
                 let _ = tell.send(self.machine.position());
             }
-            Word::Attach(leg) => self.attach(leg, now),
+            Word::Attach(leg) => self.attach(*leg, now),
             Word::Acknowledged(delivered) => {
                 self.machine.acknowledged(delivered);
                 if delivered.end {

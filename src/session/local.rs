@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The smallest buffer to read into: what an idle session holds.
-const SMALL: usize = 8 << 10;
+const SMALL: usize = 2 << 10;
 
 /// The largest buffer to read into: what a bulk transfer is moved in.
 const LARGE: usize = 256 << 10;

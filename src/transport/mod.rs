@@ -5,13 +5,15 @@
 //! process with many connections over bad networks is ended by it sooner or later. And 2,048 packets of one stream
 //! that follow one which was lost, or that nobody has read, end the connection with "too many gaps in stream buffer"
 //! though there is none (quinn issue 2809): no stream could have a window of more than 2 MiB. `tests/quic.rs` shows
-//! both.
+//! both. And where a client's router forgets it, a host sends some packets by the relay until the new address is
+//! validated, which that router has forgotten as well: they stay lost for seconds. `tests/nats.rs` shows that.
 
 mod addresses;
 mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;
+pub(crate) mod pulse;
 mod relay_fault;
 mod resolver;
 mod settings;

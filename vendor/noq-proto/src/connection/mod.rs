@@ -1180,6 +1180,15 @@ impl Connection {
                 && path.data.local_status() == PathStatus::Available
         });
 
+        // Such a space was preferred until it migrated, and will be validated again within a round
+        // trip: it is waited for, since nobody knows whether a backup still leads anywhere.
+        let have_migrated_status_available_space = self.paths.iter().any(|(path_id, path)| {
+            self.remote_cids.contains_key(path_id)
+                && !self.abandoned_paths.contains(path_id)
+                && path.data.migrated
+                && path.data.local_status() == PathStatus::Available
+        });
+
         // Such a space is able to send SpaceKind::Data frames.
         let have_validated_space = self.paths.iter().any(|(path_id, path)| {
             self.remote_cids.contains_key(path_id)
@@ -1220,6 +1229,7 @@ impl Connection {
                     PathStatus::Backup => {
                         // If there is a status-available path we prefer that.
                         !have_validated_status_available_space
+                            && !have_migrated_status_available_space
                     }
                 }
             };
@@ -2592,6 +2602,7 @@ impl Connection {
                             );
                             debug!("path migration validation failed");
                             path.data.reset_on_path_challenges();
+                            path.data.migrated = false;
                             if let Some((_, prev)) = path.prev.take() {
                                 path.data = prev;
                                 self.set_loss_detection_timer(now, path_id);
@@ -5817,6 +5828,7 @@ impl Connection {
                 addr: updated,
             }));
         }
+        new_path_data.migrated = path.data.validated || path.data.migrated;
         new_path_data.pending_challenge = true;
         new_path_data.pending.observed_address = self
             .config

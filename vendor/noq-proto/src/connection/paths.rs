@@ -284,6 +284,9 @@ pub(super) struct PathData {
     /// 4-tuple and generate a new [`PathData`] for it. Each such generation has a unique
     /// value to keep track of which 4-tuple a packet belonged to.
     generation: u64,
+
+    /// Whether this is a validated path that has migrated, and is being validated again.
+    pub(super) migrated: bool,
 }
 
 impl PathData {
@@ -347,6 +350,7 @@ impl PathData {
             #[cfg(feature = "qlog")]
             recovery_metrics: RecoveryMetrics::default(),
             generation,
+            migrated: false,
         }
     }
 
@@ -395,6 +399,7 @@ impl PathData {
             #[cfg(feature = "qlog")]
             recovery_metrics: prev.recovery_metrics.clone(),
             generation,
+            migrated: false,
         }
     }
 

@@ -8,7 +8,7 @@ use iroh::endpoint::Connection;
 use tokio::time::{Instant, sleep};
 
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// How long something may stay unacknowledged, and how many round trips at least. Who is wrong about it has dialled in
 /// vain: the old connection goes on if it comes back first.
@@ -18,9 +18,9 @@ const ROUND_TRIPS: u32 = 4;
 /// The machine has slept when the clock that counts sleep is so much ahead.
 const SLEPT: Duration = Duration::from_secs(2);
 
-/// Looks at a connection.
-pub(super) struct Pulse<'a> {
-    connection: &'a Connection,
+/// What was last seen of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulse {
     /// Acknowledgements that were received, and packets that ask for one that were sent before the last of them.
     acknowledged: u64,
     sent: u64,
@@ -29,40 +29,45 @@ pub(super) struct Pulse<'a> {
     looked: Instant,
 }
 
-impl<'a> Pulse<'a> {
-    pub(super) fn of(connection: &'a Connection) -> Self {
+impl Pulse {
+    pub(crate) fn of(connection: &Connection) -> Self {
         let (sent, acknowledged) = counts(connection);
-        Self { connection, acknowledged, sent, waits: None, looked: Instant::now() }
+        Self { acknowledged, sent, waits: None, looked: Instant::now() }
     }
 
-    /// Resolves when nothing that was sent was acknowledged for some seconds, or the machine has slept.
-    pub(super) async fn stops(mut self) {
-        loop {
-            let asleep = asleep();
-            sleep(LOOK).await;
-            if self.is_silent(Instant::now()) || self::asleep().saturating_sub(asleep) > SLEPT {
-                return;
-            }
-        }
-    }
-
-    /// Resolves when something is acknowledged.
-    pub(super) async fn comes_back(self) {
-        while counts(self.connection).1 == self.acknowledged {
-            sleep(LOOK / 10).await;
-        }
-    }
-
-    fn is_silent(&mut self, now: Instant) -> bool {
-        let (sent, acknowledged) = counts(self.connection);
+    /// Looks again: whether nothing that was sent was acknowledged for so long, and some round trips.
+    pub(crate) fn is_silent(&mut self, connection: &Connection, now: Instant, silence: Duration) -> bool {
+        let (sent, acknowledged) = counts(connection);
         let before = std::mem::replace(&mut self.looked, now);
         if acknowledged != self.acknowledged {
             (self.acknowledged, self.sent, self.waits) = (acknowledged, sent, None);
         } else if sent != self.sent {
             let since = *self.waits.get_or_insert(before);
-            return now - since >= SILENCE.max(round_trip(self.connection) * ROUND_TRIPS);
+            return now - since >= silence.max(round_trip(connection) * ROUND_TRIPS);
         }
         false
+    }
+}
+
+/// Resolves when nothing that was sent was acknowledged for too long, or the machine has slept.
+pub(crate) async fn stops(connection: &Connection) {
+    let mut pulse = Pulse::of(connection);
+    loop {
+        let asleep = asleep();
+        sleep(LOOK).await;
+        if pulse.is_silent(connection, Instant::now(), SILENCE)
+            || self::asleep().saturating_sub(asleep) > SLEPT
+        {
+            return;
+        }
+    }
+}
+
+/// Resolves when something is acknowledged.
+pub(crate) async fn comes_back(connection: &Connection) {
+    let acknowledged = counts(connection).1;
+    while counts(connection).1 == acknowledged {
+        sleep(LOOK / 5).await;
     }
 }
 

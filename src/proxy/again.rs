@@ -1,0 +1,103 @@
+//! Reaching a host again that was reached before.
+
+use std::{sync::Arc, time::Duration};
+
+use iroh::Endpoint;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    apart::Fresh,
+    connection::{HostConnection, SessionError},
+    dial::Dialer,
+};
+use crate::{
+    protocol::{RefusalCode, SessionId},
+    transport::Target,
+};
+
+/// The longest pause between two tries to reach a host that a session waits for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a try takes at first, then, and beside those.
+const FIRST_TRY: Duration = Duration::from_millis(700);
+const SHORT_TRY: Duration = Duration::from_secs(2);
+const LONG_TRY: Duration = Duration::from_secs(8);
+
+/// Reaches a host again, however long it takes, from an endpoint that knows of no path. An error is one that waiting
+/// does not mend.
+///
+/// What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network that is back
+/// sooner than one that is long. Those who need longer get it beside them.
+pub(super) async fn reach_again(
+    dialer: &Dialer,
+    before: &Endpoint,
+    target: &Target,
+) -> Result<(HostConnection, Fresh), Arc<SessionError>> {
+    let from = loop {
+        match dialer.afresh().await {
+            Ok(from) => break from,
+            Err(error) => tracing::debug!("{error}"),
+        }
+        sleep(jittered(LONGEST_PAUSE)).await;
+    };
+    let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
+    let host = tokio::select! {
+        host = tries(FIRST_TRY, SHORT_TRY) => host,
+        host = async {
+            sleep(SHORT_TRY).await;
+            tries(LONG_TRY, LONG_TRY).await
+        } => host,
+    };
+    host.map(|host| (host, from))
+}
+
+/// Tries something again and again: the first two times for so long, then for so long.
+async fn keep_trying<T, E, F: Future<Output = Result<T, Option<E>>>>(
+    first: Duration,
+    then: Duration,
+    attempt: impl Fn(Duration) -> F,
+) -> Result<T, E> {
+    let (mut pause, mut tries) = (Duration::from_millis(50), 0_u32);
+    loop {
+        match attempt(if tries < 2 { first } else { then }).await {
+            Ok(done) => return Ok(done),
+            Err(Some(error)) => return Err(error),
+            Err(None) => {}
+        }
+        tries += 1;
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Connects to a host and has it let us in. An error is one that waiting does not mend.
+async fn reach(
+    dialer: &Dialer,
+    from: &Fresh,
+    before: &Endpoint,
+    target: &Target,
+    within: Duration,
+) -> Result<HostConnection, Option<Arc<SessionError>>> {
+    let host = dialer.dial_again(from, before, target, within).await.ok_or(None)?;
+    // The network may go away once more before the answer is there.
+    match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
+        Ok(_) => Ok(host),
+        Err(error) => match &*error {
+            SessionError::Refused(refusal)
+                if !matches!(
+                    refusal.code,
+                    RefusalCode::Busy | RefusalCode::TooMany | RefusalCode::GoingAway | RefusalCode::Internal
+                ) =>
+            {
+                Err(Some(error))
+            }
+            _ => Err(None),
+        },
+    }
+}
+
+/// Half of it, and as much more as chance has it: those who were cut off together are not to come back together.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    let [byte, ..] = SessionId::generate().0;
+    pause / 2 + pause * u32::from(byte) / 512
+}

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness::DEADLINE;
 use lab::spec::{Nat, Side};
 use street::{Plan, Street, Way};
 
@@ -179,7 +180,7 @@ fn a_session_lives_on_when_its_host_moves() {
 /// that is not heard has to pass.
 #[test]
 fn a_session_lives_on_when_its_host_moves_and_there_is_no_relay() {
-    moves(0, false, Duration::from_secs(25));
+    moves(0, false, DEADLINE);
 }
 
 #[test]

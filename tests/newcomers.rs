@@ -26,7 +26,7 @@ use lab::{
 };
 
 /// Another address on the clients' side.
-const OTHER: &str = "10.77.0.3";
+const OTHER: &str = "10.77.0.33";
 
 /// A host on one side of a link, and those who may and may not come in on the other.
 struct Street {

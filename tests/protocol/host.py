@@ -90,7 +90,8 @@ class Session:
         if until > self.sent:
             self.leg.send(self.heard[self.sent : until])
             self.sent = until
-        if self.heard_end and self.sent == len(self.heard) and not self.ended:
+        # A client that has the end of file is done, and does not come back.
+        if self.heard_end and self.sent == len(self.heard) and not self.ended and not self.withholds:
             self.leg.finish()
             self.ended = True
         told = (len(self.heard) - self.withholds, self.heard_end and not self.withholds)
@@ -160,7 +161,7 @@ def nothing_is_lost_with_a_leg():
 def an_end_of_file_under_way_at_the_cut_arrives():
     session = opened()
     session.withholds = 10
-    # The client's, as if it had not come; then the host's own, which went out with the leg that was lost.
+    # The client's, as if it had not come; then as it came, and the host's own is still to be sent.
     QUIC.until(lambda: session.heard_end)
     session.is_cut(forgets=10)
     session.resumes()

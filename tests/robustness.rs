@@ -149,26 +149,22 @@ fn idle_sessions_cost_little_memory_and_give_it_back() {
     let dialer = dialer.expect("an endpoint");
     let _first = runtime.block_on(idle(&dialer, &target, 1));
     let (memory, descriptors) = (resident(host.pid()), host.descriptors());
-    let mut each = 0;
     for round in 1..=3 {
         let crowd = runtime.block_on(idle(&dialer, &target, count));
-        if round == 1 {
-            each = (resident(host.pid()) - memory) / count;
-        }
+        let each = (resident(host.pid()) - memory) / count;
         for (connection, ..) in &crowd {
             connection.close(CloseCode::Done);
         }
         drop(crowd);
         host.wait_ended(round * count);
         poll("as many descriptors as before", DEADLINE, || (host.descriptors() <= descriptors).then_some(()));
+        let left = poll("memory that was given back", DEADLINE, || {
+            let left = resident(host.pid()).saturating_sub(memory) / count;
+            (left <= each / 3).then_some(left)
+        });
+        eprintln!("round {round}: {each} KiB each while {count} are idle, {left} KiB each afterwards");
+        assert!(each <= 256, "{each} KiB a session");
     }
-    // iroh forgets after a minute who was here.
-    let left = poll("memory that was given back", DEADLINE * 2, || {
-        let left = resident(host.pid()).saturating_sub(memory) / count;
-        (left <= each / 3).then_some(left)
-    });
-    eprintln!("{each} KiB each while {count} are idle, {left} KiB each afterwards");
-    assert!(each <= 256, "{each} KiB a session");
     runtime.block_on(dialer.close());
 }
 

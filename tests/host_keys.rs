@@ -231,6 +231,29 @@ fn where_no_key_can_be_proved_the_machines_own_files_are_announced() {
 }
 
 #[test]
+fn the_machines_own_files_give_way_where_a_server_proves_another_key_at_last() {
+    let place = Place::new();
+    place.server.configure("KexAlgorithms sntrup761x25519-sha512@openssh.com");
+    let first = place.server.listen();
+    let own = place.folder.path().join("etc");
+    fs::create_dir(&own).expect("a folder");
+    let other = place.folder.path().join("other");
+    succeed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other));
+    fs::copy(other.with_extension("pub"), own.join("ssh_host_ed25519_key.pub")).expect("a key");
+    let Some(wrapper) = in_place_of_etc_ssh(&own) else { return };
+    let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+    let host = place.setup(&first.backend()).under(&wrapper).start();
+    place.admit(&host);
+    assert!(!is_in(&place.client.exec("echo in")), "it is not the machine's server");
+    let port = first.port;
+    drop(first);
+    place.server.configure("KexAlgorithms curve25519-sha256");
+    let _second = poll("the port", DEADLINE, || place.server.listen_on(port));
+    poll("the key that is proved", DEADLINE, || is_in(&place.client.exec("echo in")).then_some(()));
+    assert_eq!(host.problem(), "");
+}
+
+#[test]
 fn a_key_that_changes_together_with_the_machines_file_is_announced() {
     let mut place = Place::new();
     let own = place.folder.path().join("etc");

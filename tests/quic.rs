@@ -14,8 +14,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use noq_proto::{
-    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint,
-    EndpointConfig, FourTuple, ServerConfig, Transmit, TransportConfig,
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir,
+    Endpoint, EndpointConfig, Event, FourTuple, ServerConfig, Transmit, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -35,6 +35,8 @@ struct Side {
     address: SocketAddr,
     connections: HashMap<ConnectionHandle, Connection>,
     coming: BTreeMap<(Instant, u64), BytesMut>,
+    /// Why connections were lost, as their owners are told.
+    lost: Vec<ConnectionError>,
 }
 
 impl Side {
@@ -46,6 +48,7 @@ impl Side {
             address: address.parse().expect("an address"),
             connections: HashMap::new(),
             coming: BTreeMap::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -87,7 +90,11 @@ impl Side {
                     connection.handle_event(event);
                 }
             }
-            while connection.poll().is_some() {}
+            while let Some(event) = connection.poll() {
+                if let Event::ConnectionLost { reason } = event {
+                    self.lost.push(reason);
+                }
+            }
             let mut buffer = Vec::new();
             while let Some(transmit) = connection.poll_transmit(now, BATCH, &mut buffer) {
                 datagrams(&transmit, &buffer, &mut sent);
@@ -300,4 +307,22 @@ fn a_reader_that_stands_still_ends_no_connection() {
 fn a_packet_that_is_lost_ends_no_connection() {
     nobody_reads(6000, 1150, |number| number == 3);
     nobody_reads(6000, 1150, |number| number % 50 == 3);
+}
+
+/// A client that has closed a connection forgets it soon, and answers with a reset what the host sends then.
+#[test]
+fn why_a_connection_was_closed_is_what_its_peer_said_first() {
+    let (client, server) = configs();
+    let mut pair = Pair::new(&client, &server);
+    let now = pair.now;
+    pair.connection(0).close(now, 7_u32.into(), Bytes::from_static(b"the end"));
+    pair.turn(|_| false);
+    // The host is late.
+    pair.now += Duration::from_secs(5);
+    (0..50).for_each(|_| pair.turn(|_| false));
+    assert!(pair.sides.iter().all(|side| side.connections.is_empty()), "a connection is left");
+    let [ConnectionError::ApplicationClosed(close)] = &pair.sides[1].lost[..] else {
+        panic!("lost for {:?}", pair.sides[1].lost)
+    };
+    assert_eq!((u64::from(close.error_code), &close.reason[..]), (7, &b"the end"[..]));
 }

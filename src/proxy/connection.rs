@@ -12,7 +12,7 @@ use iroh::{
     endpoint::{Connection, RecvStream, SendStream},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{SetOnce, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -140,6 +140,8 @@ pub struct HostConnection {
     /// What is to be said on the control stream.
     control: mpsc::Sender<Frame>,
     sessions: Sessions,
+    /// Why it is closed from here, and its sessions with it.
+    closed: Arc<SetOnce<CloseCode>>,
     /// They end with the last clone, and the connection with them.
     _tasks: Arc<Mutex<JoinSet<()>>>,
 }
@@ -171,7 +173,8 @@ impl HostConnection {
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
         }
-        Self { connection, welcome, control, sessions, _tasks: Arc::new(Mutex::new(tasks)) }
+        let (closed, tasks) = (Arc::default(), Arc::new(Mutex::new(tasks)));
+        Self { connection, welcome, control, sessions, closed, _tasks: tasks }
     }
 
     /// The host's answer to who we are.
@@ -254,9 +257,18 @@ impl HostConnection {
         NewLeg { number, position, answer: false, send, recv, control: self.control.clone() }
     }
 
-    /// Closes the connection and every session on it.
+    /// Closes the connection and every session on it; those go on elsewhere where the code is
+    /// [`CloseCode::Detached`].
     pub fn close(&self, code: CloseCode) {
+        if code != CloseCode::Detached {
+            let _ = self.closed.set(code);
+        }
         self.connection.close(code.into(), b"");
+    }
+
+    /// Waits until the connection is closed from here with every session on it. Cancel safe.
+    pub(super) async fn closed(&self) -> CloseCode {
+        *self.closed.wait().await
     }
 
     /// The QUIC connection.

@@ -223,6 +223,8 @@ impl Keeper {
         loop {
             let host = lock(&self.host).clone();
             let news = tokio::select! {
+                biased;
+                code = host.closed() => return Arc::new(SessionError::Cut(code)),
                 news = self.news.recv() => news,
                 silent = stays_silent(opened, counters) => match silent {
                     true => return Arc::new(SessionError::Silent("said nothing for a minute")),
@@ -346,6 +348,7 @@ impl Keeper {
         };
         let (host, from) = tokio::select! {
             biased;
+            code = old.closed() => return Err(Arc::new(SessionError::Cut(code))),
             () = pulse::comes_back(old.connection()), if why == LegEnd::Lost(Lost::Silent) => {
                 tracing::debug!("the connection is back");
                 self.state.send_replace(State::Attached);

@@ -43,6 +43,12 @@ impl KeptKeys {
         !self.announced.is_empty() && !self.seen.is_empty() && !self.seen.iter().any(proves)
     }
 
+    /// Those that it announces because the server, or a person, has said so. What is announced as the machine's own
+    /// while the server can prove nothing gives way to the first proof.
+    pub(super) fn vouched_for(&self) -> &[HostKey] {
+        if self.basis == Basis::Machine && self.seen.is_empty() { &[] } else { &self.announced }
+    }
+
     /// Announces what is seen.
     fn accept(&mut self) {
         if !self.waiting().is_empty() {

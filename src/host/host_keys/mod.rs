@@ -214,8 +214,9 @@ impl HostKeys {
         let configured = if *backend == self.own { &self.configured[..] } else { &[] };
         let updated = KeptFile::update(&self.file, |file| {
             let name = backend.to_string();
+            let old = file.of(&name);
             let (kept, last) =
-                file.of(&name).map(|old| (old.announced.clone(), old.seen.clone())).unwrap_or_default();
+                old.map(|old| (old.vouched_for().to_vec(), old.seen.clone())).unwrap_or_default();
             let place = Place::of(backend);
             let seen = if seen.is_empty() && place != Place::Elsewhere { last } else { seen };
             let evidence = Evidence { place, configured, machine, kept: &kept, seen: &seen, unprovable };

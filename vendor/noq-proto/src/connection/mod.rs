@@ -2440,7 +2440,7 @@ impl Connection {
 
     /// Whether the peer's remote address may migrate.
     ///
-    /// In RFC9000 only the client may migrate.
+    /// In RFC9000 only the client may migrate. With QNT both may.
     ///
     /// QUIC relies on stable endpoints during the handshake. So other than the server's
     /// preferred_address transport parameter no side may migrate before the handshake is
@@ -2454,7 +2454,11 @@ impl Connection {
             ConnectionSide::Server { server_config } => {
                 server_config.migration && self.is_handshake_confirmed()
             }
-            ConnectionSide::Client { .. } => false,
+            // A server that is behind a router which has forgotten it, or that has moved, is
+            // heard from elsewhere and hears nothing; only it knows where it is then.
+            ConnectionSide::Client { .. } => {
+                self.n0_nat_traversal.is_negotiated() && self.is_handshake_confirmed()
+            }
         }
     }
 
@@ -4467,8 +4471,11 @@ impl Connection {
                     ..
                 }) => {
                     if !self.state.is_drained() {
+                        // A peer that has forgotten the connection resets it when it hears the last
+                        // of it. Why it was closed is what it said before.
+                        let error = (!was_closed).then_some(conn_err);
                         self.state
-                            .move_to_drained(Some(conn_err), &mut self.endpoint_events);
+                            .move_to_drained(error, &mut self.endpoint_events);
                     }
                 }
                 ConnectionError::TimedOut => {

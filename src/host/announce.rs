@@ -25,8 +25,11 @@ const ADDRESS_WAIT: Duration = Duration::from_millis(500);
 /// How long it waits for a first word of the SSH server, to say whether it has one.
 const SERVER_WAIT: Duration = Duration::from_secs(2);
 
+/// How long it may take until there is a relay at first.
+const FIRST: Duration = Duration::from_secs(5);
+
 /// How long a relay may be gone before another one is looked for.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(2);
 
 /// How long a relay that is gone is out of the choice: long enough for another to be chosen.
 const OUT: Duration = Duration::from_secs(10);
@@ -182,7 +185,7 @@ struct Home {
 
 impl Home {
     fn new(now: Instant) -> Self {
-        Self { url: None, logged: None, gone: Some(now + GONE), told: Vec::new() }
+        Self { url: None, logged: None, gone: Some(now + FIRST), told: Vec::new() }
     }
 
     /// Whether this is news.

@@ -166,8 +166,12 @@ fn configure(side: Side, nat: Nat) -> Result<(), LabUnavailable> {
         }
     }
     batch += &format!("link set dev {device} up\n");
-    if nat != Nat::None {
-        batch += &format!("route add default via {} dev {device}\n", side.gateway());
+    // Programs take a host without such a route for one that has no network.
+    match nat {
+        Nat::None => batch += &format!("route add default dev {device}\n"),
+        Nat::Easy | Nat::Hard => {
+            batch += &format!("route add default via {} dev {device}\n", side.gateway());
+        }
     }
     let output = ip_batch(&batch).map_err(|error| LabUnavailable::no_program("ip", error))?;
     if !output.status.success() {

@@ -111,14 +111,11 @@ impl Street {
 
     /// Has a side have another address, at once.
     pub(crate) fn moves(&self, side: Side, from: &str, to: &str) {
-        let address = |verb: &str, address: &str| {
-            let mut ip = self.lab.command(side, "ip");
-            ip.args(["address", verb, &format!("{address}/24"), "dev", "lab0"]);
-            succeed(&mut ip);
-        };
-        // The other way round, the new one would go with the old one.
-        address("del", from);
-        address("add", to);
+        let ip = |words: &str| succeed(self.lab.command(side, "ip").args(words.split(' ')));
+        // The other way round, the new one would go with the old one; and so do routes.
+        ip(&format!("address del {from}/24 dev lab0"));
+        ip(&format!("address add {to}/24 dev lab0"));
+        ip("route replace default dev lab0");
     }
 
     /// Has both routers forget, and be somewhere else if that is said.

@@ -757,6 +757,12 @@ impl Connection {
             }
         }
 
+        // Nothing more is acknowledged for what was sent on a path that leads nowhere, and without
+        // tail-loss probes nothing tells so: other paths take it over.
+        if reason.error_code() == TransportErrorCode::PATH_UNSTABLE_OR_POOR {
+            self.lose_path(path_id, now);
+        }
+
         // Set the loss detection timer again, as now it should only be set
         // for time-based loss detection, not tail-loss probes, but currently it
         // could still be set to a tail-loss probe.
@@ -3436,9 +3442,8 @@ impl Connection {
         );
     }
 
-    /// Drops the path state, declaring any remaining in-flight packets as lost
-    fn discard_path(&mut self, path_id: PathId, now: Instant) {
-        trace!(%path_id, "dropping path state");
+    /// Declares the in-flight packets of a path that is abandoned as lost
+    fn lose_path(&mut self, path_id: PathId, now: Instant) {
         let path = self.path_data(path_id);
         let in_flight_mtu_probe = path.mtud.in_flight_mtu_probe();
 
@@ -3472,6 +3477,12 @@ impl Connection {
                 size_of_lost_packets,
             );
         }
+    }
+
+    /// Drops the path state, declaring any remaining in-flight packets as lost
+    fn discard_path(&mut self, path_id: PathId, now: Instant) {
+        trace!(%path_id, "dropping path state");
+        self.lose_path(path_id, now);
         // Before removing the path, we fetch the final path stats via `Self::path_stats`.
         // This ensures snapshot values (like rtt) are properly updated.
         let path_stats = self.path_stats(path_id).unwrap_or_default();

@@ -329,7 +329,7 @@ fn a_native_command_hears_why_the_connection_was_lost() {
         host.daemon.signal(nix::sys::signal::Signal::SIGTERM);
         host.wait_event(|event| event["event"] == "draining");
     }
-    running.stderr.wait_for("the connection was lost: the host is stopping");
+    running.stderr.wait_for("irosh: the connection was lost: the host is stopping");
     running.wait(harness::DEADLINE);
 }
 

@@ -1,8 +1,8 @@
 //! What a session is doing, and how it ended.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
-use crate::log::one_line;
+use crate::{log::one_line, proxy::SessionError};
 
 /// What a session is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,9 +95,19 @@ impl Disconnected {
             // russh leaves when nothing is left to log in with.
             russh::Error::NoAuthMethod => Self::ByUs,
             russh::Error::KeepaliveTimeout => Self::Silent,
-            russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Self::Gone,
-            russh::Error::IO(error) => Self::Lost(error.to_string().into()),
+            russh::Error::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Gone,
+            russh::Error::IO(error) => Self::Lost(why_lost(error).into()),
             other => Self::Protocol(other.to_string().into()),
         }
+    }
+}
+
+/// Why a stream has failed. One of a session says itself that the connection was lost.
+fn why_lost(error: &io::Error) -> String {
+    let session = error.get_ref().and_then(|inner| inner.downcast_ref::<Arc<SessionError>>());
+    match session.map(Arc::as_ref) {
+        Some(SessionError::Lost(lost)) => lost.to_string(),
+        Some(SessionError::Cut(code)) => code.to_string(),
+        _ => error.to_string(),
     }
 }

@@ -370,7 +370,7 @@ struct Leg {
 }
 
 impl Leg {
-    /// Reads a leg's header, and carries the session that it opens, or gives the leg to the one that it names.
+    /// Reads a leg's header, and starts the session that it opens, or gives the leg to the one that it names.
     async fn serve(self, mut send: SendStream, mut recv: RecvStream, control: mpsc::Sender<Frame>) {
         let limits = self.shared.limits.read().await.clone();
         let header = match timeout(limits.grace(), read_frame(&mut recv, MAX_LEG_FRAME)).await {
@@ -396,8 +396,7 @@ impl Leg {
                 return reset(&mut send, &mut recv, CloseCode::Protocol);
             }
         };
-        // It takes much room, which the session that follows is not to hold.
-        let opened = Box::pin(async {
+        let opened = async {
             if self.shared.stop.drain.is_cancelled() {
                 return Err(going_away());
             }
@@ -420,7 +419,7 @@ impl Leg {
                 });
             }
             Ok((stream.hold(place), stream))
-        });
+        };
         let opened = match opened.await {
             Ok(opened) => opened,
             Err(refusal) => {
@@ -428,7 +427,7 @@ impl Leg {
                 return refuse(send, refusal).await;
             }
         };
-        self.carry(session, &limits, opened, (send, recv, control)).await;
+        self.start(session, &limits, opened, (send, recv, control)).await;
     }
 
     /// Gives the leg to a session of this identity.
@@ -457,8 +456,8 @@ impl Leg {
             .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))?
     }
 
-    /// Moves the session's bytes until it is over, by this leg and those that follow it.
-    async fn carry(
+    /// Has the session's bytes moved until it is over, by this leg and those that follow it.
+    async fn start(
         &self,
         id: SessionId,
         limits: &LimitSettings,
@@ -504,8 +503,13 @@ impl Leg {
         if hosted.told {
             shared.audit.session_started(&standing.peer, id, from, backend);
         }
-        hosted.carry(shared, session, news, entry, child).await;
-        drop(place);
+        // What it took to get here is not to be held for as long as the session lives.
+        let shared = shared.clone();
+        let carrying = async move {
+            hosted.carry(&shared, session, news, entry, child).await;
+            drop(place);
+        };
+        tokio::spawn(carrying.in_current_span());
     }
 }
 

@@ -17,7 +17,7 @@ impl HostedSession {
     pub(super) async fn carry(
         &self,
         shared: &Shared,
-        session: Session,
+        session: Box<Session>,
         mut news: mpsc::UnboundedReceiver<News>,
         entry: SessionEntry,
         child: Option<BackendChild>,

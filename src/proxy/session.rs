@@ -39,7 +39,7 @@ const STARTS_ANEW: Duration = Duration::from_millis(300);
 
 /// A session between a local end and a host.
 pub struct ClientSession {
-    session: Session,
+    session: Box<Session>,
     keeper: Keeper,
     counters: Arc<Counters>,
 }

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     ended::{Ended, Report},
     frozen::{Frozen, FrozenState, joined},
-    leg::{Arrived, Chunks, Incoming, Leg, LegEnd, Lost, NewLeg, Outgoing},
+    leg::{Arrived, Incoming, Leg, LegEnd, Lost, NewLeg, Outgoing},
     local::{LocalReader, LocalWriter, SLICES, Took},
     machine::{Delivered, End, Machine, Role},
 };
@@ -126,9 +126,9 @@ impl Session {
         patience: Option<Duration>,
         (reader, writer): (LocalReader, LocalWriter),
         news: impl FnMut(News) + Send + 'static,
-    ) -> (Self, mpsc::Sender<Word>) {
+    ) -> (Box<Self>, mpsc::Sender<Word>) {
         let (sender, words) = mpsc::channel(WORDS);
-        let session = Self {
+        let session = Box::new(Self {
             id,
             role,
             machine: Machine::new(role, window.into(), window.into()),
@@ -145,7 +145,7 @@ impl Session {
             lost: None,
             successor: None,
             counters: Arc::default(),
-        };
+        });
         (session, sender)
     }
 
@@ -158,7 +158,7 @@ impl Session {
         (patience, left): (Duration, Duration),
         local: (LocalReader, LocalWriter),
         news: impl FnMut(News) + Send + 'static,
-    ) -> Option<(Self, mpsc::Sender<Word>)> {
+    ) -> Option<(Box<Self>, mpsc::Sender<Word>)> {
         let Frozen { state: FrozenState { machine, reads, from_local, to_local }, held } = frozen;
         let now = Instant::now();
         let held = (joined(held.tail), joined(held.queue));
@@ -166,7 +166,8 @@ impl Session {
         let (session, words) = Self::new(id, role, 0, Some(patience), local, news);
         let counters = Counters { from_local: from_local.into(), to_local: to_local.into() };
         let waits_until = Some(now + left);
-        Some((Self { machine, reads, waits_until, counters: Arc::new(counters), ..session }, words))
+        let counters = Arc::new(counters);
+        Some((Box::new(Self { machine, reads, waits_until, counters, ..*session }), words))
     }
 
     /// What it has moved so far.
@@ -176,20 +177,19 @@ impl Session {
     }
 
     /// Moves bytes until the session is over.
-    pub async fn run(mut self) -> Report {
-        let mut chunks = [const { Bytes::new() }; _];
+    pub async fn run(mut self: Box<Self>) -> Report {
         while self.machine.end().is_none() && self.successor.is_none() {
             self.prepare();
-            self.turn(&mut chunks).await;
+            self.turn().await;
         }
         match self.successor.take() {
             Some(successor) => self.freeze(successor),
-            None => self.finish().await,
+            None => Box::pin(self.finish()).await,
         }
     }
 
     /// Has another process go on.
-    fn freeze(mut self, successor: oneshot::Sender<Frozen>) -> Report {
+    fn freeze(mut self: Box<Self>, successor: oneshot::Sender<Frozen>) -> Report {
         self.let_go();
         self.refuse_legs();
         let (from_local, to_local) = (self.counters.from_local(), self.counters.to_local());
@@ -227,7 +227,7 @@ impl Session {
     }
 
     /// Waits for one thing to happen.
-    async fn turn(&mut self, chunks: &mut Chunks) {
+    async fn turn(&mut self) {
         let Self { machine, reader, writer, words, leg, writing, .. } = self;
         let room = machine.room();
         let reads = self.reads && room >= CRUMBS;
@@ -254,7 +254,7 @@ impl Session {
                     self.detach(lost.into());
                 }
             }
-            arrived = read(incoming, chunks) => self.arrived(arrived, chunks),
+            arrived = read(incoming) => self.arrived(arrived),
             permit = reserve(control), if acknowledges => match permit {
                 Some(permit) => {
                     if let Some(Delivered { bytes, end }) = self.machine.next_acknowledgement(now) {
@@ -339,13 +339,13 @@ impl Session {
         }
     }
 
-    fn arrived(&mut self, arrived: Result<Arrived, LegEnd>, chunks: &mut Chunks) {
+    fn arrived(&mut self, arrived: Result<Arrived, LegEnd>) {
         let Some(number) = self.leg.as_ref().map(|leg| leg.number) else { return };
         match arrived {
-            Ok(Arrived::Chunks(count)) => {
+            Ok(Arrived::Chunks(chunks)) => {
                 let now = Instant::now();
-                for chunk in &mut chunks[..count] {
-                    self.machine.received(number, std::mem::take(chunk), now);
+                for chunk in chunks {
+                    self.machine.received(number, chunk, now);
                 }
             }
             Ok(Arrived::Opened(window)) => {
@@ -392,7 +392,7 @@ impl Session {
 
     /// Says that it is over, and waits for the other side to know: a word that is lost would be taken for a network
     /// that is lost.
-    async fn finish(mut self) -> Report {
+    async fn finish(mut self: Box<Self>) -> Report {
         let end = self.machine.end().cloned();
         let code = end.as_ref().map_or(CloseCode::Done, Ended::code);
         let by_peer = matches!(end, Some(End::Closed { by_peer: true, .. }));
@@ -424,13 +424,12 @@ impl Session {
 
     /// Waits until the other side says that the session is over, or lets go of the leg.
     async fn echo(&mut self, mut incoming: Incoming) {
-        let mut chunks = [const { Bytes::new() }; _];
         loop {
             tokio::select! {
                 word = self.words.recv() => if matches!(word, None | Some(Word::Closed(_))) {
                     return;
                 },
-                arrived = incoming.read(&mut chunks) => if arrived.is_err() {
+                arrived = incoming.read() => if arrived.is_err() {
                     return;
                 },
             }
@@ -447,9 +446,9 @@ async fn write(outgoing: Option<&mut Outgoing>) -> Result<(), Lost> {
     }
 }
 
-async fn read(incoming: Option<&mut Incoming>, chunks: &mut Chunks) -> Result<Arrived, LegEnd> {
+async fn read(incoming: Option<&mut Incoming>) -> Result<Arrived, LegEnd> {
     match incoming {
-        Some(incoming) => incoming.read(chunks).await,
+        Some(incoming) => incoming.read().await,
         None => std::future::pending().await,
     }
 }

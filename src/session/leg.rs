@@ -1,6 +1,10 @@
 //! A leg: one QUIC stream that carries a part of a session.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::ready,
+};
 
 use bytes::Bytes;
 use iroh::endpoint::{
@@ -185,16 +189,13 @@ pub(super) struct Incoming {
 
 /// What a leg has brought.
 pub(super) enum Arrived {
-    /// So many chunks.
-    Chunks(usize),
+    /// These chunks.
+    Chunks(Vec<Bytes>),
     /// The other side has taken the session, and given it this window.
     Opened(u32),
     /// The other side's end of file.
     End,
 }
-
-/// Room for what arrives.
-pub(super) type Chunks = [Bytes; CHUNKS];
 
 impl Leg {
     /// A leg of which the other side hears `first`.
@@ -238,15 +239,15 @@ impl Outgoing {
 
 impl Incoming {
     /// Takes what has arrived off the stream. Cancel-safe.
-    pub(super) async fn read(&mut self, chunks: &mut Chunks) -> Result<Arrived, LegEnd> {
+    pub(super) async fn read(&mut self) -> Result<Arrived, LegEnd> {
         match &mut self.receiving {
             Receiving::Waiting(opening) => {
                 let (stream, window) = opening.await?;
                 self.receiving = Receiving::Open(stream);
                 Ok(Arrived::Opened(window))
             }
-            Receiving::Open(stream) => match stream.read_many_chunks(chunks).await.map_err(Lost::from)? {
-                Some(count) => Ok(Arrived::Chunks(count)),
+            Receiving::Open(stream) => match take(stream).await.map_err(Lost::from)? {
+                Some(chunks) => Ok(Arrived::Chunks(chunks)),
                 None => {
                     self.receiving = Receiving::Ended;
                     Ok(Arrived::End)
@@ -267,6 +268,21 @@ impl Incoming {
             },
         }
     }
+}
+
+/// Takes what is there off a stream. Cancel-safe.
+///
+/// The room for it is on the stack meanwhile: it is more than a session that waits is to hold.
+async fn take(stream: &mut RecvStream) -> Result<Option<Vec<Bytes>>, ReadError> {
+    poll_fn(|context| {
+        let mut room = [const { Bytes::new() }; CHUNKS];
+        let count = {
+            let reading = pin!(stream.read_many_chunks(&mut room));
+            ready!(reading.poll(context))?
+        };
+        Ok(count.map(|count| room.into_iter().take(count).collect())).into()
+    })
+    .await
 }
 
 impl Drop for Outgoing {

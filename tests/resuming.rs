@@ -446,7 +446,7 @@ fn processes_that_come_again_have_twice_the_connections_and_no_more() {
         {
             let raw = Raw::connect(&echo.host).await;
             let hello = Hello { instance, ..raw.hello(&echo.identity) };
-            let (send, mut recv) = raw.say(&Frame::Hello(hello).encode()).await;
+            let (send, mut recv) = raw.say(&Frame::Hello(hello.into()).encode()).await;
             let answer = timeout(SOON, read_frame(&mut recv, MAX_CONTROL_FRAME)).await.expect("in time");
             match Frame::decode(&answer.expect("a frame")) {
                 Ok(Frame::Welcome(_)) if comes_in => held.push((raw, send, recv)),

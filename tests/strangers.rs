@@ -47,7 +47,7 @@ fn not_frames(max: usize) -> Vec<Vec<u8>> {
         too_long.to_vec(),
         [&5_u32.to_be_bytes()[..], &[100, 1, 2, 3, 4]].concat(),
         [&2_u32.to_be_bytes()[..], &[1, 1]].concat(),
-        Frame::Welcome(Welcome::new("me", BackendKind::Tcp, Vec::new(), limits)).encode(),
+        Frame::Welcome(Welcome::new("me", BackendKind::Tcp, Vec::new(), limits).into()).encode(),
         LegReply::Opened { window: FIRST_WINDOW }.encode(),
     ]
 }
@@ -222,7 +222,7 @@ fn a_proof_of_another_connection_is_refused() {
     raw_runtime().block_on(async {
         let first = Raw::connect(line.host()).await;
         let second = Raw::connect(line.host()).await;
-        let stolen = Frame::Hello(first.hello(&identity)).encode();
+        let stolen = Frame::Hello(first.hello(&identity).into()).encode();
         let (_send, mut recv) = second.say(&stolen).await;
         let answer = timeout(SOON, read_frame(&mut recv, MAX_CONTROL_FRAME)).await.expect("in time");
         let Ok(Frame::Refused(refusal)) = Frame::decode(&answer.expect("a frame")) else {
@@ -240,7 +240,7 @@ fn sessions_of_a_stranger_never_reach_the_backend() {
     raw_runtime().block_on(async {
         let raw = Raw::connect(line.host()).await;
         let (_leg_send, mut leg) = {
-            let control = raw.say(&Frame::Hello(raw.hello(&SecretKey::generate())).encode()).await;
+            let control = raw.say(&Frame::Hello(raw.hello(&SecretKey::generate()).into()).encode()).await;
             let leg = raw.say(&LegHeader::Open(SessionId::generate()).encode()).await;
             drop(control);
             leg

@@ -121,7 +121,7 @@ async fn hear(connection: &Connection) -> Result<Heard, TurnedAway> {
     let (send, mut recv) = connection.accept_bi().await.map_err(|_| TurnedAway::Lost)?;
     let frame = read_frame(&mut recv, MAX_CONTROL_FRAME).await?;
     match Frame::decode(&frame) {
-        Ok(Frame::Hello(hello)) => Ok((hello, send, recv)),
+        Ok(Frame::Hello(hello)) => Ok((*hello, send, recv)),
         Err(FrameError::Version(theirs)) => {
             let sentence = format!(
                 "this host speaks version {VERSION} of irosh/1, and your client version {theirs}\nuse releases of one time at both ends"
@@ -170,7 +170,7 @@ async fn greet(
     let resume_seconds = u32::try_from(resume.as_secs()).unwrap_or(u32::MAX);
     let allowed = Limits { sessions: limits.max_sessions, resume_seconds };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
-    match timeout(limits.grace(), send.write_all(&Frame::Welcome(welcome).encode())).await {
+    match timeout(limits.grace(), send.write_all(&Frame::Welcome(welcome.into()).encode())).await {
         Ok(Ok(())) => {}
         _ => return Err(TurnedAway::Lost),
     }
@@ -470,9 +470,7 @@ impl Leg {
         let Self { shared, standing, instance, backend, from, .. } = self;
         let BackendStream { reader, writer, child, socket, .. } = stream;
         let local = (LocalReader::new(reader), LocalWriter::new(writer));
-        let (tell, news) = mpsc::unbounded_channel();
-        let (session, words) =
-            Session::new(id, Role::Host, window, Some(patience), local, move |told| _ = tell.send(told));
+        let (session, words) = Session::new(id, Role::Host, window, Some(patience), local);
         let hosted = Arc::new(HostedSession {
             id,
             standing: standing.clone(),
@@ -506,7 +504,7 @@ impl Leg {
         // What it took to get here is not to be held for as long as the session lives.
         let shared = shared.clone();
         let carrying = async move {
-            hosted.carry(&shared, session, news, entry, child).await;
+            hosted.carry(shared, session, entry, child).await;
             drop(place);
         };
         tokio::spawn(carrying.in_current_span());

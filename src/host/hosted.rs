@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-
 use super::{
     backend::{BackendChild, BackendStream},
     hand_over::{Found, Inherited},
@@ -15,23 +13,14 @@ use crate::session::{Ended, LocalReader, LocalWriter, News, Role, Session};
 impl HostedSession {
     /// Moves the bytes until the session is over, or another process goes on with it.
     pub(super) async fn carry(
-        &self,
-        shared: &Shared,
+        self: Arc<Self>,
+        shared: Arc<Shared>,
         session: Box<Session>,
-        mut news: mpsc::UnboundedReceiver<News>,
         entry: SessionEntry,
         child: Option<BackendChild>,
     ) {
-        let noting = async {
-            while let Some(news) = news.recv().await {
-                self.note(shared, &entry, &news).await;
-            }
-            std::future::pending().await
-        };
-        let report = tokio::select! {
-            report = session.run() => report,
-            () = noting => return,
-        };
+        let (hosted, of_host) = (self.clone(), shared.clone());
+        let report = session.telling(move |news| hosted.note(&of_host, &entry, &news)).run().await;
         if matches!(report.ended, Ended::HandedOver) {
             return child.into_iter().for_each(BackendChild::leave);
         }
@@ -41,7 +30,7 @@ impl HostedSession {
         }
     }
 
-    async fn note(&self, shared: &Shared, entry: &SessionEntry, news: &News) {
+    fn note(&self, shared: &Arc<Shared>, entry: &SessionEntry, news: &News) {
         let peer = &self.standing.peer;
         match news {
             News::Attached => {
@@ -54,8 +43,8 @@ impl HostedSession {
                 if self.told {
                     shared.audit.session_detached(peer, self.id, why);
                 }
-                let limits = shared.limits.read().await.clone();
-                shared.sessions.evict(&limits).await;
+                let shared = shared.clone();
+                tokio::spawn(async move { shared.sessions.evict(&*shared.limits.read().await).await });
             }
             News::Opened | News::Delivered => {}
         }
@@ -86,10 +75,8 @@ impl Shared {
         let place = stream.hold(self.registry.inherit(standing.peer.identity));
         let BackendStream { reader, writer, child, socket, .. } = stream;
         let local = (LocalReader::new(reader), LocalWriter::new(writer));
-        let (tell, news) = mpsc::unbounded_channel();
         let waits = (patience, patience.saturating_sub(detached));
-        let tell = move |told| _ = tell.send(told);
-        let (session, words) = Session::thaw(id, Role::Host, frozen, waits, local, tell)?;
+        let (session, words) = Session::thaw(id, Role::Host, frozen, waits, local)?;
         let pid = child.as_ref().and_then(BackendChild::pid);
         let standing = Arc::new(standing);
         let hosted = Arc::new(HostedSession { id, standing, instance, started, told, socket, pid });
@@ -97,7 +84,7 @@ impl Shared {
         entry.was_detached(detached);
         let shared = self.clone();
         tokio::spawn(async move {
-            hosted.carry(&shared, session, news, entry, child).await;
+            hosted.carry(shared, session, entry, child).await;
             drop(place);
         });
         Some(())

@@ -152,9 +152,9 @@ impl fmt::Debug for SessionId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// The client's first word.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// The host's answer to a client that is admitted.
-    Welcome(Welcome),
+    Welcome(Box<Welcome>),
     /// The host's answer to a client that is not.
     Refused(Refusal),
     /// Bytes of a session that arrived; either side, any time after `Welcome`.
@@ -391,8 +391,8 @@ impl Frame {
     pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
         let mut reader = Reader(frame);
         let decoded = match reader.byte()? {
-            kind::HELLO => Self::Hello(Hello::decode(&mut reader)?),
-            kind::WELCOME => Self::Welcome(Welcome::decode(&mut reader)?),
+            kind::HELLO => Self::Hello(Hello::decode(&mut reader)?.into()),
+            kind::WELCOME => Self::Welcome(Welcome::decode(&mut reader)?.into()),
             kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
             kind::ACKNOWLEDGED => Self::Acknowledged(Acknowledged {
                 session: SessionId(reader.array()?),

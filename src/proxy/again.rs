@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// The longest pause between two tries to reach a host that a session waits for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a try takes at first, then, and beside those.
 const FIRST_TRY: Duration = Duration::from_millis(700);
-const SHORT_TRY: Duration = Duration::from_secs(2);
+const SHORT_TRY: Duration = Duration::from_secs(1);
 const LONG_TRY: Duration = Duration::from_secs(8);
 
 /// Reaches a host again, however long it takes, from an endpoint that knows of no path. An error is one that waiting

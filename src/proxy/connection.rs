@@ -297,7 +297,7 @@ async fn introduce(
     target: &Target,
 ) -> Result<(SendStream, RecvStream), SessionError> {
     let hello = hello(connection, who, target)?;
-    start(connection, &Frame::Hello(hello).encode()).await
+    start(connection, &Frame::Hello(hello.into()).encode()).await
 }
 
 /// Opens a stream and says its first bytes.
@@ -346,7 +346,7 @@ async fn say(mut send: SendStream, mut frames: mpsc::Receiver<Frame>) {
 /// Reads what the host says on the control stream: first its answer.
 async fn listen(mut recv: RecvStream, answer: watch::Sender<Option<Answer>>, sessions: Sessions) {
     let first = read_control(&mut recv).await.and_then(|frame| match frame {
-        Frame::Welcome(welcome) => Ok(Arc::new(welcome)),
+        Frame::Welcome(welcome) => Ok(Arc::from(welcome)),
         Frame::Refused(refusal) => Err(refusal.into()),
         other => Err(SessionError::Protocol(other.unexpected().to_string())),
     });

@@ -102,8 +102,8 @@ impl ClientSession {
     ) -> Result<(Self, SessionStatus), Arc<SessionError>> {
         let id = SessionId::generate();
         let (tell, news) = mpsc::unbounded_channel();
-        let (session, words) =
-            Session::new(id, Role::Client, FIRST_WINDOW, None, local, move |news_| _ = tell.send(news_));
+        let (session, words) = Session::new(id, Role::Client, FIRST_WINDOW, None, local);
+        let session = session.telling(move |news| _ = tell.send(news));
         let (state, watched) = watch::channel(State::Opening);
         let counters = session.counters();
         let mut keeper = Keeper {

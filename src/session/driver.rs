@@ -125,7 +125,6 @@ impl Session {
         window: u32,
         patience: Option<Duration>,
         (reader, writer): (LocalReader, LocalWriter),
-        news: impl FnMut(News) + Send + 'static,
     ) -> (Box<Self>, mpsc::Sender<Word>) {
         let (sender, words) = mpsc::channel(WORDS);
         let session = Box::new(Self {
@@ -135,7 +134,7 @@ impl Session {
             reader,
             writer,
             words,
-            news: Box::new(news),
+            news: Box::new(|_| {}),
             leg: None,
             writing: Vec::new(),
             patience,
@@ -157,17 +156,23 @@ impl Session {
         frozen: Frozen,
         (patience, left): (Duration, Duration),
         local: (LocalReader, LocalWriter),
-        news: impl FnMut(News) + Send + 'static,
     ) -> Option<(Box<Self>, mpsc::Sender<Word>)> {
         let Frozen { state: FrozenState { machine, reads, from_local, to_local }, held } = frozen;
         let now = Instant::now();
         let held = (joined(held.tail), joined(held.queue));
         let machine = Machine::thaw(role, machine, held, now)?;
-        let (session, words) = Self::new(id, role, 0, Some(patience), local, news);
+        let (session, words) = Self::new(id, role, 0, Some(patience), local);
         let counters = Counters { from_local: from_local.into(), to_local: to_local.into() };
         let waits_until = Some(now + left);
         let counters = Arc::new(counters);
         Some((Box::new(Self { machine, reads, waits_until, counters, ..*session }), words))
+    }
+
+    /// Has what becomes of its legs told there.
+    #[must_use]
+    pub fn telling(mut self: Box<Self>, news: impl FnMut(News) + Send + 'static) -> Box<Self> {
+        self.news = Box::new(news);
+        self
     }
 
     /// What it has moved so far.

@@ -1,15 +1,17 @@
 //! A session's local end: ssh's, or the backend's. Anything that reads and writes: pipes, sockets, files.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
+    task::{Poll, ready},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-/// The smallest buffer to read into: what an idle session holds.
+/// The smallest buffer to read into. It is on the stack: a session that waits holds none.
 const SMALL: usize = 2 << 10;
 
 /// The largest buffer to read into: what a bulk transfer is moved in.
@@ -36,20 +38,37 @@ impl LocalReader {
 
     /// Waits for bytes, `most` of them at the most and at least one; none at end of file. Cancel-safe.
     pub(super) async fn read(&mut self, most: u64) -> io::Result<Bytes> {
-        let room = self.buffer.capacity();
-        if room < self.size / 2 || room > self.size * 2 {
-            self.buffer = BytesMut::with_capacity(self.size);
-        }
-        let room = self.buffer.capacity();
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let count = self.reader.read_buf(&mut (&mut self.buffer).limit(most.min(room))).await?;
-        if count == room {
+        let (chunk, room) = if self.size == SMALL {
+            self.buffer = BytesMut::new();
+            (read_small(&mut self.reader, most.min(SMALL)).await?, SMALL)
+        } else {
+            let room = self.buffer.capacity();
+            if room < self.size / 2 || room > self.size * 2 {
+                self.buffer = BytesMut::with_capacity(self.size);
+            }
+            let room = self.buffer.capacity();
+            self.reader.read_buf(&mut (&mut self.buffer).limit(most.min(room))).await?;
+            (self.buffer.split().freeze(), room)
+        };
+        if chunk.len() == room {
             self.size = (self.size * 4).min(LARGE);
-        } else if count < self.size / 8 {
+        } else if chunk.len() < self.size / 8 {
             self.size = (self.size / 2).max(SMALL);
         }
-        Ok(self.buffer.split().freeze())
+        Ok(chunk)
     }
+}
+
+/// Reads what is there, `most` bytes of it, into a buffer of its size. Cancel-safe.
+async fn read_small(reader: &mut (impl AsyncRead + Unpin), most: usize) -> io::Result<Bytes> {
+    poll_fn(|context| {
+        let mut room = [MaybeUninit::uninit(); SMALL];
+        let mut buffer = ReadBuf::uninit(&mut room[..most]);
+        ready!(Pin::new(&mut *reader).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+    .await
 }
 
 /// Writes chunks with as few system calls as the writer allows.
@@ -160,11 +179,15 @@ impl Took {
 }
 
 async fn write(writer: &mut (impl AsyncWrite + Unpin), chunks: &[Bytes]) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    for (slice, chunk) in slices.iter_mut().zip(chunks) {
-        *slice = IoSlice::new(chunk);
-    }
-    match writer.write_vectored(&slices[..chunks.len().min(SLICES)]).await? {
+    // On the stack meanwhile: it is more than a session that waits is to hold.
+    let writing = poll_fn(|context| {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        for (slice, chunk) in slices.iter_mut().zip(chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        Pin::new(&mut *writer).poll_write_vectored(context, &slices[..chunks.len().min(SLICES)])
+    });
+    match writing.await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         count => Ok(count),
     }

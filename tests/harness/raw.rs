@@ -103,7 +103,7 @@ impl Raw {
 
     /// Says `Hello` and reads the answer.
     pub(crate) async fn greet(&self, identity: &SecretKey) -> (Frame, SendStream, RecvStream) {
-        let (send, mut recv) = self.say(&Frame::Hello(self.hello(identity)).encode()).await;
+        let (send, mut recv) = self.say(&Frame::Hello(self.hello(identity).into()).encode()).await;
         let frame = timeout(PATIENCE, read_frame(&mut recv, MAX_CONTROL_FRAME)).await.expect("in time");
         (Frame::decode(&frame.expect("an answer")).expect("a frame"), send, recv)
     }

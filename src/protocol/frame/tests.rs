@@ -30,7 +30,7 @@ prop_compose! {
     ) -> Frame {
         let (proof, invite) = (proof.concat().try_into().expect("64 bytes"), invite.map(InviteSecret));
         let hello = Hello::new(identity, proof, invite, Instance(instance));
-        Frame::Hello(Hello { software, extensions, ..hello })
+        Frame::Hello(Hello { software, extensions, ..hello }.into())
     }
 }
 
@@ -53,7 +53,7 @@ prop_compose! {
     ) -> Frame {
         let limits = Limits { sessions, resume_seconds };
         let backend = BackendKind::from_number(backend);
-        Frame::Welcome(Welcome { extensions, ..Welcome::new(&host_name, backend, host_keys, limits) })
+        Frame::Welcome(Welcome { extensions, ..Welcome::new(&host_name, backend, host_keys, limits) }.into())
     }
 }
 
@@ -157,7 +157,7 @@ fn the_longest_frames_fit() {
     let welcome = Welcome::new(&"ä".repeat(400), BackendKind::Tcp, keys, limits);
     assert!(welcome.host_name.len() <= MAX_NAME);
     assert_eq!(welcome.host_keys.len(), 4);
-    body(&Frame::Welcome(welcome).encode(), MAX_CONTROL_FRAME);
+    body(&Frame::Welcome(welcome.into()).encode(), MAX_CONTROL_FRAME);
     let refusal = Refusal::new(RefusalCode::Busy, "x".repeat(5000));
     body(&LegReply::Refused(refusal).encode(), MAX_LEG_FRAME);
 }
@@ -174,7 +174,7 @@ fn an_oversized_frame_is_refused_by_its_header() {
 #[test]
 fn an_invite_of_another_length_is_refused() {
     let hello = Hello::new([1; 32], [2; 64], Some(InviteSecret([3; 16])), Instance([0; 16]));
-    let mut encoded = Frame::Hello(hello).encode();
+    let mut encoded = Frame::Hello(hello.into()).encode();
     // The length of the invite stands after header, type, version, identity and proof.
     let at = HEADER_LENGTH + 1 + 4 + 32 + 64;
     encoded[at + 3] = 15;
@@ -192,7 +192,7 @@ fn a_secret_never_shows() {
 fn a_name_is_one_line_and_a_sentence_may_be_two() {
     let text = "one\ntwo";
     let hello = Hello { software: text.to_owned(), ..Hello::new([0; 32], [0; 64], None, Instance([0; 16])) };
-    let frame = Frame::Hello(hello).encode();
+    let frame = Frame::Hello(hello.into()).encode();
     assert_eq!(Frame::decode(body(&frame, MAX_CONTROL_FRAME)), Err(FrameError::NotText));
     let refused = Frame::Refused(Refusal::new(RefusalCode::Busy, text));
     assert_eq!(Frame::decode(body(&refused.encode(), MAX_CONTROL_FRAME)), Ok(refused));

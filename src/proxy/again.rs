@@ -26,8 +26,8 @@ const LONG_TRY: Duration = Duration::from_secs(8);
 /// Reaches a host again, however long it takes, from an endpoint that knows of no path. An error is one that waiting
 /// does not mend.
 ///
-/// What is sent first in a handshake is sent again after 1, 3 and 7 s: many short tries find a network that is back
-/// sooner than one that is long. Those who need longer get it beside them.
+/// What is sent first in a handshake is sent again after ever longer pauses: many short tries find a network that is
+/// back sooner than one that is long. Those who need longer get it beside them.
 pub(super) async fn reach_again(
     dialer: &Dialer,
     before: &Endpoint,

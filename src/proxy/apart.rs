@@ -19,7 +19,9 @@ use tokio_util::{
 };
 
 use super::{dial::connect, dial_error::Missed};
-use crate::transport::{Bind, BindFailed, NameService, Network, bind_client, close_quickly};
+use crate::transport::{
+    Bind, BindFailed, NameService, Network, bind_client, bind_client_again, close_quickly,
+};
 
 /// The endpoints of such connections; each lives as long as its connection.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +40,7 @@ pub(super) struct Fresh {
 impl Apart {
     /// An endpoint that knows of no path to any host yet.
     pub(super) async fn fresh(&self, network: &Network) -> Result<Fresh, BindFailed> {
-        let endpoint = bind_client(&free_ports(network)).await?;
+        let endpoint = bind_client_again(&free_ports(network)).await?;
         let (done, closing) = (CancellationToken::new(), self.closing.clone());
         let fresh = Fresh { endpoint: endpoint.clone(), _done: done.clone().drop_guard() };
         self.tasks.spawn(async move {

@@ -1132,6 +1132,11 @@ impl ConnectionIndex {
         {
             self.connection_ids.remove(cid);
         }
+        // What a crowd needed is not kept once it has gone.
+        let (used, room) = (self.connection_ids.len(), self.connection_ids.capacity());
+        if room > 1024 && used < room / 8 {
+            self.connection_ids.shrink_to(used * 2);
+        }
         self.incoming_connection_remotes.remove(&conn.network_path);
         self.outgoing_connection_remotes
             .remove(&conn.network_path.remote);

@@ -8,7 +8,7 @@ mod lab;
 mod street;
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::Stdio,
     thread,
     time::Duration,
@@ -18,7 +18,10 @@ use harness::{
     Chat, DEADLINE, Line, Random, Route, Running, descendants, example, hash_reader, number, poll,
 };
 use lab::spec::Side;
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use street::Street;
 
@@ -28,9 +31,12 @@ fn survives(what: &str, outage: impl Fn(&Street, &Chat)) {
         let Some(street) = Street::new("") else { return };
         let chat = street.chat();
         chat.flows();
+        let before = chat.said();
         outage(&street, &chat);
-        let took = chat.flows();
-        eprintln!("{what}, run {run}: lines flow after {took:?}");
+        let now = chat.said();
+        let (first, caught_up) = (chat.comes_back(before), chat.comes_back(now));
+        let took = first + caught_up;
+        eprintln!("{what}, run {run}: lines flow after {first:?}, and have caught up after {took:?}");
         assert!(took < Duration::from_secs(5), "{took:?} after the network was back");
         let _ssh = chat.ends();
         street.host.wait_ended(1);
@@ -171,30 +177,61 @@ fn a_session_that_waits_for_longer_than_sessions_are_kept_is_ended() {
     chat.expect_cut_off();
 }
 
-/// ssh is stopped while the host sends lines of this length.
-fn stands_still(route: Route, length: usize) {
+/// Who reads nothing for a while.
+#[derive(Debug, Clone, Copy)]
+enum Still {
+    /// ssh, while the host sends.
+    Client,
+    /// What runs at the host, while ssh sends.
+    Command,
+}
+
+/// One side is stopped while the other sends lines of this length.
+fn stands_still(route: Route, still: Still, length: usize) {
     let line = Line::new(route);
     let (lines, rest) = (200_000, "x".repeat(length));
     let mut ssh = line.client.ssh();
-    let command = format!("yes {rest} | head -n {lines}");
-    ssh.args(["box", &command]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let command = match still {
+        Still::Client => format!("echo $$; yes {rest} | head -n {lines}"),
+        Still::Command => "echo $$; exec cat".to_owned(),
+    };
+    ssh.args(["box", &command]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut ssh = Running::start(&mut ssh);
-    let mut stdout = BufReader::new(ssh.stdout());
-    let mut first = String::new();
-    stdout.read_line(&mut first).expect("a line");
-    ssh.signal(Signal::SIGSTOP);
+    let (mut stdin, mut stdout) = (ssh.stdin(), BufReader::new(ssh.stdout()));
+    let mut next = || {
+        let mut next = String::new();
+        stdout.read_line(&mut next).expect("a line");
+        next.trim_end().to_owned()
+    };
+    let command = Pid::from_raw(next().parse().expect("a process"));
+    let said = rest.clone();
+    let saying = thread::spawn(move || {
+        if matches!(still, Still::Command) {
+            (0..lines).for_each(|_| writeln!(stdin, "{said}").expect("a reader"));
+        }
+    });
+    assert_eq!(next(), rest);
+    let stopped = match still {
+        Still::Client => ssh.pid(),
+        Still::Command => command,
+    };
+    let signal = |signal| kill(stopped, signal).expect("a process of ours");
+    signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_secs(number("IROSH_TEST_STOPPED_SECONDS", 12) as u64));
-    ssh.signal(Signal::SIGCONT);
-    let same = stdout.lines().map(|line| assert_eq!(line.expect("a line").len(), rest.len())).count();
+    signal(Signal::SIGCONT);
+    let same = stdout.lines().map(|line| assert_eq!(line.expect("a line"), rest)).count();
     assert_eq!(same, lines - 1);
+    saying.join().expect("said");
     assert!(ssh.wait(DEADLINE).success());
 }
 
 #[test]
 fn a_reader_that_stands_still_loses_neither_its_session_nor_a_byte() {
     thread::scope(|scope| {
-        for length in [1, 100, 1400] {
-            scope.spawn(move || stands_still(Route::Exec, length));
+        for still in [Still::Client, Still::Command] {
+            for length in [1, 100, 1400] {
+                scope.spawn(move || stands_still(Route::Exec, still, length));
+            }
         }
     });
 }

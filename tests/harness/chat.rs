@@ -67,15 +67,25 @@ impl Chat {
         Self { ssh, over, said, heard, wrong, saying, hearing }
     }
 
-    /// Waits until a line comes back that is said from now on; says how long that took.
-    pub(crate) fn flows(&self) -> Duration {
-        let (now, begun) = (self.said.load(Ordering::Relaxed), Instant::now());
-        poll("lines that flow", Duration::from_secs(60), || {
+    /// How many lines were said so far.
+    pub(crate) fn said(&self) -> u64 {
+        self.said.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many lines have come back, and one more; says how long that took.
+    pub(crate) fn comes_back(&self, lines: u64) -> Duration {
+        let begun = Instant::now();
+        poll("lines that come back", Duration::from_secs(60), || {
             let wrong = self.wrong.lock().expect("no panic");
             assert!(wrong.is_none(), "{wrong:?}");
-            (self.heard.load(Ordering::Relaxed) > now).then_some(())
+            (self.heard.load(Ordering::Relaxed) > lines).then_some(())
         });
         begun.elapsed()
+    }
+
+    /// Waits until a line comes back that is said from now on; says how long that took.
+    pub(crate) fn flows(&self) -> Duration {
+        self.comes_back(self.said())
     }
 
     /// Waits for ssh to find that the session is no more.

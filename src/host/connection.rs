@@ -503,11 +503,10 @@ impl Leg {
         }
         // What it took to get here is not to be held for as long as the session lives.
         let shared = shared.clone();
-        let carrying = async move {
+        tokio::spawn(async move {
             hosted.carry(shared, session, entry, child).await;
             drop(place);
-        };
-        tokio::spawn(carrying.in_current_span());
+        });
     }
 }
 

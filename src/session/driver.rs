@@ -320,6 +320,7 @@ impl Session {
     }
 
     fn let_go(&mut self) -> bool {
+        self.writing.shrink_to_fit();
         self.leg.take().is_some_and(|leg| self.machine.detach(leg.number))
     }
 

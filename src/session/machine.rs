@@ -283,6 +283,8 @@ impl Machine {
         let ours = self.leg == Some(leg);
         if ours {
             self.leg = None;
+            self.tail.shrink();
+            self.queue.shrink();
         }
         ours
     }

@@ -84,6 +84,11 @@ impl Queue {
         (QueueState { delivered, eof, discards }, chunks.into())
     }
 
+    /// Keeps no room for more chunks than there are.
+    pub(super) fn shrink(&mut self) {
+        self.chunks.shrink_to_fit();
+    }
+
     /// A queue that goes on from where another stood. Nothing where that cannot be.
     pub(super) fn thaw(state: QueueState, waiting: Bytes, bound: u64) -> Option<Self> {
         let QueueState { delivered, eof, discards } = state;

@@ -112,6 +112,11 @@ impl Tail {
         Some(Self { chunks, next, acknowledged, sent: ever_sent, end, ever_sent, eof, bound })
     }
 
+    /// Keeps no room for more chunks than there are.
+    pub(super) fn shrink(&mut self) {
+        self.chunks.shrink_to_fit();
+    }
+
     /// Bytes that may be taken from the local end now.
     pub(super) fn room(&self) -> u64 {
         if self.eof == Eof::Open { self.bound.saturating_sub(self.kept()) } else { 0 }

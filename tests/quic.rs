@@ -14,8 +14,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use noq_proto::{
-    AckFrequencyConfig, ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir,
-    Endpoint, EndpointConfig, Event, FourTuple, ServerConfig, Transmit, TransportConfig,
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionError, ConnectionHandle, ConnectionId,
+    ConnectionIdGenerator, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, FourTuple, ServerConfig,
+    Transmit, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -37,18 +38,25 @@ struct Side {
     coming: BTreeMap<(Instant, u64), BytesMut>,
     /// Why connections were lost, as their owners are told.
     lost: Vec<ConnectionError>,
+    /// Whether who comes has to prove its address first (RFC 9000 section 8.1.2).
+    retries: bool,
 }
 
 impl Side {
     fn new(address: &str, seed: u8, server: Option<ServerConfig>) -> Self {
         let mut config = EndpointConfig::default();
         config.rng_seed(Some([seed; 32]));
+        Self::of(config, address, server)
+    }
+
+    fn of(config: EndpointConfig, address: &str, server: Option<ServerConfig>) -> Self {
         Self {
             endpoint: Endpoint::new(Arc::new(config), server.map(Arc::new), true),
             address: address.parse().expect("an address"),
             connections: HashMap::new(),
             coming: BTreeMap::new(),
             lost: Vec::new(),
+            retries: false,
         }
     }
 
@@ -68,7 +76,12 @@ impl Side {
             let path = FourTuple::from_remote(from);
             match self.endpoint.handle(now, path, None, entry.remove(), &mut answer) {
                 Some(DatagramEvent::NewConnection(incoming)) => {
-                    if let Ok((handle, connection)) = self.endpoint.accept(incoming, now, &mut answer, None) {
+                    if self.retries && !incoming.remote_address_validated() {
+                        let retry = self.endpoint.retry(incoming, &mut answer).expect("not retried yet");
+                        datagrams(&retry, &answer, &mut sent);
+                    } else if let Ok((handle, connection)) =
+                        self.endpoint.accept(incoming, now, &mut answer, None)
+                    {
                         self.connections.insert(handle, connection);
                     }
                 }
@@ -234,14 +247,19 @@ struct Pair {
 impl Pair {
     fn new(client: &ClientConfig, server: &ServerConfig) -> Self {
         let now = Instant::now();
-        let mut sides = [Side::new(CLIENT, 1, None), Side::new(SERVER, 2, Some(server.clone()))];
-        let to = sides[1].address;
-        let (handle, connection) =
-            sides[0].endpoint.connect(now, client.clone(), to, "host").expect("a connection");
-        sides[0].connections.insert(handle, connection);
+        let sides = [Side::new(CLIENT, 1, None), Side::new(SERVER, 2, Some(server.clone()))];
         let mut pair = Self { sides, now, number: 0 };
-        (0..50).for_each(|_| pair.turn(|_| false));
+        pair.connect(client);
         pair
+    }
+
+    /// Has the client connect, once more.
+    fn connect(&mut self, client: &ClientConfig) {
+        let to = self.sides[1].address;
+        let (handle, connection) =
+            self.sides[0].endpoint.connect(self.now, client.clone(), to, "host").expect("a connection");
+        self.sides[0].connections.insert(handle, connection);
+        (0..50).for_each(|_| self.turn(|_| false));
     }
 
     fn turn(&mut self, mut lost: impl FnMut(&[u8]) -> bool) {
@@ -325,4 +343,40 @@ fn why_a_connection_was_closed_is_what_its_peer_said_first() {
         panic!("lost for {:?}", pair.sides[1].lost)
     };
     assert_eq!((u64::from(close.error_code), &close.reason[..]), (7, &b"the end"[..]));
+}
+
+/// Gives each id twice: random ones come twice as well, now and then, where there are many.
+struct Twice(u64);
+
+impl ConnectionIdGenerator for Twice {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.0 += 1;
+        ConnectionId::new(&(self.0 / 2).to_be_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What it sends then is not to be taken for another connection's.
+#[test]
+fn a_client_that_has_to_prove_its_address_is_given_an_id_of_its_own_for_that() {
+    let (client, server) = configs();
+    let mut config = EndpointConfig::default();
+    config.cid_generator(Arc::new(|| Box::new(Twice(0))));
+    let mut host = Side::of(config, SERVER, Some(server));
+    host.retries = true;
+    let mut pair = Pair { sides: [Side::new(CLIENT, 1, None), host], now: Instant::now(), number: 0 };
+    for connections in 1..=3 {
+        pair.connect(&client);
+        for side in &pair.sides {
+            let established = side.connections.values().filter(|connection| !connection.is_handshaking());
+            assert_eq!(established.count(), connections);
+        }
+    }
 }

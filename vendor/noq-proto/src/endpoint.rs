@@ -765,12 +765,18 @@ impl Endpoint {
         let server_config = self.server_config.as_ref().unwrap();
 
         // First Initial
-        // The peer will use this as the DCID of its following Initials. Initial DCIDs are
-        // looked up separately from Handshake/Data DCIDs, so there is no risk of collision
-        // with established connections. In the unlikely event that a collision occurs
-        // between two connections in the initial phase, both will fail fast and may be
-        // retried by the application layer.
-        let local_cid = self.local_cid_generator.generate_cid();
+        // The peer will use this as the DCID of its following Initials. DCIDs of established
+        // connections are looked up first, so it must be none of theirs: of CIDs with few
+        // random bits, as by default, one of hundreds is where there are a thousand
+        // connections. In the unlikely event that a collision occurs between two connections
+        // in the initial phase, both will fail fast and may be retried by the application
+        // layer.
+        let local_cid = loop {
+            let cid = self.local_cid_generator.generate_cid();
+            if !self.index.connection_ids.contains_key(&cid) {
+                break cid;
+            }
+        };
 
         let payload = TokenPayload::Retry {
             address: incoming.network_path.remote,

@@ -143,6 +143,7 @@ fn a_session_goes_on_by_another_relay_when_its_own_is_gone() {
     let home = street.host.daemon.stderr.wait_for("the relay is");
     street.kill_relay(usize::from(home.contains("10.77.0.4")));
     let took = chat.flows();
+    eprintln!("another relay: lines flow after {took:?}");
     assert!(took < Duration::from_secs(15), "{took:?} after the relay was gone");
     let _ssh = chat.ends();
     street.host.wait_ended(1);

@@ -15,7 +15,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(250);
 const SILENCE: Duration = Duration::from_secs(1);
 const ROUND_TRIPS: u32 = 4;
 
-/// The machine has slept when the clock that counts sleep is so much ahead.
+/// The machine has slept when the clock that counts sleep is so much ahead; the process was stopped when it is so late.
 const SLEPT: Duration = Duration::from_secs(2);
 
 /// What was last seen of a connection.
@@ -49,14 +49,16 @@ impl Pulse {
     }
 }
 
-/// Resolves when nothing that was sent was acknowledged for too long, or the machine has slept.
+/// Resolves when nothing that was sent was acknowledged for too long, or the machine has slept, or this process has stood
+/// still.
 pub(crate) async fn stops(connection: &Connection) {
     let mut pulse = Pulse::of(connection);
     loop {
-        let asleep = asleep();
+        let (asleep, before) = (asleep(), Instant::now());
         sleep(LOOK).await;
         if pulse.is_silent(connection, Instant::now(), SILENCE)
             || self::asleep().saturating_sub(asleep) > SLEPT
+            || before.elapsed() > LOOK + SLEPT
         {
             return;
         }

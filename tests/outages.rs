@@ -86,7 +86,16 @@ fn a_session_lives_through_an_outage_that_no_connection_does() {
 /// As under a lid that is closed, though the clocks go on.
 #[test]
 fn a_session_lives_on_when_its_client_was_stopped() {
-    let seconds = number("IROSH_TEST_OUTAGE", 35) as u64;
+    is_stopped(number("IROSH_TEST_OUTAGE", 35) as u64);
+}
+
+/// The connection is there still, and the host has long since stopped to send on it.
+#[test]
+fn a_session_lives_on_when_its_client_was_stopped_for_less_than_a_connection_lives() {
+    is_stopped(20);
+}
+
+fn is_stopped(seconds: u64) {
     survives(&format!("stopped for {seconds} s"), |_, chat| {
         let mut client = descendants(chat.ssh.pid());
         client.push(chat.ssh.pid());

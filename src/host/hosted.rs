@@ -44,7 +44,10 @@ impl HostedSession {
                     shared.audit.session_detached(peer, self.id, why);
                 }
                 let shared = shared.clone();
-                tokio::spawn(async move { shared.sessions.evict(&*shared.limits.read().await).await });
+                tokio::spawn(async move {
+                    let limits = shared.limits.read().await.clone();
+                    shared.sessions.evict(&limits).await;
+                });
             }
             News::Opened | News::Delivered => {}
         }

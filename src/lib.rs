@@ -17,6 +17,7 @@
 //! | [`protocol`] | the frames of `irosh/1` |
 //! | [`session`] | what outlives the network: tail, queue and rules, and what drives them |
 //! | [`proxy`] | the client side, as `irosh-proxy` runs it |
+//! | [`agent`] | connections and sessions that outlive who asked for them |
 //! | [`host`] | the host side, as `irosh host` runs it |
 //! | [`client`] | sessions, forwards and transfers for programs |
 //! | [`server`] | the built-in SSH server |
@@ -24,6 +25,7 @@
 //! | [`files`] | where files are and how they are written |
 //! | [`outlet`] | lines that nobody waits for |
 
+pub mod agent;
 pub mod client;
 pub mod descriptors;
 mod elastic;

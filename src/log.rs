@@ -112,7 +112,7 @@ pub fn complain_of(program: &str, error: &(dyn Error + 'static)) {
 }
 
 /// An error and its causes, each said once: many an error says its cause itself.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::transport::{Authorities, Bind, NameService, Network, Relay, RelayToken};
+use crate::{
+    files::{Paths, read_trusted_file},
+    transport::{Authorities, Bind, NameService, Network, Relay, RelayToken},
+};
 
 /// A client's settings file; every key is optional, and an unknown one is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -18,11 +21,43 @@ pub struct ClientSettings {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether an agent holds connections and sessions.
+    #[serde(default)]
+    pub agent: AgentUse,
+    /// Seconds for which an agent keeps the connection to a host after its last session; 600 unless set.
+    pub keep_warm: Option<u64>,
+}
+
+/// Whether an agent is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentUse {
+    /// It is started where there is none; who cannot have one does without.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// Whether the environment (`IROSH_AGENT`) or the settings file says that an agent is to be used. What is wrong with the
+/// file, whoever reads all of it says.
+#[must_use]
+pub fn agent_use(paths: &Paths) -> AgentUse {
+    #[derive(Default, Deserialize)]
+    struct Part {
+        #[serde(default)]
+        agent: AgentUse,
+    }
+    if std::env::var_os("IROSH_AGENT").is_some_and(|value| value == "off") {
+        return AgentUse::Off;
+    }
+    let text = read_trusted_file(&paths.client_settings()).ok().flatten();
+    text.and_then(|text| toml::from_str::<Part>(&text).ok()).unwrap_or_default().agent
 }
 
 impl From<ClientSettings> for NetworkChoice {
     fn from(settings: ClientSettings) -> Self {
-        let ClientSettings { relay, dns, bind, ca, relay_token } = settings;
+        let ClientSettings { relay, dns, bind, ca, relay_token, agent: _, keep_warm: _ } = settings;
         Self { relay, dns, bind, ca, relay_token }
     }
 }

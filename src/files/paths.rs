@@ -150,6 +150,18 @@ impl Paths {
         self.runtime.join("host.json")
     }
 
+    /// The folder of the sockets of the user's agents.
+    #[must_use]
+    pub fn agents(&self) -> PathBuf {
+        self.runtime.clone()
+    }
+
+    /// What the user's agents log.
+    #[must_use]
+    pub fn agent_log(&self) -> PathBuf {
+        self.state.join("agent.log")
+    }
+
     /// The client processes that have sessions, a file each.
     #[must_use]
     pub fn instances(&self) -> PathBuf {

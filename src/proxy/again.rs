@@ -32,23 +32,22 @@ pub(super) async fn reach_again(
     dialer: &Dialer,
     before: &Endpoint,
     target: &Target,
-) -> Result<(HostConnection, Fresh), Arc<SessionError>> {
+) -> Result<HostConnection, Arc<SessionError>> {
     let from = loop {
         match dialer.afresh().await {
-            Ok(from) => break from,
+            Ok(from) => break Arc::new(from),
             Err(error) => tracing::debug!("{error}"),
         }
         sleep(jittered(LONGEST_PAUSE)).await;
     };
     let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
-    let host = tokio::select! {
+    tokio::select! {
         host = tries(FIRST_TRY, SHORT_TRY) => host,
         host = async {
             sleep(SHORT_TRY).await;
             tries(LONG_TRY, LONG_TRY).await
         } => host,
-    };
-    host.map(|host| (host, from))
+    }
 }
 
 /// Tries something again and again: the first two times for so long, then for so long.
@@ -73,7 +72,7 @@ async fn keep_trying<T, E, F: Future<Output = Result<T, Option<E>>>>(
 /// Connects to a host and has it let us in. An error is one that waiting does not mend.
 async fn reach(
     dialer: &Dialer,
-    from: &Fresh,
+    from: &Arc<Fresh>,
     before: &Endpoint,
     target: &Target,
     within: Duration,

@@ -15,13 +15,14 @@ use super::{
     connection::{HostConnection, SessionError},
     dial::Dialer,
     dial_error::DialError,
-    session::ClientSession,
+    link::Link,
+    session::{ClientSession, SessionStatus},
     stdio::stdio,
 };
 use crate::{
     files::Paths,
     protocol::CloseCode,
-    session::Ended,
+    session::{Ended, LocalReader, LocalWriter},
     transport::{Network, Target},
 };
 
@@ -34,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub enum BridgeError {
     /// The host was not reached.
     #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(#[from] Arc<DialError>),
     /// The host took no session.
     #[error(transparent)]
     Session(#[from] Arc<SessionError>),
@@ -44,6 +45,29 @@ pub enum BridgeError {
     /// stdout took no more.
     #[error("cannot write to ssh: {0}")]
     Write(io::Error),
+}
+
+impl From<DialError> for BridgeError {
+    fn from(error: DialError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// Why a session is to end before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// ssh hangs up when its own patience is over (`ConnectTimeout`), and knows no reason: we do.
+    HangUp,
+    /// Somebody typed Ctrl-C, and wants no reason.
+    Interrupt,
+    /// Whoever has asked for it is gone.
+    Gone,
+}
+
+impl From<Signal> for Stop {
+    fn from(signal: Signal) -> Self {
+        if signal == Signal::SIGINT { Self::Interrupt } else { Self::HangUp }
+    }
 }
 
 /// Bridges stdin and stdout to a session on `target` until it is over or `interrupted` resolves.
@@ -58,41 +82,47 @@ pub async fn bridge(
     target: &Target,
     interrupted: impl Future<Output = Signal>,
 ) -> Result<(), BridgeError> {
-    tokio::pin!(interrupted);
-    let begun = Instant::now();
+    let local = stdio().map_err(BridgeError::Stdio)?;
     let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?.noted(paths);
-    let result = tokio::select! {
-        host = dialer.dial(target) => match host {
-            Ok(host) => carry(paths, &dialer, host, target, interrupted).await,
-            Err(error) => Err(error.into()),
-        },
-        signal = &mut interrupted => told(signal, || dialer.so_far(target, begun.elapsed()).into()),
-    };
+    let link = Link::new(&dialer, target);
+    let result = carry(paths, &link, local, |_| {}, async { interrupted.await.into() }).await;
     dialer.close().await;
     result
 }
 
-async fn carry(
+/// Carries a session between a local end and a host until it is over or is to stop; `begun` is told once it is opened.
+///
+/// # Errors
+///
+/// [`BridgeError`]; a session that either side closed is none.
+pub async fn carry(
     paths: &Paths,
-    dialer: &Dialer,
-    host: HostConnection,
-    target: &Target,
-    interrupted: std::pin::Pin<&mut impl Future<Output = Signal>>,
+    link: &Link,
+    (reader, writer): (LocalReader, LocalWriter),
+    begun: impl FnOnce(&SessionStatus),
+    stop: impl Future<Output = Stop>,
 ) -> Result<(), BridgeError> {
-    let (reader, writer) = stdio().map_err(BridgeError::Stdio)?;
-    let begun = Instant::now();
+    tokio::pin!(stop);
+    let since = Instant::now();
+    let host = tokio::select! {
+        host = link.reach() => host?,
+        stop = &mut stop => return told(stop, || link.so_far(since.elapsed()).into()),
+    };
+    let since = Instant::now();
     // ssh may ask for the keys as soon as it has the server's first bytes, so they are kept before.
-    let writer = writer.after(keep_host_keys(paths.clone(), host.clone(), target.addr().id));
-    let (session, status) = ClientSession::open(dialer, target, host, (reader, writer)).await?;
+    let writer = writer.after(keep_host_keys(paths.clone(), host.clone(), link.target().addr().id));
+    let (session, status) = ClientSession::open_on(link, host, (reader, writer)).await?;
+    begun(&status);
     let session = session.run();
     tokio::pin!(session);
     let outcome = tokio::select! {
         outcome = &mut session => outcome,
-        signal = interrupted => {
-            if status.counters().to_local() == 0 {
-                return told(signal, || Arc::new(status.why_silent(begun.elapsed())).into());
+        stop = stop => {
+            if stop != Stop::Gone && status.counters().to_local() == 0 {
+                return told(stop, || Arc::new(status.why_silent(since.elapsed())).into());
             }
-            match timeout(LAST_WORDS, &mut session).await {
+            let last_words = if stop == Stop::Gone { Duration::ZERO } else { LAST_WORDS };
+            match timeout(last_words, &mut session).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     status.close(CloseCode::Interrupted).await;
@@ -113,10 +143,8 @@ async fn carry(
     }
 }
 
-/// ssh hangs up on us when its own patience is over (`ConnectTimeout`), and knows no reason: we do. Who types Ctrl-C
-/// wants none.
-fn told(signal: Signal, why: impl FnOnce() -> BridgeError) -> Result<(), BridgeError> {
-    if signal == Signal::SIGINT { Ok(()) } else { Err(why()) }
+fn told(stop: Stop, why: impl FnOnce() -> BridgeError) -> Result<(), BridgeError> {
+    if stop == Stop::HangUp { Err(why()) } else { Ok(()) }
 }
 
 async fn keep_host_keys(paths: Paths, host: HostConnection, id: iroh::EndpointId) {

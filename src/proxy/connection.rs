@@ -8,7 +8,7 @@ use std::{
 };
 
 use iroh::{
-    EndpointId, SecretKey,
+    Endpoint, EndpointId, SecretKey,
     endpoint::{Connection, RecvStream, SendStream},
 };
 use tokio::{
@@ -17,14 +17,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::instances::Living;
+use super::{apart::Fresh, instances::Living};
 use crate::{
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
         LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
     },
     session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::Target,
+    transport::{Target, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.
@@ -136,7 +136,10 @@ impl From<FrameReadError> for SessionError {
 #[derive(Debug, Clone)]
 pub struct HostConnection {
     connection: Connection,
+    from: Origin,
     welcome: watch::Receiver<Option<Answer>>,
+    /// Whether nothing that is sent arrives, as it seems.
+    silent: watch::Receiver<bool>,
     /// What is to be said on the control stream.
     control: mpsc::Sender<Frame>,
     sessions: Sessions,
@@ -144,6 +147,27 @@ pub struct HostConnection {
     closed: Arc<SetOnce<CloseCode>>,
     /// They end with the last clone, and the connection with them.
     _tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// What a connection comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// The dialer's endpoint.
+    Shared(Endpoint),
+    /// One of its own, which lives as long as the connection.
+    Own(Arc<Fresh>),
+}
+
+impl From<Endpoint> for Origin {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Shared(endpoint)
+    }
+}
+
+impl From<Arc<Fresh>> for Origin {
+    fn from(fresh: Arc<Fresh>) -> Self {
+        Self::Own(fresh)
+    }
 }
 
 /// What a host says to `Hello`.
@@ -154,8 +178,9 @@ pub(super) type Sessions = Arc<Mutex<HashMap<SessionId, mpsc::Sender<Word>>>>;
 
 impl HostConnection {
     /// Sends `Hello` on the control stream, whose answer a task of its own waits for.
-    pub(super) async fn greet(connection: Connection, who: &Greeter, target: &Target) -> Self {
+    pub(super) async fn greet(connection: Connection, from: Origin, who: &Greeter, target: &Target) -> Self {
         let (answer, welcome) = watch::channel(None);
+        let (tell, silent) = watch::channel(false);
         let (control, frames) = mpsc::channel(CONTROL);
         let sessions = Sessions::default();
         let mut tasks = JoinSet::new();
@@ -173,8 +198,9 @@ impl HostConnection {
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
         }
+        tasks.spawn(watch_over(connection.clone(), tell));
         let (closed, tasks) = (Arc::default(), Arc::new(Mutex::new(tasks)));
-        Self { connection, welcome, control, sessions, closed, _tasks: tasks }
+        Self { connection, from, welcome, silent, control, sessions, closed, _tasks: tasks }
     }
 
     /// The host's answer to who we are.
@@ -196,9 +222,64 @@ impl HostConnection {
         self.welcome.borrow().is_some()
     }
 
+    /// Whether it is the same connection.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.closed, &other.closed)
+    }
+
+    /// Whether it is there, and what is sent arrives, as far as is known.
+    pub(crate) fn is_alive(&self) -> bool {
+        let is_refused = matches!(&*self.welcome.borrow(), Some(Err(_)));
+        self.connection.close_reason().is_none() && !*self.silent.borrow() && !is_refused
+    }
+
+    /// Waits until nothing that is sent arrives, as it seems. Cancel safe.
+    pub(super) async fn falls_silent(&self) {
+        let _ = self.silent.clone().wait_for(|silent| *silent).await;
+    }
+
+    /// Waits until it is closed, or silent. Cancel safe.
+    pub(crate) async fn lost(&self) {
+        tokio::select! {
+            _ = self.connection.closed() => {}
+            () = self.falls_silent() => {}
+        }
+    }
+
+    /// Whether the host may be reached again after it was lost: it has not said that it is not to be.
+    pub(crate) fn may_come_back(&self) -> bool {
+        let code = self.connection.close_reason().map(Lost::from);
+        self.closed.get().is_none()
+            && !matches!(&*self.welcome.borrow(), Some(Err(_)))
+            && match code {
+                Some(Lost::Closed(code)) => {
+                    matches!(code, CloseCode::Detached | CloseCode::Done | CloseCode::Changed)
+                }
+                _ => true,
+            }
+    }
+
+    /// Waits until what is sent arrives again. Cancel safe.
+    pub(super) async fn comes_back(&self) {
+        let _ = self.silent.clone().wait_for(|silent| !*silent).await;
+    }
+
+    /// The endpoint that it comes from.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        match &self.from {
+            Origin::Shared(endpoint) => endpoint,
+            Origin::Own(fresh) => &fresh.endpoint,
+        }
+    }
+
     /// Has a session told what the host says of it.
     pub(super) fn tell(&self, id: SessionId, words: mpsc::Sender<Word>) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, words);
+    }
+
+    /// Tells a session nothing any more.
+    pub(super) fn forget(&self, id: SessionId) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Has the host end a session that it may have, and waits until it says so.
@@ -331,6 +412,16 @@ async fn tell_who_is_gone(
     let gone = living.gone(host);
     if !gone.is_empty() && control.send(Frame::Gone(gone.clone())).await.is_ok() {
         living.told(host, &gone);
+    }
+}
+
+/// Tells whether what is sent on a connection arrives.
+async fn watch_over(connection: Connection, silent: watch::Sender<bool>) {
+    loop {
+        pulse::stops(&connection).await;
+        silent.send_replace(true);
+        pulse::comes_back(&connection).await;
+        silent.send_replace(false);
     }
 }
 

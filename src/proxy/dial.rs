@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use iroh::{Endpoint, EndpointAddr, SecretKey, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, PublicKey, SecretKey, endpoint::Connection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
@@ -95,14 +95,21 @@ impl Dialer {
         let addr = self.everywhere(target.addr());
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
-            Ok(connection) => Ok(HostConnection::greet(connection, &self.who, target).await),
+            Ok(connection) => {
+                Ok(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
+            }
             Err(missed) => Err(self.explain(target, missed).await),
         }
     }
 
-    /// The endpoint that it dials from.
-    pub(super) const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// As whom it dials.
+    pub(crate) fn identity(&self) -> PublicKey {
+        self.who.identity.public()
+    }
+
+    /// The same, for the dials to another host at the same time.
+    pub(super) fn for_another_host(&self) -> Self {
+        Self { seen: Arc::default(), ..self.clone() }
     }
 
     /// An endpoint to reach hosts again from, where what is known of the ways to them no longer holds.
@@ -114,7 +121,7 @@ impl Dialer {
     /// addresses that it has told since, where it is if it has moved.
     pub(super) async fn dial_again(
         &self,
-        from: &Fresh,
+        from: &Arc<Fresh>,
         before: &Endpoint,
         target: &Target,
         within: Duration,
@@ -123,7 +130,7 @@ impl Dialer {
         let told = before.remote_info(addr.id).await;
         addr.addrs.extend(told.into_iter().flat_map(|info| info.into_addrs().map(|told| told.into_addr())));
         let connection = connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
-        Some(HostConnection::greet(connection, &self.who, target).await)
+        Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
     }
 
     /// The addresses of a host, and where it has a relay, those that we know: it moves to another of them when its

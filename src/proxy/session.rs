@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use iroh::Endpoint;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
@@ -14,11 +13,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    again::{jittered, reach_again},
-    apart::Fresh,
+    again::jittered,
     bridge::BridgeError,
     connection::{HostConnection, OPEN_DEADLINE, SessionError},
     dial::Dialer,
+    link::Link,
     patience::Patience,
 };
 use crate::{
@@ -26,7 +25,7 @@ use crate::{
     session::{
         Counters, Ended, LegEnd, LegNumber, LocalReader, LocalWriter, Lost, News, Report, Role, Session, Word,
     },
-    transport::{Target, pulse},
+    transport::Target,
 };
 
 /// How long an SSH server may take to say its first word, which no client has to wait for otherwise
@@ -46,12 +45,11 @@ pub struct ClientSession {
 
 /// Sees to it that a session has a leg.
 struct Keeper {
-    dialer: Dialer,
-    target: Target,
+    link: Link,
     id: SessionId,
     host: Arc<Mutex<HostConnection>>,
-    /// What the connection comes from, if that is not the dialer's own endpoint.
-    from: Option<Fresh>,
+    /// Whether the host was known to answer on the connection, so that silence is not that of a host that is slow.
+    warm: bool,
     words: mpsc::Sender<Word>,
     news: mpsc::UnboundedReceiver<News>,
     state: watch::Sender<State>,
@@ -89,7 +87,8 @@ pub struct SessionStatus {
 }
 
 impl ClientSession {
-    /// Opens a session, without waiting for the host's answer: what the local end says is sent at once.
+    /// Opens a session on a connection of its own, without waiting for the host's answer: what the local end says is
+    /// sent at once.
     ///
     /// # Errors
     ///
@@ -100,6 +99,19 @@ impl ClientSession {
         host: HostConnection,
         local: (LocalReader, LocalWriter),
     ) -> Result<(Self, SessionStatus), Arc<SessionError>> {
+        Self::open_on(&Link::to(dialer, target, host.clone()), host, local).await
+    }
+
+    /// The same on a connection to which others may come, and which is reached again for all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] when the connection is lost, or the host takes nothing.
+    pub async fn open_on(
+        link: &Link,
+        host: HostConnection,
+        local: (LocalReader, LocalWriter),
+    ) -> Result<(Self, SessionStatus), Arc<SessionError>> {
         let id = SessionId::generate();
         let (tell, news) = mpsc::unbounded_channel();
         let (session, words) = Session::new(id, Role::Client, FIRST_WINDOW, None, local);
@@ -107,11 +119,10 @@ impl ClientSession {
         let (state, watched) = watch::channel(State::Opening);
         let counters = session.counters();
         let mut keeper = Keeper {
-            dialer: dialer.clone(),
-            target: target.clone(),
+            link: link.clone(),
             id,
             host: Arc::new(Mutex::new(host.clone())),
-            from: None,
+            warm: host.is_answered(),
             words: words.clone(),
             news,
             state,
@@ -215,6 +226,13 @@ impl SessionStatus {
     }
 }
 
+/// The connection may go on without the session.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        lock(&self.host).forget(self.id);
+    }
+}
+
 impl Keeper {
     /// Gives the session legs until it is over, which is seen elsewhere, or cannot have another.
     async fn keep(mut self, counters: &Counters) -> Arc<SessionError> {
@@ -230,7 +248,7 @@ impl Keeper {
                     true => return Arc::new(SessionError::Silent("said nothing for a minute")),
                     false => continue,
                 },
-                () = pulse::stops(host.connection()), if opened.is_some() => {
+                () = host.falls_silent(), if opened.is_some() || self.warm => {
                     Some(News::Detached(Lost::Silent.into()))
                 }
             };
@@ -258,8 +276,11 @@ impl Keeper {
                 Some(News::Detached(why)) if opened.is_some() && why.may_pass() => {
                     self.return_to_network(host, why).await.err()
                 }
-                // The host starts anew, or ends: what was said here is for the one that follows.
-                Some(News::Detached(LegEnd::Lost(lost))) if opened.is_none() && starts_anew(&lost) => {
+                // The host starts anew, or ends, or a connection that was kept is one no more: what was said here is
+                // for the one that follows.
+                Some(News::Detached(LegEnd::Lost(lost)))
+                    if opened.is_none() && (self.warm || starts_anew(&lost)) =>
+                {
                     self.open_elsewhere(lost).await.err()
                 }
                 // A host that does not let us in says so elsewhere, and closes the connection.
@@ -288,15 +309,16 @@ impl Keeper {
     async fn open_elsewhere(&mut self, lost: Lost) -> Result<(), Arc<SessionError>> {
         let deadline = Instant::now() + STARTS_ANEW * 10;
         loop {
-            sleep(jittered(STARTS_ANEW)).await;
-            let before = self.endpoint().clone();
-            let reaching = reach_again(&self.dialer, &before, &self.target);
-            let Ok(reached) = timeout_at(deadline, reaching).await else {
+            if starts_anew(&lost) {
+                sleep(jittered(STARTS_ANEW)).await;
+            }
+            let before = lock(&self.host).clone();
+            let Ok(reached) = timeout_at(deadline, self.link.again(&before)).await else {
                 return Err(Arc::new(SessionError::Lost(lost)));
             };
-            let (host, from) = reached?;
+            let host = reached?;
             lock(&self.host).clone_from(&host);
-            self.from = Some(from);
+            self.warm = false;
             // The host may have taken it without a word of that having arrived here.
             host.end(self.id).await;
             match self.open(&host).await {
@@ -304,11 +326,6 @@ impl Keeper {
                 other => return other,
             }
         }
-    }
-
-    /// From where the host was reached last.
-    fn endpoint(&self) -> &Endpoint {
-        self.from.as_ref().map_or_else(|| self.dialer.endpoint(), |from| &from.endpoint)
     }
 
     /// Waits until the session has taken a leg. What is told until then is of the leg before it.
@@ -337,19 +354,16 @@ impl Keeper {
         tracing::debug!("the connection is lost ({why}): reaching the host again");
         let since = Instant::now();
         self.state.send_replace(State::Detached { why: why.clone(), since });
-        let dialer = self.dialer.clone();
-        let target = self.target.clone();
-        let before = self.endpoint().clone();
         let reaching = async {
             if why == LegEnd::Lost(Lost::Closed(CloseCode::Detached)) {
                 sleep(jittered(STARTS_ANEW)).await;
             }
-            reach_again(&dialer, &before, &target).await
+            self.link.again(&old).await
         };
-        let (host, from) = tokio::select! {
+        let host = tokio::select! {
             biased;
             code = old.closed() => return Err(Arc::new(SessionError::Cut(code))),
-            () = pulse::comes_back(old.connection()), if why == LegEnd::Lost(Lost::Silent) => {
+            () = old.comes_back(), if why == LegEnd::Lost(Lost::Silent) => {
                 tracing::debug!("the connection is back");
                 self.state.send_replace(State::Attached);
                 return Ok(());
@@ -367,7 +381,6 @@ impl Keeper {
         let leg = host.resume(self.id, LegNumber(self.legs), position).await;
         let old = std::mem::replace(&mut *lock(&self.host), host);
         old.close(CloseCode::Detached);
-        self.from = Some(from);
         self.legs += 1;
         match leg {
             Ok(leg) => {

@@ -23,6 +23,15 @@ use crate::{
 pub fn stdio() -> io::Result<(LocalReader, LocalWriter)> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+    ends(stdin, stdout)
+}
+
+/// Takes other descriptors in the same way: one to read, one to write.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn ends(stdin: OwnedFd, stdout: OwnedFd) -> io::Result<(LocalReader, LocalWriter)> {
     Ok((LocalReader::new(reader(stdin)?), local_writer(stdout)?))
 }
 

@@ -92,7 +92,12 @@ impl RelayToken {
     /// The one of the environment.
     #[must_use]
     pub fn of_environment() -> Option<Self> {
-        std::env::var("IROSH_RELAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Self)
+        std::env::var("IROSH_RELAY_TOKEN").ok().and_then(Self::new)
+    }
+
+    /// One that somebody else has found in the environment.
+    pub(crate) fn new(token: String) -> Option<Self> {
+        Some(token).filter(|token| !token.is_empty()).map(Self)
     }
 
     /// The token itself.

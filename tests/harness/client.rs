@@ -9,12 +9,35 @@ use std::{
 
 use super::{IROSH, IROSH_PROXY, Server, Sshd, new_key, program, run, server::login, succeed};
 
+/// Who moves the bytes of a client's sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The process that ssh runs.
+    Alone,
+    /// The agent, which has the process's stdin and stdout.
+    Agent,
+    /// The agent, with ssh at the other end of a socket.
+    Fdpass,
+}
+
+impl Mode {
+    /// What `IROSH_TEST_MODE` says: `agent`, `fdpass`, or neither.
+    fn of_environment() -> Self {
+        match std::env::var("IROSH_TEST_MODE").as_deref() {
+            Ok("agent") => Self::Agent,
+            Ok("fdpass") => Self::Fdpass,
+            _ => Self::Alone,
+        }
+    }
+}
+
 /// Somebody who runs ssh. Hosts have names in its ssh configuration; most tests know one, `box`.
 pub(crate) struct Client {
     home: PathBuf,
     relay: String,
     bind: String,
     authority: Option<PathBuf>,
+    mode: Mode,
     /// The public line of its identity.
     pub(crate) identity: String,
 }
@@ -27,7 +50,7 @@ impl Client {
         fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        let client = Self { home, relay, bind, authority: None, identity };
+        let client = Self { home, relay, bind, authority: None, mode: Mode::of_environment(), identity };
         let text = format!(
             "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
              StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
@@ -79,9 +102,17 @@ impl Client {
 
     /// Has ssh reach a name, or a pattern of names, through the proxy.
     pub(crate) fn add_proxied(&self, pattern: &str) {
+        let (fdpass, option) = if self.mode == Mode::Fdpass { ("yes", " --fdpass") } else { ("no", "") };
         self.configure(&format!(
-            "Host {pattern}\n  ProxyCommand {IROSH_PROXY} %h\n  KnownHostsCommand {IROSH_PROXY} --known-hosts %h\n"
+            "Host {pattern}\n  ProxyCommand {IROSH_PROXY}{option} %h\n  ProxyUseFdpass {fdpass}\n  \
+             KnownHostsCommand {IROSH_PROXY} --known-hosts %h\n"
         ));
+    }
+
+    /// Has the sessions at `box` carried in this way.
+    pub(crate) fn use_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.add_proxied("box");
     }
 
     /// Adds to the ssh configuration. The first value of an option counts, so a host's own come first.
@@ -102,6 +133,7 @@ impl Client {
     pub(crate) fn command(&self, words: impl AsRef<OsStr>) -> Command {
         let mut command = program(words, &self.home);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind);
+        command.env("IROSH_AGENT", if self.mode == Mode::Alone { "off" } else { "auto" });
         command.envs(self.authority.iter().map(|authority| ("IROSH_CA", authority)));
         command
     }
@@ -165,8 +197,23 @@ impl Client {
         command
     }
 
+    /// What its agent says of itself; nothing where none runs.
+    pub(crate) fn agent(&self) -> Option<serde_json::Value> {
+        let said = succeed(&mut self.irosh(&["agent", "--json"]));
+        serde_json::from_str(said.lines().next()?).ok()
+    }
+
     /// Runs a command on `box`.
     pub(crate) fn exec(&self, command: &str) -> Output {
         run(self.ssh().args(["box", command]))
+    }
+}
+
+/// An agent would outlive the test.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.mode != Mode::Alone {
+            let _ = run(&mut self.irosh(&["agent", "stop"]));
+        }
     }
 }

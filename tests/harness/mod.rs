@@ -32,7 +32,7 @@ use std::{
 
 pub(crate) use carrier::Carrier;
 pub(crate) use chat::Chat;
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Mode};
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
@@ -99,6 +99,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
         .env("IROSH_RELAY", "none")
         .env("IROSH_DNS", "none")
         .env("IROSH_BIND", "127.0.0.1:0")
+        .env("IROSH_AGENT", "off")
         .env_remove("IROSH_LOG")
         .env_remove("SSH_AUTH_SOCK")
         .env_remove("DISPLAY");

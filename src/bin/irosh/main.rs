@@ -1,5 +1,6 @@
 //! Everything a person types: the host, its peers and invites, and the names of hosts.
 
+mod agent;
 mod ask;
 mod completion;
 mod escapes;
@@ -13,6 +14,9 @@ mod man;
 mod passwd;
 mod peers;
 mod progress;
+mod proxy;
+#[path = "../irosh-proxy/arguments.rs"]
+mod proxy_arguments;
 mod remote;
 mod service;
 mod sftp_server;
@@ -68,6 +72,11 @@ enum Command {
     Get(remote::files::GetArguments),
     /// Forward ports and sockets until it is interrupted
     Forward(remote::forward::ForwardArguments),
+    /// What holds connections and sessions for ssh, in the background
+    Agent(agent::AgentArguments),
+    /// What irosh-proxy does, without an agent
+    #[command(hide = true)]
+    Proxy(proxy_arguments::ProxyArguments),
     /// Serve ssh on stdin and stdout, as `sshd -i` does
     Sshd(sshd::SshdArguments),
     /// Serve sftp on stdin and stdout, with the options of sftp-server(8)
@@ -138,11 +147,15 @@ fn main() -> ExitCode {
         Command::Host(_) => irosh::log::start("info"),
         // Its configuration says how much it logs.
         Command::Sshd(_) => {}
+        // Its log is a file.
+        Command::Agent(arguments) if arguments.serves() => {}
         _ => irosh::log::start("warn"),
     }
     let status = arguments.command.status_of_failure();
+    // It takes the place of the program that ssh has run.
+    let name = if matches!(arguments.command, Command::Proxy(_)) { "irosh-proxy" } else { "irosh" };
     let code = run(arguments).unwrap_or_else(|error| {
-        irosh::log::complain_of("irosh", &*error);
+        irosh::log::complain_of(name, &*error);
         ExitCode::from(status(&error))
     });
     irosh::log::flush();
@@ -152,8 +165,11 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Exec, Forward, Get, Hosts, Put, Shell, SshConfig};
-        matches!(self, Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_))
+        use Command::{Agent, Exec, Forward, Get, Hosts, Proxy, Put, Shell, SshConfig};
+        matches!(
+            self,
+            Agent(_) | Proxy(_) | Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_)
+        )
     }
 
     /// Whether it needs the rights of who runs it, and not those of whose the files are.
@@ -202,6 +218,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Put(arguments) => return remote::run(|| remote::files::put(paths, arguments)),
         Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
+        Command::Agent(arguments) => agent::run(paths, arguments)?,
+        Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
         Command::SftpServer { arguments } => return sftp_server::run(arguments),
         Command::Man(arguments) => man::run(&arguments)?,

@@ -1,0 +1,224 @@
+//! The caller's side: an agent is found or started, and asked.
+//!
+//! It is all that `irosh-proxy` does, so it is small and knows nothing of networks.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use super::{
+    message::{Answer, LONGEST, NetworkWords, Request, What, line, word},
+    socket,
+};
+use crate::{
+    files::{Lock, Paths},
+    signals::interrupted,
+    stdio::{Kind, kind},
+};
+
+/// How long an agent may take to say that it has heard: one that was stopped says nothing.
+const HEARS: Duration = Duration::from_secs(3);
+
+/// How long it may take until another caller has started the agent.
+const STARTS: Duration = Duration::from_secs(5);
+
+/// How a call went.
+#[derive(Debug)]
+pub enum Called {
+    /// What was asked for is done.
+    Done,
+    /// This is what was asked for.
+    Text(String),
+    /// It went wrong, and this is to be said about it.
+    Failed(String),
+    /// No agent has heard: nothing has happened.
+    NotHeard,
+}
+
+/// Has the agent carry a session between this process's stdin and stdout and a host, until it is over or this process
+/// is told to stop. With `fdpass`, ssh is handed an end of it instead, over stdout (`ProxyUseFdpass`), and it goes on.
+///
+/// An agent is started by running `program` where there is none.
+///
+/// # Errors
+///
+/// What the system says of this process's own descriptors and signals.
+pub fn call_for_session(
+    paths: &Paths,
+    program: &Path,
+    network: NetworkWords,
+    target: &str,
+    fdpass: bool,
+) -> io::Result<Called> {
+    let ends = [io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?];
+    // Of a file or a terminal, an agent may be left with a read that never ends.
+    let waits = |end: &OwnedFd| matches!(kind(end), Ok(Kind::Pipe | Kind::Socket));
+    if !ends.iter().all(waits) {
+        return Ok(Called::NotHeard);
+    }
+    let target = target.to_owned();
+    let (what, ends) = match fdpass {
+        true => (What::SessionEnd { target }, Vec::new()),
+        false => (What::Session { target }, Vec::from(ends)),
+    };
+    let Some(stream) = find_or_start(paths, program) else { return Ok(Called::NotHeard) };
+    let Some(stream) = asks(stream, &Request { network, what }, &ends) else { return Ok(Called::NotHeard) };
+    drop(ends);
+    // What ssh reads ends with this process: once it has said what was wrong.
+    if fdpass { pass_end(&stream) } else { outcome(stream) }
+}
+
+/// Has the agent say the SSH keys of a host as lines of known_hosts, where there is one.
+#[must_use]
+pub fn call_for_known_hosts(
+    paths: &Paths,
+    network: NetworkWords,
+    target: &str,
+    sought: Option<&str>,
+) -> Called {
+    let what = What::KnownHosts { target: target.to_owned(), sought: sought.map(ToOwned::to_owned) };
+    let called = socket::connect(&socket::path(paths)).ok();
+    let stream = called.and_then(|stream| asks(stream, &Request { network, what }, &[]));
+    match stream.and_then(|stream| read_line(&stream).ok()?) {
+        Some(Answer::Text(lines)) => Called::Text(lines),
+        Some(Answer::Failed(why)) => Called::Failed(why),
+        _ => Called::NotHeard,
+    }
+}
+
+/// Asks whoever listens at a socket; nothing where nobody does. Who does not understand it has declined.
+pub(super) fn ask(path: &Path, what: What) -> Option<Answer> {
+    let stream = socket::connect(path).ok()?;
+    let request = Request { network: NetworkWords::default(), what };
+    let Some(stream) = asks(stream, &request, &[]) else { return Some(Answer::Declined) };
+    Some(read_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
+}
+
+fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
+    let path = socket::path(paths);
+    if let Ok(stream) = socket::connect(&path) {
+        return Some(stream);
+    }
+    // One of those who find none starts it.
+    let _lock = Lock::wait(&path.with_extension("lock"), STARTS).ok()?;
+    if let Ok(stream) = socket::connect(&path) {
+        return Some(stream);
+    }
+    let listener = socket::listen(paths).ok()?;
+    // Heard as soon as the agent listens, which need not be waited for.
+    let stream = socket::connect(&path).ok()?;
+    let started = Command::new(program)
+        .args(["agent", "serve"])
+        .current_dir("/")
+        .stdin(OwnedFd::from(listener))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match started {
+        Ok(_) => Some(stream),
+        Err(_) => {
+            let _ = fs::remove_file(&path);
+            None
+        }
+    }
+}
+
+/// Asks, and waits until the agent has heard.
+fn asks(stream: UnixStream, request: &Request, fds: &[OwnedFd]) -> Option<UnixStream> {
+    let said = line(request);
+    if said.len() > LONGEST {
+        return None;
+    }
+    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    let sent = socket::send(&stream, &said, &fds).ok()?;
+    io::Write::write_all(&mut &stream, &said[sent..]).ok()?;
+    stream.set_read_timeout(Some(HEARS)).ok()?;
+    let mut heard = read_line(&stream);
+    if heard.is_err() {
+        // It can say nothing any more; what it has said already counts.
+        let _ = stream.shutdown(Shutdown::Read);
+        heard = read_line(&stream);
+    }
+    stream.set_read_timeout(None).ok()?;
+    matches!(heard, Ok(Some(Answer::Taken))).then_some(stream)
+}
+
+/// One answer, byte by byte: a descriptor may come with the one after it.
+fn read_line(mut stream: &UnixStream) -> io::Result<Option<Answer>> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() <= LONGEST {
+        match stream.read(&mut byte)? {
+            1 if byte[0] == b'\n' => return Ok(serde_json::from_slice(&line).ok()),
+            1 => line.push(byte[0]),
+            _ => break,
+        }
+    }
+    Ok(None)
+}
+
+/// Waits until the session is over.
+fn outcome(stream: UnixStream) -> io::Result<Called> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let interrupted = interrupted()?;
+        tokio::pin!(interrupted);
+        stream.set_nonblocking(true)?;
+        let (reader, mut writer) = tokio::net::UnixStream::from_std(stream)?.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        let line = loop {
+            tokio::select! {
+                line = lines.next_line() => break line.ok().flatten(),
+                signal = &mut interrupted => {
+                    let said = if signal == Signal::SIGINT { word::INTERRUPT } else { word::HANG_UP };
+                    let _ = writer.write_all(&[said]).await;
+                    break lines.next_line().await.ok().flatten();
+                }
+            }
+        };
+        Ok(called(line.and_then(|line| serde_json::from_str(&line).ok())))
+    })
+}
+
+/// Hands ssh the end of the session.
+fn pass_end(stream: &UnixStream) -> io::Result<Called> {
+    let mut fds = Vec::new();
+    let mut said = vec![0; LONGEST];
+    let mut length = 0;
+    while !said[..length].ends_with(b"\n") && length < said.len() {
+        match socket::receive(stream, &mut said[length..], &mut fds)? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    match (serde_json::from_slice(&said[..length]).ok(), fds.first()) {
+        (Some(Answer::End), Some(end)) => {
+            socket::pass_to_ssh(end)?;
+            Ok(Called::Done)
+        }
+        (answer, _) => Ok(called(answer)),
+    }
+}
+
+fn called(answer: Option<Answer>) -> Called {
+    match answer {
+        Some(Answer::Over) => Called::Done,
+        Some(Answer::Text(text)) => Called::Text(text),
+        Some(Answer::Failed(why)) => Called::Failed(why),
+        _ => Called::Failed(
+            "the agent has died, and the session with it\nrun ssh again: it starts another agent".to_owned(),
+        ),
+    }
+}

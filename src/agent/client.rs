@@ -1,0 +1,46 @@
+//! Asking the agents of a user how they are, and to stop.
+
+use std::{fs, path::PathBuf};
+
+use super::{
+    call::ask,
+    message::{Answer, What},
+    status::Status,
+};
+use crate::files::Paths;
+
+/// An agent that runs.
+#[derive(Debug)]
+pub struct Running {
+    socket: PathBuf,
+    /// How it is; nothing where it is of another version, or does not answer.
+    pub status: Option<Status>,
+}
+
+/// The agents that run: mostly one, and one more while that of an older version has something left to do.
+#[must_use]
+pub fn running(paths: &Paths) -> Vec<Running> {
+    let Ok(folder) = fs::read_dir(paths.agents()) else { return Vec::new() };
+    let is_agent = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("agent-") && name.ends_with(".sock")
+    };
+    let sockets = folder.filter_map(|entry| Some(entry.ok()?.path())).filter(is_agent);
+    let running = sockets.filter_map(|socket| {
+        let answer = ask(&socket, What::Status)?;
+        let status = match answer {
+            Answer::Status(status) => Some(*status),
+            _ => None,
+        };
+        Some(Running { socket, status })
+    });
+    running.collect()
+}
+
+impl Running {
+    /// Ends it, and the sessions that it holds; says whether it heard.
+    #[must_use]
+    pub fn stop(&self) -> bool {
+        matches!(ask(&self.socket, What::Stop), Some(Answer::Over))
+    }
+}

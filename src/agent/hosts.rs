@@ -1,0 +1,291 @@
+//! The hosts that an agent reaches: one connection each, kept for a while after its last session.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use iroh::{EndpointId, SecretKey};
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use super::status::{Failure, HostStatus, PathStatus, SessionState, SessionStatus};
+use crate::{
+    files::Paths,
+    protocol::CloseCode,
+    proxy::{DialError, Dialer, HostConnection, Link, SessionStatus as Running, State},
+    transport::{Network, Target},
+};
+
+/// How long a host that has gone is looked for, where no session waits for it.
+const LOOKS: Duration = Duration::from_secs(60);
+
+/// How many of the hosts that could not be reached are remembered.
+const FAILURES: usize = 64;
+
+/// The hosts; clones are the same.
+#[derive(Clone)]
+pub(super) struct Hosts(Arc<Inner>);
+
+struct Inner {
+    paths: Paths,
+    keep_warm: Duration,
+    /// An endpoint for each way to use the network and each identity: mostly one.
+    dialers: AsyncMutex<Vec<(Network, Dialer)>>,
+    hosts: Mutex<Vec<Arc<Host>>>,
+    failures: Mutex<HashMap<EndpointId, (String, Instant, String)>>,
+    tasks: TaskTracker,
+    number: AtomicU64,
+}
+
+/// A host, as one identity reaches it.
+struct Host {
+    network: Network,
+    identity: iroh::PublicKey,
+    link: Link,
+    name: Mutex<String>,
+    /// How many use it.
+    users: watch::Sender<usize>,
+    sessions: Mutex<BTreeMap<u64, (Instant, Running)>>,
+}
+
+/// A use of a host, which keeps it; dropped, it may be given up some time later.
+pub(super) struct Use {
+    host: Arc<Host>,
+    hosts: Hosts,
+    number: u64,
+}
+
+impl Hosts {
+    pub(super) fn new(paths: Paths, keep_warm: Duration) -> Self {
+        Self(Arc::new(Inner {
+            paths,
+            keep_warm,
+            dialers: AsyncMutex::default(),
+            hosts: Mutex::default(),
+            failures: Mutex::default(),
+            tasks: TaskTracker::new(),
+            number: AtomicU64::new(0),
+        }))
+    }
+
+    pub(super) fn paths(&self) -> &Paths {
+        &self.0.paths
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0.hosts).is_empty()
+    }
+
+    /// The host that a target leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`] where no socket could be opened.
+    pub(super) async fn host(
+        &self,
+        network: Network,
+        identity: SecretKey,
+        target: &Target,
+        name: &str,
+    ) -> Result<Use, DialError> {
+        // Under the lock, so that all who come at once have one endpoint and one host.
+        let mut dialers = self.0.dialers.lock().await;
+        let public = identity.public();
+        let known = lock(&self.0.hosts).iter().find(|host| host.is(&network, public, target)).map(Arc::clone);
+        let host = match known {
+            Some(host) => host,
+            None => {
+                let is_it =
+                    |(used, dialer): &&(Network, Dialer)| *used == network && dialer.identity() == public;
+                let dialer = match dialers.iter().find(is_it) {
+                    Some((_, dialer)) => dialer.clone(),
+                    None => {
+                        let dialer = Dialer::bind(network.clone(), identity).await?.noted(&self.0.paths);
+                        dialers.push((network.clone(), dialer.clone()));
+                        dialer
+                    }
+                };
+                let host = Arc::new(Host {
+                    network,
+                    identity: public,
+                    link: Link::new(&dialer, target),
+                    name: Mutex::default(),
+                    users: watch::channel(0).0,
+                    sessions: Mutex::default(),
+                });
+                lock(&self.0.hosts).push(Arc::clone(&host));
+                self.0.tasks.spawn(self.clone().keep(Arc::clone(&host)));
+                host
+            }
+        };
+        name.clone_into(&mut lock(&host.name));
+        host.users.send_modify(|users| *users += 1);
+        let number = self.0.number.fetch_add(1, Ordering::Relaxed);
+        Ok(Use { host, hosts: self.clone(), number })
+    }
+
+    /// Keeps a connection for as long as it is used and a while longer, and reaches the host again if it is lost.
+    async fn keep(self, host: Arc<Host>) {
+        let mut users = host.users.subscribe();
+        loop {
+            let unused = async {
+                let _ = users.wait_for(|users| *users == 0).await;
+                // One that was never reached is not kept.
+                if let Some(current) = host.link.current() {
+                    sleep(self.0.keep_warm).await;
+                    drop(current);
+                }
+            };
+            tokio::select! {
+                () = unused => {}
+                () = host.refreshed() => continue,
+            }
+            // Nobody takes it meanwhile.
+            let mut hosts = lock(&self.0.hosts);
+            if *host.users.borrow() == 0 {
+                hosts.retain(|other| !Arc::ptr_eq(other, &host));
+                drop(hosts);
+                host.link.close(CloseCode::Done);
+                return;
+            }
+        }
+    }
+
+    /// Ends all that is left.
+    pub(super) async fn close(&self) {
+        for host in std::mem::take(&mut *lock(&self.0.hosts)) {
+            host.link.close(CloseCode::Interrupted);
+        }
+        let dialers = std::mem::take(&mut *self.0.dialers.lock().await);
+        futures_util::future::join_all(dialers.iter().map(|(_, dialer)| dialer.close())).await;
+    }
+
+    pub(super) fn status(&self) -> Vec<HostStatus> {
+        let hosts: Vec<_> = lock(&self.0.hosts).clone();
+        let mut failures = lock(&self.0.failures).clone();
+        let failure =
+            |(_, at, message): (String, Instant, String)| Failure { ago: at.elapsed().as_secs(), message };
+        let mut all: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                let id = host.link.target().addr().id;
+                HostStatus { last_failure: failures.remove(&id).map(failure), ..host.status() }
+            })
+            .collect();
+        all.extend(failures.into_iter().map(|(id, failed)| HostStatus {
+            name: failed.0.clone(),
+            endpoint_id: id.to_string(),
+            warm: false,
+            path: None,
+            sessions: Vec::new(),
+            last_failure: Some(failure(failed)),
+        }));
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+}
+
+impl Host {
+    fn is(&self, network: &Network, identity: iroh::PublicKey, target: &Target) -> bool {
+        let own = self.link.target();
+        // An invite is shown on a connection of its own: what it admits to is said there.
+        let is_target = own.addr().id == target.addr().id && own.secret() == target.secret();
+        is_target && self.identity == identity && self.network == *network
+    }
+
+    /// Resolves when the host was lost with nobody there who waits for it, and was reached again.
+    async fn refreshed(&self) {
+        let Some(host) = self.link.current() else { return std::future::pending().await };
+        host.lost().await;
+        if *self.users.borrow() == 0 && host.may_come_back() {
+            let _ = timeout(LOOKS, self.link.again(&host)).await;
+        }
+    }
+
+    fn status(&self) -> HostStatus {
+        let current = self.link.current();
+        let sessions = lock(&self.sessions);
+        let sessions = sessions.values().map(|(since, running)| {
+            let (state, waits) = match &*running.state().borrow() {
+                State::Opening => (SessionState::Opening, None),
+                State::Attached => (SessionState::Attached, None),
+                State::Detached { since, .. } => (SessionState::Detached, Some(since.elapsed().as_secs())),
+            };
+            SessionStatus {
+                age: since.elapsed().as_secs(),
+                state,
+                waits,
+                sent: running.counters().from_local(),
+                received: running.counters().to_local(),
+            }
+        });
+        HostStatus {
+            name: lock(&self.name).clone(),
+            endpoint_id: self.link.target().addr().id.to_string(),
+            warm: current.is_some(),
+            path: current.as_ref().and_then(path),
+            sessions: sessions.collect(),
+            last_failure: None,
+        }
+    }
+}
+
+fn path(host: &HostConnection) -> Option<PathStatus> {
+    let paths = host.connection().paths();
+    let path = paths.iter().find(|path| path.is_selected())?;
+    let address = match path.remote_addr() {
+        iroh::TransportAddr::Ip(addr) => addr.to_string(),
+        iroh::TransportAddr::Relay(url) => url.to_string(),
+        other => format!("{other:?}"),
+    };
+    Some(PathStatus { address, relayed: path.is_relay(), rtt_ms: path.rtt().as_secs_f64() * 1e3 })
+}
+
+impl Use {
+    /// The way to the host.
+    pub(super) fn link(&self) -> &Link {
+        &self.host.link
+    }
+
+    /// Notes a session that runs.
+    pub(super) fn has(&self, session: Running) {
+        lock(&self.host.sessions).insert(self.number, (Instant::now(), session));
+    }
+
+    /// Notes how it went.
+    pub(super) fn went(&self, failure: Option<&str>) {
+        let id = self.host.link.target().addr().id;
+        let mut failures = lock(&self.hosts.0.failures);
+        match failure {
+            Some(message) => {
+                if failures.len() >= FAILURES {
+                    let oldest = failures.iter().min_by_key(|(_, (_, at, _))| *at).map(|(id, _)| *id);
+                    oldest.and_then(|oldest| failures.remove(&oldest));
+                }
+                let name = lock(&self.host.name).clone();
+                failures.insert(id, (name, Instant::now(), message.to_owned()));
+            }
+            None => _ = failures.remove(&id),
+        }
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        lock(&self.host.sessions).remove(&self.number);
+        self.host.users.send_modify(|users| *users -= 1);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

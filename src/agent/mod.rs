@@ -1,0 +1,26 @@
+//! The agent: a background process of a user that holds the connections to hosts, and the sessions on them, for the
+//! programs that ssh runs.
+//!
+//! A caller hands it the descriptors of ssh and waits for the outcome; the bytes never pass through the caller. Where
+//! there is no agent and none can be started, the caller does without.
+//!
+//! ```text
+//! ssh --pipes or a socket--> agent --QUIC--> irosh host
+//!  `- irosh-proxy --socket: what is wanted, and how it went--'
+//! ```
+
+mod call;
+mod caller;
+mod client;
+mod hosts;
+mod message;
+mod serve;
+mod socket;
+mod status;
+
+pub use call::{Called, call_for_known_hosts, call_for_session};
+pub use client::{Running, running};
+pub use message::NetworkWords;
+pub use serve::{ServeError, serve};
+pub use socket::pass_to_ssh;
+pub use status::{Failure, HostStatus, PathStatus, SessionState, SessionStatus, Status};

@@ -1,0 +1,224 @@
+//! The agent itself: hears callers until there is nothing left to do.
+
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt as _, net::UnixListener as StdListener},
+    },
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{net::UnixListener, sync::Semaphore, time::MissedTickBehavior};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+use super::{
+    caller::Caller,
+    hosts::{Hosts, Use},
+    message::NetworkWords,
+    socket,
+    status::Status,
+};
+use crate::{
+    files::Paths,
+    host::load_settings,
+    log::{who, with_causes},
+    names::Aliases,
+    settings::ClientSettings,
+    transport::KeyFile,
+};
+
+/// How often an agent looks whether it is of any use. It leaves when it was of none twice.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Callers that are heard at once.
+const CALLERS: usize = 4096;
+
+/// How long a pause is where the system has no descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How long sessions have to end when the agent is stopped.
+const ENDS: Duration = Duration::from_secs(2);
+
+/// The agent could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// stdin is no socket at which somebody listens.
+    #[error("stdin is not a socket to listen on: {0}\nthe agent starts by itself: see `irosh agent status`")]
+    NoSocket(io::Error),
+}
+
+/// An agent while it serves.
+pub(super) struct Agent {
+    hosts: Hosts,
+    begun: Instant,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Serves those who call at a socket, until it is told to stop or was of no use for a while.
+///
+/// # Errors
+///
+/// [`ServeError`].
+pub async fn serve(
+    paths: Paths,
+    listener: OwnedFd,
+    keep_warm: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let listener = StdListener::from(listener);
+    let found = found(&paths, &listener).map_err(ServeError::NoSocket)?;
+    listener.set_nonblocking(true).map_err(ServeError::NoSocket)?;
+    let listener = UnixListener::from_std(listener).map_err(ServeError::NoSocket)?;
+    let agent = Arc::new(Agent {
+        hosts: Hosts::new(paths, keep_warm),
+        begun: Instant::now(),
+        stopping: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    tokio::pin!(stop);
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut useless = 0;
+    let places = Arc::new(Semaphore::new(CALLERS));
+    loop {
+        let heard = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        tokio::select! {
+            (accepted, place) = heard => match accepted {
+                Ok((stream, _)) => {
+                    useless = 0;
+                    let caller = Caller::new(stream).serve(Arc::clone(&agent));
+                    agent.tasks.spawn(async move {
+                        caller.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("no caller can be heard: {error}");
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+            },
+            _ = looks.tick() => {
+                useless = if agent.is_useless() { useless + 1 } else { 0 };
+                if useless > 2 && found.as_ref().is_none_or(Found::leave) {
+                    // Who has called meanwhile is heard; others find no agent, and start one.
+                    match futures_util::FutureExt::now_or_never(listener.accept()) {
+                        Some(Ok((stream, _))) => {
+                            useless = 0;
+                            agent.tasks.spawn(Caller::new(stream).serve(Arc::clone(&agent)));
+                        }
+                        _ => break,
+                    }
+                }
+            }
+            () = &mut stop => break,
+            () = agent.stopping.cancelled() => break,
+        }
+    }
+    agent.stop();
+    if let Some(found) = &found {
+        found.leave();
+    }
+    drop(listener);
+    agent.tasks.close();
+    let _ = tokio::time::timeout(ENDS, agent.tasks.wait()).await;
+    agent.hosts.close().await;
+    Ok(())
+}
+
+/// Where callers find the agent.
+struct Found {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Found {
+    /// Lets nobody find it any more. What has taken its place is another's.
+    fn leave(&self) -> bool {
+        if self.path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+        true
+    }
+}
+
+/// Where the agent is found, if that is its own to take away: not where a service manager listens for it.
+fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
+    let own = socket::path(paths);
+    let addr = listener.local_addr()?;
+    let is_managed = std::env::var_os("INVOCATION_ID").is_some() && std::env::var_os("LISTEN_FDS").is_some();
+    match addr.as_pathname() {
+        Some(path) if path == own && !is_managed => {
+            let meta = path.symlink_metadata()?;
+            Ok(Some(Found { path: own, inode: (meta.dev(), meta.ino()) }))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl Agent {
+    pub(super) fn paths(&self) -> &Paths {
+        self.hosts.paths()
+    }
+
+    /// The host that a caller means.
+    ///
+    /// # Errors
+    ///
+    /// For people, with what to do next.
+    pub(super) async fn host(&self, network: &NetworkWords, name: &str) -> Result<Use, String> {
+        let paths = self.paths();
+        let here = network.read().map_err(|error| with_causes(&error))?;
+        let settings: ClientSettings =
+            load_settings(&paths.client_settings()).map_err(|error| with_causes(&error))?;
+        let target = Aliases::load(&paths.aliases())
+            .map_err(|error| with_causes(&error))?
+            .resolve(name)
+            .map_err(|error| with_causes(&error))?;
+        let identity =
+            KeyFile::load_or_create(&paths.identity(), &who()).map_err(|error| with_causes(&error))?;
+        let network = here.or(settings.into());
+        let host = self.hosts.host(network, identity.secret().clone(), &target, name).await;
+        host.map_err(|error| with_causes(&error))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            age: self.begun.elapsed().as_secs(),
+            hosts: self.hosts.status(),
+        }
+    }
+
+    /// Ends it, and all that it holds.
+    pub(super) fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    pub(super) async fn stopped(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Keeps it from leaving until that is dropped.
+    pub(super) fn busy(&self) -> TaskTrackerToken {
+        self.tasks.token()
+    }
+
+    fn is_useless(&self) -> bool {
+        self.tasks.is_empty() && self.hosts.is_empty()
+    }
+}

@@ -1,0 +1,80 @@
+//! What an agent tells of itself.
+
+use serde::{Deserialize, Serialize};
+
+/// An agent and what it holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of its program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it was started.
+    pub age: u64,
+    /// The hosts that it is connected to, or was not able to reach.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// A host and the sessions there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its name as it was given last.
+    pub name: String,
+    /// Its endpoint id, in hex.
+    pub endpoint_id: String,
+    /// Whether a session can be opened without a dial.
+    pub warm: bool,
+    /// The path that is used.
+    pub path: Option<PathStatus>,
+    /// The sessions there.
+    pub sessions: Vec<SessionStatus>,
+    /// What went wrong last.
+    pub last_failure: Option<Failure>,
+}
+
+/// A network path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// The other side's address, or the relay's URL.
+    pub address: String,
+    /// Whether it leads through a relay.
+    pub relayed: bool,
+    /// The round-trip time in milliseconds.
+    pub rtt_ms: f64,
+}
+
+/// A session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Seconds since it was opened.
+    pub age: u64,
+    /// How it stands with its host.
+    pub state: SessionState,
+    /// Seconds for which it has waited for its host, where it does.
+    pub waits: Option<u64>,
+    /// Bytes that ssh has sent.
+    pub sent: u64,
+    /// Bytes that ssh has received.
+    pub received: u64,
+}
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// The host has not answered yet.
+    Opening,
+    /// Bytes move.
+    Attached,
+    /// The connection was lost: it waits until there is another.
+    Detached,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// How many seconds ago.
+    pub ago: u64,
+    /// What ssh was told, or would have been.
+    pub message: String,
+}

@@ -1,0 +1,177 @@
+//! `irosh agent`.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd, RawFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    path::Path,
+    time::Duration,
+};
+
+use clap::Subcommand;
+use irosh::{
+    agent::{self, HostStatus, SessionState, Status},
+    files::Paths,
+    host::load_settings,
+    settings::ClientSettings,
+    signals::Interrupts,
+};
+use serde_json::json;
+
+/// How long a connection is kept after its last session, unless the settings say otherwise.
+const KEEP_WARM: Duration = Duration::from_secs(600);
+
+/// A log that is longer is started anew.
+const LONGEST_LOG: u64 = 1 << 20;
+
+#[derive(clap::Args)]
+#[command(arg = super::no_system())]
+pub(super) struct AgentArguments {
+    #[command(subcommand)]
+    command: Option<AgentCommand>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum AgentCommand {
+    /// What it holds: hosts and sessions
+    Status,
+    /// End it, and the sessions that it holds
+    Stop,
+    /// Serve those who call at the socket that stdin is; it is started by itself where it is needed
+    Serve,
+}
+
+impl AgentArguments {
+    /// Whether this process is to be the agent.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.command, Some(AgentCommand::Serve))
+    }
+}
+
+pub(super) fn run(paths: Paths, arguments: AgentArguments) -> anyhow::Result<()> {
+    match arguments.command.unwrap_or(AgentCommand::Status) {
+        AgentCommand::Status => status(&paths, arguments.json),
+        AgentCommand::Stop => stop(&paths),
+        AgentCommand::Serve => return serve(paths),
+    }
+    Ok(())
+}
+
+fn status(paths: &Paths, json: bool) {
+    let running = agent::running(paths);
+    if running.is_empty() && !json {
+        return super::print("no agent is running\nthe next ssh to one of our hosts starts it");
+    }
+    for running in running {
+        match running.status {
+            Some(status) if json => super::print(&json!(status).to_string()),
+            Some(status) => super::print(&shown(&status)),
+            None if json => {}
+            None => {
+                super::print("an agent of another version is running; it leaves when its sessions are over")
+            }
+        }
+    }
+}
+
+fn shown(status: &Status) -> String {
+    let mut lines =
+        vec![format!("agent {}, pid {}, for {}", status.version, status.pid, lasting(status.age))];
+    for host in &status.hosts {
+        lines.extend(of_host(host));
+    }
+    lines.join("\n")
+}
+
+fn of_host(host: &HostStatus) -> Vec<String> {
+    let way = match &host.path {
+        Some(path) if path.relayed => format!("relayed by {}, {:.1} ms", path.address, path.rtt_ms),
+        Some(path) => format!("direct to {}, {:.1} ms", path.address, path.rtt_ms),
+        None if host.warm => "connected".to_owned(),
+        None => "not connected".to_owned(),
+    };
+    let mut lines = vec![format!("{}  {way}", host.name)];
+    lines.extend(host.sessions.iter().map(|session| {
+        let state = match (session.state, session.waits) {
+            (SessionState::Opening, _) => "waits for the host's answer".to_owned(),
+            (SessionState::Detached, Some(waits)) => format!("waits for the network for {}", lasting(waits)),
+            (SessionState::Detached | SessionState::Attached, _) => "attached".to_owned(),
+        };
+        let (sent, received) = (session.sent, session.received);
+        format!("  session for {}, {state}, {sent} bytes sent, {received} received", lasting(session.age))
+    }));
+    if let Some(failure) = &host.last_failure {
+        lines.push(format!(
+            "  failed {} ago: {}",
+            lasting(failure.ago),
+            failure.message.replace('\n', "\n    ")
+        ));
+    }
+    lines
+}
+
+fn lasting(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+fn stop(paths: &Paths) {
+    let stopped = agent::running(paths).iter().filter(|running| running.stop()).count();
+    super::print(if stopped == 0 { "no agent was running" } else { "stopped" });
+}
+
+fn serve(paths: Paths) -> anyhow::Result<()> {
+    let listener = leave_everything()?;
+    match log(&paths.agent_log()) {
+        Ok(file) => irosh::log::start_in("info", file),
+        Err(_) => irosh::log::start("error"),
+    }
+    irosh::descriptors::raise_limit();
+    let settings: ClientSettings = load_settings(&paths.client_settings()).unwrap_or_default();
+    let keep_warm = settings.keep_warm.map_or(KEEP_WARM, Duration::from_secs);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        tracing::info!("the agent of version {} serves", env!("CARGO_PKG_VERSION"));
+        let stop = async move { _ = interrupts.next().await };
+        agent::serve(paths, listener, keep_warm, stop).await?;
+        tracing::info!("the agent leaves");
+        anyhow::Ok(())
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// Leaves the terminal, the folder and whatever else was inherited: it is of no use here, and others may wait until
+/// nobody holds it any more. Returns what stdin was.
+fn leave_everything() -> io::Result<OwnedFd> {
+    let _ = nix::unistd::setsid();
+    std::env::set_current_dir("/")?;
+    let open =
+        std::fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for fd in open.collect::<Vec<RawFd>>().into_iter().filter(|fd| *fd > 2) {
+        // The one that has listed them is closed already.
+        let _ = nix::unistd::close(fd);
+    }
+    let listener = io::stdin().as_fd().try_clone_to_owned()?;
+    let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nowhere)?;
+    Ok(listener)
+}
+
+fn log(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        irosh::files::create_private_dir(folder)?;
+    }
+    let long = path.metadata().is_ok_and(|found| found.len() > LONGEST_LOG);
+    OpenOptions::new().create(true).append(!long).write(true).truncate(long).mode(0o600).open(path)
+}

@@ -1,0 +1,316 @@
+//! The agent: one connection for many sessions, and what becomes of them when it, or who called it, is no more.
+
+mod harness;
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::PathBuf,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::{
+    DEADLINE, IROSH_PROXY, Line, Mode, Random, Route, Running, Said, descendants, feed, poll, run, subfolder,
+    succeed,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+const BOTH: [Mode; 2] = [Mode::Agent, Mode::Fdpass];
+
+/// A line whose client has an agent.
+fn with_agent(mode: Mode) -> Line {
+    let mut line = Line::new(Route::Tcp);
+    line.client.use_mode(mode);
+    line
+}
+
+fn pid(line: &Line) -> Pid {
+    let agent = line.client.agent().expect("an agent runs");
+    Pid::from_raw(agent["pid"].as_i64().expect("a process id").try_into().expect("a process id"))
+}
+
+fn says_hello(line: &Line) {
+    let output = line.client.exec("echo hello");
+    assert_eq!(output.stdout.said(), "hello\n", "{}", output.stderr.said());
+}
+
+/// Where the agent is called.
+fn socket(line: &Line) -> PathBuf {
+    let folder = line.client.home().join("run");
+    folder.join(format!("agent-{}-1.sock", env!("CARGO_PKG_VERSION")))
+}
+
+/// An ssh that says `ready`, then waits for input.
+fn waiting(line: &Line) -> Running {
+    let mut ssh = line.client.ssh();
+    ssh.args(["box", "echo ready; cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut ssh = Running::start(&mut ssh);
+    let mut stdout = ssh.stdout();
+    stdout.read_exact(&mut [0; 6]).expect("it is ready");
+    ssh.keep_stdout(stdout);
+    ssh
+}
+
+/// From how many addresses sessions have come.
+fn connections(line: &Line) -> usize {
+    let mut from = HashSet::new();
+    line.host().find_event(Duration::ZERO, |event| {
+        if event["event"] == "session_started" {
+            from.insert(event["from"].as_str().expect("an address").to_owned());
+        }
+        false
+    });
+    from.len()
+}
+
+#[test]
+fn the_second_session_is_on_the_connection_of_the_first() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        says_hello(&line);
+        let agent = pid(&line);
+        says_hello(&line);
+        assert_eq!(pid(&line), agent);
+        line.host().wait_ended(2);
+        assert_eq!(connections(&line), 1, "{mode:?}");
+        let status = line.client.agent().expect("an agent");
+        assert_eq!(status["hosts"][0]["name"], "box");
+        assert_eq!(status["hosts"][0]["warm"], true);
+    }
+}
+
+#[test]
+fn fifty_at_once_start_one_agent_which_dials_once() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        thread::scope(|scope| {
+            for _ in 0..50 {
+                let mut ssh = line.client.ssh();
+                scope.spawn(move || assert_eq!(succeed(ssh.args(["box", "echo hello"])), "hello\n"));
+            }
+        });
+        line.host().wait_ended(50);
+        assert_eq!(connections(&line), 1, "{mode:?}");
+    }
+}
+
+#[test]
+fn bytes_arrive_both_ways_as_they_were_sent() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        let bytes = Random::bytes(1, 5_000_000);
+        let output = feed(line.client.ssh().args(["box", "cat"]), bytes.clone());
+        assert!(output.status.success(), "{}", output.stderr.said());
+        assert!(output.stdout == bytes, "{mode:?}");
+    }
+}
+
+#[test]
+fn sessions_of_an_agent_that_is_killed_end_and_the_next_ssh_starts_another() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        let mut ssh = waiting(&line);
+        let agent = pid(&line);
+        kill(agent, Signal::SIGKILL).expect("an agent");
+        assert!(!ssh.wait(DEADLINE).success());
+        let mut said = String::new();
+        ssh.stderr().read_to_string(&mut said).expect("read");
+        if mode == Mode::Agent {
+            assert!(said.contains("irosh-proxy: the agent has died, and the session with it"), "{said}");
+            assert!(said.contains("irosh-proxy: run ssh again"), "{said}");
+        }
+        says_hello(&line);
+        assert_ne!(pid(&line), agent);
+        // The next agent tells the host which one is gone.
+        line.host().wait_ended(2);
+    }
+}
+
+#[test]
+fn a_session_ends_with_the_process_that_ssh_has_run_and_the_others_go_on() {
+    let line = with_agent(Mode::Agent);
+    let (mut one, mut other) = (waiting(&line), waiting(&line));
+    let mut proxies = descendants(one.pid());
+    // It may be that proxy's child.
+    let agent = pid(&line);
+    proxies.retain(|pid| *pid != agent);
+    assert_eq!(proxies.len(), 1, "{proxies:?}");
+    kill(proxies[0], Signal::SIGKILL).expect("a proxy");
+    assert!(!one.wait(DEADLINE).success());
+    line.host().wait_ended(1);
+    drop(other.stdin());
+    assert!(other.wait(DEADLINE).success());
+}
+
+#[test]
+fn an_ssh_that_is_killed_leaves_nothing_at_the_host() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        let ssh = waiting(&line);
+        ssh.signal(Signal::SIGKILL);
+        line.host().wait_ended(1);
+        let idle = || line.client.agent()?["hosts"][0]["sessions"].as_array()?.is_empty().then_some(());
+        poll("the agent has no session", DEADLINE, idle);
+    }
+}
+
+#[test]
+fn who_cannot_have_an_agent_does_without() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        let run_folder = line.client.home().join("run");
+        // Neither a folder nor one that is somebody's own.
+        fs::remove_dir_all(&run_folder).ok();
+        fs::write(&run_folder, "").expect("a file");
+        says_hello(&line);
+        fs::remove_file(&run_folder).expect("removed");
+        fs::create_dir(&run_folder).expect("a folder");
+        fs::set_permissions(&run_folder, fs::Permissions::from_mode(0o777)).expect("a mode");
+        says_hello(&line);
+        assert!(!socket(&line).exists(), "{mode:?}: in a folder where others can exchange it");
+    }
+}
+
+#[test]
+fn a_socket_that_nobody_listens_at_is_replaced() {
+    let line = with_agent(Mode::Agent);
+    says_hello(&line);
+    let agent = pid(&line);
+    kill(agent, Signal::SIGKILL).expect("an agent");
+    poll("its end", DEADLINE, || line.client.agent().is_none().then_some(()));
+    assert!(socket(&line).exists());
+    says_hello(&line);
+    assert_ne!(pid(&line), agent);
+}
+
+#[test]
+fn an_agent_that_does_not_understand_or_says_nothing_is_done_without() {
+    let line = with_agent(Mode::Agent);
+    subfolder(line.client.home(), "run");
+    let answers: [&'static [u8]; 4] = [b"\"declined\"\n", b"{\"of-the-future\":1}\n", b"garbage", b""];
+    for answer in answers {
+        fs::remove_file(socket(&line)).ok();
+        let listener = UnixListener::bind(socket(&line)).expect("a socket");
+        let agent = thread::spawn(move || {
+            // Both of the programs that ssh runs.
+            for _ in 0..2 {
+                let (mut caller, _) = listener.accept().expect("a caller");
+                let mut said = [0; 1000];
+                let _ = caller.read(&mut said);
+                let _ = caller.write_all(answer);
+            }
+        });
+        says_hello(&line);
+        agent.join().expect("no panic");
+    }
+}
+
+#[test]
+fn an_agent_that_stands_still_is_done_without() {
+    for mode in BOTH {
+        let line = with_agent(mode);
+        says_hello(&line);
+        let agent = pid(&line);
+        kill(agent, Signal::SIGSTOP).expect("an agent");
+        let begun = Instant::now();
+        says_hello(&line);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        kill(agent, Signal::SIGCONT).expect("an agent");
+        // What it was asked for meanwhile, it does not do any more.
+        says_hello(&line);
+        assert_eq!(pid(&line), agent);
+        line.host().wait_ended(3);
+        assert_eq!(line.host().count("session_started"), 3);
+    }
+}
+
+#[test]
+fn callers_who_say_nothing_or_garbage_by_the_hundred_are_no_harm() {
+    let line = with_agent(Mode::Agent);
+    says_hello(&line);
+    let agent = pid(&line);
+    let call = |words: &[u8]| {
+        let mut caller = UnixStream::connect(socket(&line)).expect("connected");
+        let _ = caller.write_all(words);
+        caller
+    };
+    let silent: Vec<_> = (0..300).map(|_| call(b"")).collect();
+    for words in [
+        &b"garbage\n"[..],
+        b"{}\n",
+        b"{\"network\":{},\"what\":{\"session\":{\"target\":\"box\"}}}\n",
+        &[b'x'; 70_000],
+    ] {
+        for _ in 0..100 {
+            drop(call(words));
+        }
+    }
+    says_hello(&line);
+    drop(silent);
+    says_hello(&line);
+    assert_eq!(pid(&line), agent);
+}
+
+#[test]
+fn what_goes_wrong_is_said_by_ssh_and_by_the_agent_afterwards() {
+    let line = with_agent(Mode::Agent);
+    let mut ssh = line.client.ssh();
+    line.client.add_host("gone", "endpointabq5ktzlqpqzsvxzpz6z4jsgdrqsqhr6zr7jmqjcqvbmubhv4ft2eaa");
+    let output = run(ssh.args(["gone", "true"]));
+    assert!(!output.status.success());
+    let said = output.stderr.said();
+    assert!(said.contains("irosh-proxy: "), "{said}");
+    let status = line.client.agent().expect("an agent");
+    let failure = status["hosts"][0]["last_failure"]["message"].as_str().expect("a failure").to_owned();
+    assert!(said.contains(failure.lines().next().expect("a line")), "{said}\n{failure}");
+    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    assert!(log.contains(failure.lines().next().expect("a line")), "{log}");
+}
+
+#[test]
+fn an_agent_that_is_stopped_says_so_to_its_sessions() {
+    let line = with_agent(Mode::Agent);
+    let mut ssh = waiting(&line);
+    succeed(&mut line.client.irosh(&["agent", "stop"]));
+    assert!(!ssh.wait(DEADLINE).success());
+    let mut said = String::new();
+    ssh.stderr().read_to_string(&mut said).expect("read");
+    assert!(said.contains("irosh-proxy: the agent was stopped, and the session with it"), "{said}");
+    line.host().wait_ended(1);
+    assert!(line.client.agent().is_none());
+    assert!(!socket(&line).exists());
+}
+
+#[test]
+fn an_agent_leaves_when_it_is_of_no_use_any_more() {
+    let line = with_agent(Mode::Agent);
+    fs::write(line.client.home().join("config.toml"), "keep-warm = 1\n").expect("settings");
+    says_hello(&line);
+    let agent = pid(&line);
+    poll("its end", DEADLINE, || kill(agent, None).is_err().then_some(()));
+    assert!(!socket(&line).exists());
+    says_hello(&line);
+}
+
+#[test]
+fn who_wants_no_agent_has_none() {
+    let line = with_agent(Mode::Agent);
+    fs::write(line.client.home().join("config.toml"), "agent = \"off\"\n").expect("settings");
+    says_hello(&line);
+    assert!(line.client.agent().is_none());
+    fs::remove_file(line.client.home().join("config.toml")).expect("removed");
+    let proxy = format!("ProxyCommand={IROSH_PROXY} --no-agent %h");
+    succeed(line.client.ssh().args(["-o", &proxy, "box", "true"]));
+    // KnownHostsCommand alone starts none.
+    assert!(line.client.agent().is_none());
+}

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::status::{Failure, HostStatus, PathStatus, SessionState, SessionStatus};
+use super::status::{Failure, HostStatus, SessionState, SessionStatus};
 use crate::{
     files::Paths,
     protocol::CloseCode,
@@ -232,22 +232,11 @@ impl Host {
             name: lock(&self.name).clone(),
             endpoint_id: self.link.target().addr().id.to_string(),
             warm: current.is_some(),
-            path: current.as_ref().and_then(path),
+            path: current.as_ref().and_then(HostConnection::path),
             sessions: sessions.collect(),
             last_failure: None,
         }
     }
-}
-
-fn path(host: &HostConnection) -> Option<PathStatus> {
-    let paths = host.connection().paths();
-    let path = paths.iter().find(|path| path.is_selected())?;
-    let address = match path.remote_addr() {
-        iroh::TransportAddr::Ip(addr) => addr.to_string(),
-        iroh::TransportAddr::Relay(url) => url.to_string(),
-        other => format!("{other:?}"),
-    };
-    Some(PathStatus { address, relayed: path.is_relay(), rtt_ms: path.rtt().as_secs_f64() * 1e3 })
 }
 
 impl Use {

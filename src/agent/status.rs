@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::proxy::PathStatus;
+
 /// An agent and what it holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
@@ -30,17 +32,6 @@ pub struct HostStatus {
     pub sessions: Vec<SessionStatus>,
     /// What went wrong last.
     pub last_failure: Option<Failure>,
-}
-
-/// A network path.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PathStatus {
-    /// The other side's address, or the relay's URL.
-    pub address: String,
-    /// Whether it leads through a relay.
-    pub relayed: bool,
-    /// The round-trip time in milliseconds.
-    pub rtt_ms: f64,
 }
 
 /// A session.

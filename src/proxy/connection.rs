@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iroh::{
@@ -17,14 +17,19 @@ use tokio::{
     time::timeout,
 };
 
-use super::{apart::Fresh, instances::Living};
+use super::{
+    apart::Fresh,
+    instances::Living,
+    path::{PathStatus, is_direct, path_of},
+    relayed::why_relayed,
+};
 use crate::{
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
         LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
     },
     session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::{Target, pulse},
+    transport::{Network, Target, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.
@@ -284,14 +289,52 @@ impl HostConnection {
 
     /// Has the host end a session that it may have, and waits until it says so.
     pub(super) async fn end(&self, session: SessionId) {
+        let _ = timeout(OPEN_DEADLINE, self.says_ended(session)).await;
+    }
+
+    /// Tells the host that a session is over, and waits until it answers, which it does at once; says whether it did.
+    async fn says_ended(&self, session: SessionId) -> bool {
         let (tell, mut words) = mpsc::channel(1);
         self.tell(session, tell);
         let closed = Frame::Closed(Closed { session, reason: CloseCode::Interrupted as u32 });
-        let _ = timeout(OPEN_DEADLINE, async {
-            let said = self.control.send(closed).await.is_ok();
-            while said && !matches!(words.recv().await, None | Some(Word::Closed(_))) {}
-        })
-        .await;
+        if self.control.send(closed).await.is_err() {
+            return false;
+        }
+        while let Some(word) = words.recv().await {
+            if matches!(word, Word::Closed(_)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How long the host takes to answer a word, once it has let us in: that a session is over which never was.
+    /// `None` where it does not answer within so long, or the connection is lost.
+    pub async fn round_trip(&self, within: Duration) -> Option<Duration> {
+        let (session, begun) = (SessionId::generate(), Instant::now());
+        let answered = tokio::select! {
+            answered = timeout(within, self.says_ended(session)) => answered.unwrap_or(false),
+            _ = self.connection.closed() => false,
+        };
+        self.forget(session);
+        answered.then(|| begun.elapsed())
+    }
+
+    /// The path that is used.
+    #[must_use]
+    pub fn path(&self) -> Option<PathStatus> {
+        path_of(&self.connection)
+    }
+
+    /// Resolves when the path that is used leads to no relay. Cancel safe.
+    pub async fn is_direct(&self) {
+        is_direct(&self.connection).await;
+    }
+
+    /// What keeps the connection from going directly, as far as it can be told from here; nothing where it is not known
+    /// yet.
+    pub async fn why_relayed(&self, network: &Network) -> Option<&'static str> {
+        why_relayed(self.endpoint(), network, self.connection.remote_id()).await
     }
 
     /// A leg for a new session, without waiting for an answer: bytes may be written at once.

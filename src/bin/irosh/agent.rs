@@ -91,8 +91,7 @@ fn shown(status: &Status) -> String {
 
 fn of_host(host: &HostStatus) -> Vec<String> {
     let way = match &host.path {
-        Some(path) if path.relayed => format!("relayed by {}, {:.1} ms", path.address, path.rtt_ms),
-        Some(path) => format!("direct to {}, {:.1} ms", path.address, path.rtt_ms),
+        Some(path) => format!("{path}, {:.1} ms", path.rtt_ms),
         None if host.warm => "connected".to_owned(),
         None => "not connected".to_owned(),
     };

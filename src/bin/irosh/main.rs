@@ -13,6 +13,7 @@ mod invites;
 mod man;
 mod passwd;
 mod peers;
+mod ping;
 mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
@@ -72,6 +73,8 @@ enum Command {
     Get(remote::files::GetArguments),
     /// Forward ports and sockets until it is interrupted
     Forward(remote::forward::ForwardArguments),
+    /// How long a host takes to answer, and by which path it is reached
+    Ping(ping::PingArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -165,10 +168,19 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Exec, Forward, Get, Hosts, Proxy, Put, Shell, SshConfig};
+        use Command::{Agent, Exec, Forward, Get, Hosts, Ping, Proxy, Put, Shell, SshConfig};
         matches!(
             self,
-            Agent(_) | Proxy(_) | Hosts(_) | SshConfig(_) | Shell(_) | Exec(_) | Put(_) | Get(_) | Forward(_)
+            Agent(_)
+                | Proxy(_)
+                | Hosts(_)
+                | SshConfig(_)
+                | Shell(_)
+                | Exec(_)
+                | Put(_)
+                | Get(_)
+                | Forward(_)
+                | Ping(_)
         )
     }
 
@@ -183,7 +195,7 @@ impl Command {
         match self {
             // As sshd and ssh do.
             Self::Sshd(_) | Self::Shell(_) | Self::Exec(_) => |_| 255,
-            Self::Put(_) | Self::Get(_) | Self::Forward(_) => remote::code_of,
+            Self::Put(_) | Self::Get(_) | Self::Forward(_) | Self::Ping(_) => remote::code_of,
             _ => |_| 1,
         }
     }
@@ -218,6 +230,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Put(arguments) => return remote::run(|| remote::files::put(paths, arguments)),
         Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
+        Command::Ping(arguments) => return remote::run(|| ping::run(paths, arguments)),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
@@ -254,7 +267,7 @@ mod tests {
     fn who_refuses_the_system_does_not_offer_it() {
         let mut irosh = Arguments::command();
         irosh.build();
-        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward"] {
+        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping"] {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
             let words = ["irosh", "--system", name, "box", "a", "b"];

@@ -1,10 +1,13 @@
 //! What the commands exit with.
 
-use irosh::client::{
-    ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
-    forward::ForwardError,
-    sftp::SftpError,
-    transfer::{TransferError, TransferFailure},
+use irosh::{
+    client::{
+        ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
+        forward::ForwardError,
+        sftp::SftpError,
+        transfer::{TransferError, TransferFailure},
+    },
+    proxy::BridgeError,
 };
 
 use super::{Interrupted, forwards::NotPlaced};
@@ -83,6 +86,9 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<TransferFailure>() {
             return error.errors.first().map(of_transfer);
+        }
+        if cause.is::<BridgeError>() {
+            return Some(Failure::Unreachable);
         }
         if cause.is::<Interrupted>() {
             return Some(Failure::Interrupted);

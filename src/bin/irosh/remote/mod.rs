@@ -320,7 +320,7 @@ fn local_user() -> String {
 }
 
 /// The names of `irosh hosts`, for completion.
-fn known_names() -> Vec<String> {
+pub(crate) fn known_names() -> Vec<String> {
     let aliases = Paths::of_user().ok().and_then(|paths| Aliases::load(&paths.aliases()).ok());
     aliases.map(|aliases| aliases.hosts.keys().cloned().collect()).unwrap_or_default()
 }

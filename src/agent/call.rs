@@ -178,16 +178,15 @@ fn outcome(stream: UnixStream) -> io::Result<Called> {
         stream.set_nonblocking(true)?;
         let (reader, mut writer) = tokio::net::UnixStream::from_std(stream)?.into_split();
         let mut lines = BufReader::new(reader).lines();
-        let line = loop {
-            tokio::select! {
-                line = lines.next_line() => break line.ok().flatten(),
-                signal = &mut interrupted => {
-                    let said = if signal == Signal::SIGINT { word::INTERRUPT } else { word::HANG_UP };
-                    let _ = writer.write_all(&[said]).await;
-                    break lines.next_line().await.ok().flatten();
-                }
+        let line = tokio::select! {
+            line = lines.next_line() => line,
+            signal = &mut interrupted => {
+                let said = if signal == Signal::SIGINT { word::INTERRUPT } else { word::HANG_UP };
+                let _ = writer.write_all(&[said]).await;
+                lines.next_line().await
             }
         };
+        let line = line.ok().flatten();
         Ok(called(line.and_then(|line| serde_json::from_str(&line).ok())))
     })
 }

@@ -204,6 +204,45 @@ fn what_the_user_sets_for_all_hosts_keeps_nobody_from_ours() {
 }
 
 #[test]
+fn an_alias_is_known_by_what_its_host_announced_without_a_process_that_says_so() {
+    let mut line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    let home = subfolder(client.home(), "a %h's home~");
+    fs::rename(client.home().join("identity"), home.join("identity")).expect("moved");
+    let at_home = |mut command: std::process::Command| {
+        command.env("IROSH_HOME", &home);
+        command
+    };
+    succeed(&mut at_home(client.irosh(&["hosts", "add", "den", &line.host().ticket()])));
+    let config = printed(&client, &mut at_home(client.irosh(&[])), "");
+    let text = fs::read_to_string(&config).expect("read");
+    let block = text.split("Host ").find(|block| block.starts_with("den den.irosh DEN\n")).expect("a block");
+    assert!(block.contains("KnownHostsCommand none"), "{block}");
+    let ssh = |options: &[&str]| {
+        let mut ssh = at_home(client.command("ssh"));
+        let output = run(ssh.arg("-F").arg(&config).args(options).arg("echo in"));
+        // As when the machine is started again.
+        let _ = fs::remove_dir_all(home.join("run"));
+        (output.stdout.said(), output.stderr.said())
+    };
+    let options: [&[&str]; 6] = [
+        &["den"],
+        &["den.irosh"],
+        &["-p", "2222", "den"],
+        &["-o", "HostKeyAlias=Foo", "den"],
+        &["-o", "CheckHostIP=yes", "den"],
+        &["-o", "UpdateHostKeys=yes", "-o", "HashKnownHosts=yes", "den"],
+    ];
+    for options in options {
+        assert_eq!(ssh(options), ("in\n".to_owned(), String::new()), "{options:?}");
+    }
+    assert!(!client.home().join("known_hosts").exists(), "ssh has made entries of its own");
+    line.server.change_host_key();
+    let (came_in, said) = ssh(&["den"]);
+    assert!(came_in.is_empty() && said.contains("HOST IDENTIFICATION HAS CHANGED"), "{said}");
+}
+
+#[test]
 fn ssh_finds_the_program_whatever_its_path_is_and_after_an_upgrade_has_moved_it() {
     let line = Line::new(Route::Exec);
     let (client, _) = newcomer(&line);

@@ -168,10 +168,11 @@ impl Paths {
         self.state.join("instances")
     }
 
-    /// The SSH host keys that hosts announced, a file an endpoint id.
+    /// The SSH host keys that the host of this endpoint id has announced. ssh's configuration names the file, so it
+    /// is where it is after the next start, and from wherever the user has logged in.
     #[must_use]
-    pub fn announced_keys(&self) -> PathBuf {
-        self.runtime.join("host_keys")
+    pub fn announced_keys(&self, endpoint_id: &str) -> PathBuf {
+        self.state.join("announced_keys").join(endpoint_id)
     }
 }
 

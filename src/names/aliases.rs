@@ -127,14 +127,19 @@ impl Aliases {
 /// A name that ssh takes for a host and that is no target by itself.
 fn check_name(name: &str) -> Result<&str, AliasError> {
     let bare = Target::bare_name(name);
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if bare.is_empty() || bare.len() > 64 || bare.starts_with(['-', '.']) || !bare.bytes().all(fits) {
+    if !is_name(bare) {
         return Err(AliasError::BadName(without_secret(name)));
     }
     match bare.parse::<Target>() {
         Err(TargetError::Unknown { .. }) => Ok(bare),
         _ => Err(AliasError::NameIsTarget(without_secret(name))),
     }
+}
+
+/// Whether ssh takes a name for a host; a list that was edited by hand may have others.
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.is_empty() && name.len() <= 64 && !name.starts_with(['-', '.']) && name.bytes().all(fits)
 }
 
 /// What was given for a name, as far as it can be shown: it may be an invite in the wrong place.

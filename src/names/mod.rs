@@ -3,4 +3,5 @@
 mod aliases;
 pub mod ssh_config;
 
+use aliases::is_name;
 pub use aliases::{AliasError, Aliases, without_secret};

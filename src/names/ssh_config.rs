@@ -1,6 +1,7 @@
 //! The lines of ssh_config that make `ssh NAME` work: a file of our own, and one `Include` of it.
 
 mod lines;
+mod version;
 
 use std::{
     fs, io,
@@ -9,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use lines::{Proxy, has_known_hosts_command, render, shared};
+pub use lines::{Lines, Proxy, shared};
+pub use version::SshVersion;
 
 use crate::files::{read_file, write_file};
 
@@ -129,7 +131,8 @@ fn take_include_out(user_file: &Path) -> io::Result<bool> {
     let new = [&old[..line.start], &old[line.end..]].concat();
     let backup = backup_of(user_file);
     let before = read_file(&backup)?;
-    if new.is_empty() && before.is_none() && !user_file.is_symlink() {
+    // There was none before, unless it was an empty one.
+    if new.is_empty() && before.as_deref() != Some(b"") && !user_file.is_symlink() {
         fs::remove_file(user_file)?;
     } else {
         write_file(user_file, &new, 0o600)?;
@@ -242,11 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn a_config_that_was_not_there_is_not_left_empty_because_of_an_older_copy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("config.before-irosh"), "Host a\n").expect("written");
+        let before = files(folder.path());
+        install(folder.path(), "x").expect("installed");
+        remove(folder.path()).expect("removed");
+        assert_eq!(files(folder.path()), before);
+    }
+
+    #[test]
     fn an_include_that_the_user_has_written_is_enough_and_stays() {
-        for line in ["include ~/.ssh/irosh_config", "Include=irosh_config", " Include other \"irosh_config\""]
-        {
+        let lines = [
+            "include ~/.ssh/irosh_config\n",
+            "Include=irosh_config\nHost a\n",
+            " Include other \"irosh_config\"\nHost a",
+            "Include irosh_config other",
+        ];
+        for line in lines {
             let folder = tempfile::tempdir().expect("a folder");
-            let old = format!("# mine\n{line}\nHost a\n");
+            let old = format!("# mine\n{line}");
             fs::write(folder.path().join("config"), &old).expect("write");
             let before = files(folder.path());
             assert_eq!(install(folder.path(), "x").expect("installed").backup, None);

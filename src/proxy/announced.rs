@@ -1,7 +1,7 @@
-//! The SSH host keys that hosts announced, for `KnownHostsCommand`.
+//! The SSH host keys that hosts announced, for ssh.
 //!
-//! ssh asks for them right after `irosh-proxy` has connected, in another process, so they are kept
-//! in a file for each endpoint id.
+//! They are kept in a file of known_hosts for each endpoint id before ssh has the server's first byte: ssh reads that
+//! of an alias afterwards (`GlobalKnownHostsFile`), and asks in another process for others (`KnownHostsCommand`).
 
 use std::{io, path::PathBuf};
 
@@ -9,6 +9,9 @@ use iroh::EndpointId;
 use russh::keys::ssh_key::PublicKey;
 
 use crate::files::{Paths, create_private_dir, read_trusted_file, write_file};
+
+/// What a line of known_hosts begins with that holds for every name.
+const ANY_NAME: &str = "* ";
 
 /// Keeps what a host announced over its authenticated connection.
 ///
@@ -19,12 +22,15 @@ pub fn save_host_keys(paths: &Paths, id: EndpointId, keys: &[Vec<u8>]) -> io::Re
     if keys.is_empty() {
         return Ok(());
     }
-    let text: String = public_key_lines(keys).into_iter().map(|line| line + "\n").collect();
+    // For whatever name ssh looks: the file is asked for this host alone.
+    let text: String = public_key_lines(keys).iter().map(|key| format!("{ANY_NAME}{key}\n")).collect();
     let path = file_of(paths, id);
     if read_trusted_file(&path).is_ok_and(|old| old.as_ref() == Some(&text)) {
         return Ok(());
     }
-    create_private_dir(&paths.announced_keys())?;
+    if let Some(folder) = path.parent() {
+        create_private_dir(folder)?;
+    }
     write_file(&path, text.as_bytes(), 0o600)
 }
 
@@ -51,7 +57,8 @@ pub fn load_host_keys(paths: &Paths, id: EndpointId) -> Vec<String> {
         tracing::warn!("the host keys that were announced are not believed: {error}");
         None
     });
-    text.unwrap_or_default().lines().map(str::to_owned).collect()
+    let keys = text.as_deref().unwrap_or_default().lines().filter_map(|line| line.strip_prefix(ANY_NAME));
+    keys.map(str::to_owned).collect()
 }
 
 /// The keys as lines of a known_hosts file for the name that ssh was given, on any port, and for the name by
@@ -70,7 +77,7 @@ fn is_one_pattern(name: &str) -> bool {
 }
 
 fn file_of(paths: &Paths, id: EndpointId) -> PathBuf {
-    paths.announced_keys().join(id.to_string())
+    paths.announced_keys(&id.to_string())
 }
 
 #[cfg(test)]
@@ -93,6 +100,8 @@ mod tests {
         let keys = load_host_keys(&paths, id);
         assert_eq!(keys.len(), 1, "{keys:?}");
         assert!(keys[0].starts_with("key@example.com "), "{keys:?}");
+        let kept = std::fs::read_to_string(file_of(&paths, id)).expect("read");
+        assert_eq!(kept, format!("* {}\n", keys[0]));
     }
 
     #[test]

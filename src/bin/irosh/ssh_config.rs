@@ -11,7 +11,7 @@ use irosh::{
     files::Paths,
     names::{
         Aliases,
-        ssh_config::{self, Proxy},
+        ssh_config::{self, Lines, Proxy, SshVersion},
     },
 };
 
@@ -67,7 +67,8 @@ fn lines(paths: &Paths) -> anyhow::Result<String> {
     // A path that no line of a configuration can hold.
     let path = proxy.to_str().filter(|path| !path.contains(char::is_control));
     let path = path.with_context(|| format!("ssh can be told of no program at {}", proxy.display()))?;
-    Ok(ssh_config::render(Proxy::At(path), &aliases.hosts, ssh_has_known_hosts_command()))
+    let lines = Lines { proxy: Proxy::At(path), version: version_of_ssh(), aes: has_aes() };
+    Ok(lines.render(paths, &aliases))
 }
 
 /// Where `irosh-proxy` is: not by the name that a link leads to, which the next version may not have.
@@ -89,10 +90,21 @@ fn proxy() -> std::io::Result<PathBuf> {
     Ok(found.unwrap_or(beside))
 }
 
-/// Where there is no ssh yet, the one that comes will have it.
-fn ssh_has_known_hosts_command() -> bool {
+/// Where there is no ssh yet, the one that comes will be a new one.
+fn version_of_ssh() -> SshVersion {
     let said = Command::new("ssh").arg("-V").stdin(Stdio::null()).output();
-    said.map_or(true, |said| ssh_config::has_known_hosts_command(&String::from_utf8_lossy(&said.stderr)))
+    said.map_or(SshVersion::NEWEST, |said| SshVersion::read(&String::from_utf8_lossy(&said.stderr)))
+}
+
+/// Whether this processor has instructions for AES-GCM.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes")
+        && std::arch::is_aarch64_feature_detected!("pmull");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    false
 }
 
 /// ssh takes the home directory of the password database and does not look at HOME; who sets HOME

@@ -35,6 +35,7 @@ pub mod log;
 mod memory;
 pub mod names;
 pub mod outlet;
+mod owner;
 mod private_key;
 pub mod protocol;
 pub mod proxy;

@@ -32,7 +32,7 @@ use tokio::{
 use super::{
     hand_over::SESSIONS_VARIABLE,
     limits::MaxStartups,
-    loopback, owner,
+    loopback,
     peers::Peer,
     process::{InheritedProcess, Process},
     registry::SessionPlace,
@@ -172,7 +172,9 @@ impl ServerEnd {
     #[must_use]
     pub fn owner(self) -> Option<u32> {
         match self {
-            Self::Tcp(addresses) => addresses.and_then(|(ours, theirs)| owner::of_connection(ours, theirs)),
+            Self::Tcp(addresses) => {
+                addresses.and_then(|(ours, theirs)| crate::owner::of_connection(ours, theirs))
+            }
             Self::Unix(uid) => uid,
             Self::Command => None,
         }

@@ -12,7 +12,6 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use super::{
     backend::{Backend, BackendError, ServerEnd},
     host_keys::machine_has_sshd,
-    owner,
     peers::AuthorizedPeers,
 };
 use crate::files::Paths;
@@ -68,7 +67,7 @@ async fn is_sshd(addr: SocketAddr) -> bool {
     let Ok(Ok(Some(owner))) = timeout(Duration::from_secs(2), greeting).await else {
         return false;
     };
-    let foreign = owner.filter(|uid| owner::is_trusted(*uid) == Some(false));
+    let foreign = owner.filter(|uid| crate::owner::is_trusted(*uid) == Some(false));
     if let Some(uid) = foreign {
         tracing::error!("what listens at {addr} is user {uid}'s, and not sshd");
     }

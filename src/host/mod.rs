@@ -17,7 +17,6 @@ mod invites;
 mod limits;
 mod loopback;
 mod newcomers;
-mod owner;
 mod peer_edits;
 mod peers;
 mod presence;

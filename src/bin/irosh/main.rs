@@ -10,6 +10,7 @@ mod host_keys;
 mod hosts;
 mod init;
 mod invites;
+mod listen;
 mod man;
 mod passwd;
 mod peers;
@@ -73,6 +74,8 @@ enum Command {
     Get(remote::files::GetArguments),
     /// Forward ports and sockets until it is interrupted
     Forward(remote::forward::ForwardArguments),
+    /// Listen at a port whose connections are sessions at a host
+    Listen(listen::ListenArguments),
     /// How long a host takes to answer, and by which path it is reached
     Ping(ping::PingArguments),
     /// What holds connections and sessions for ssh, in the background
@@ -168,7 +171,7 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Exec, Forward, Get, Hosts, Ping, Proxy, Put, Shell, SshConfig};
+        use Command::{Agent, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
         matches!(
             self,
             Agent(_)
@@ -181,6 +184,7 @@ impl Command {
                 | Get(_)
                 | Forward(_)
                 | Ping(_)
+                | Listen(_)
         )
     }
 
@@ -231,6 +235,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Get(arguments) => return remote::run(|| remote::files::get(paths, arguments)),
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
         Command::Ping(arguments) => return remote::run(|| ping::run(paths, arguments)),
+        Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
@@ -267,7 +272,7 @@ mod tests {
     fn who_refuses_the_system_does_not_offer_it() {
         let mut irosh = Arguments::command();
         irosh.build();
-        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping"] {
+        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen"] {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
             let words = ["irosh", "--system", name, "box", "a", "b"];

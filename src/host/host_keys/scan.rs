@@ -26,10 +26,7 @@ use super::{
     key::HostKey,
     offer::{after_identification, host_key_algorithms},
 };
-use crate::host::{
-    backend::{Backend, BackendStream, Caller},
-    owner,
-};
+use crate::host::backend::{Backend, BackendStream, Caller};
 
 /// How long the server may take to show one key.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -125,7 +122,7 @@ async fn ask(
     }
     // Before it is told anything: who cannot be asked whose process he is any more cannot prove a key either.
     let owner = tokio::task::spawn_blocking(move || server.owner()).await.ok().flatten();
-    if let Some(uid) = owner.filter(|uid| owner::is_trusted(*uid) == Some(false)) {
+    if let Some(uid) = owner.filter(|uid| crate::owner::is_trusted(*uid) == Some(false)) {
         return Err(Trouble::Foreign(uid));
     }
     let mut theirs = tokio::io::join(Tap { unread: first, inner: reader, heard: Vec::new() }, writer);

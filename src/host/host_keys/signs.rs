@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::key::OPENSSH_FOLDER;
-use crate::host::{backend::Backend, owner};
+use crate::{host::backend::Backend, owner};
 
 /// How old an answer may get where the signs would tell of a new server.
 const MAX_AGE_TOLD: Duration = Duration::from_secs(15 * 60);

@@ -33,7 +33,7 @@ struct Row {
 /// Whether a server that belongs to this user may be one that root or this user has started.
 ///
 /// `None` where it cannot be told.
-pub(super) fn is_trusted(uid: u32) -> Option<bool> {
+pub(crate) fn is_trusted(uid: u32) -> Option<bool> {
     if uid == 0 || uid == geteuid().as_raw() {
         return Some(true);
     }
@@ -48,16 +48,44 @@ fn knows_root(uid_map: &str) -> bool {
     uid_map.lines().any(|line| line.split_ascii_whitespace().nth(1) == Some("0"))
 }
 
-/// The user whose process has accepted the connection from `ours` to `theirs`; reads files, so it blocks.
-pub(super) fn of_connection(ours: SocketAddr, theirs: SocketAddr) -> Option<u32> {
+/// The user whose process has the other end of a connection between `ours` and `theirs`; reads files, so it blocks.
+pub(crate) fn of_connection(ours: SocketAddr, theirs: SocketAddr) -> Option<u32> {
     let (ours, theirs) = (canonical(ours), canonical(theirs));
-    let accepted = |row: &Row| row.local == theirs && row.remote == ours && row.inode != 0;
-    tables().flatten().find(accepted).map(|row| row.uid)
+    let other_end = |row: &Row| row.local == theirs && row.remote == ours && row.inode != 0;
+    tables().flatten().find(other_end).map(|row| row.uid)
+}
+
+/// Who has connected to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Root, or this user.
+    Trusted,
+    /// Another user.
+    Foreign(u32),
+    /// Nobody any more: the process on this machine that has connected holds its end no longer.
+    Gone,
+    /// It cannot be told, as of those on other machines.
+    Unknown,
+}
+
+/// Who has connected from `theirs` to `ours`; reads files, so it blocks.
+pub(crate) fn of_caller(ours: SocketAddr, theirs: SocketAddr) -> Caller {
+    let is_local = theirs.ip().to_canonical().is_loopback() || theirs.ip() == ours.ip();
+    match of_connection(ours, theirs) {
+        Some(uid) => match is_trusted(uid) {
+            Some(true) => Caller::Trusted,
+            Some(false) => Caller::Foreign(uid),
+            None => Caller::Unknown,
+        },
+        // The tables tell of this connection: they have our own end.
+        None if is_local && of_connection(theirs, ours).is_some() => Caller::Gone,
+        None => Caller::Unknown,
+    }
 }
 
 /// The sockets that listen on a port, by number: another set means that a server was started there. Blocks, but
 /// not for long: those that listen come first, and the kernel makes a table while it is read.
-pub(super) fn listeners(port: u16) -> Vec<u64> {
+pub(crate) fn listeners(port: u16) -> Vec<u64> {
     let listening = tables().flat_map(|table| table.take_while(|row| row.state == LISTEN));
     let mut inodes: Vec<_> = listening.filter(|row| row.local.port() == port).map(|row| row.inode).collect();
     inodes.sort_unstable();
@@ -136,11 +164,25 @@ mod tests {
             let (server, ours) = listener.accept().expect("accepted");
             let owner = of_connection(ours, theirs).expect("known");
             assert_eq!((owner, is_trusted(owner)), (geteuid().as_raw(), Some(true)));
+            assert_eq!(of_caller(theirs, ours), Caller::Trusted);
             drop((server, listener));
             assert_eq!(of_connection(ours, theirs), None, "nobody holds it any more");
             assert_ne!(listeners(theirs.port()), before);
             drop(client);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_caller_who_has_closed_is_gone_and_one_from_elsewhere_is_unknown() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let ours = listener.local_addr().expect("an address");
+        let client = std::net::TcpStream::connect(ours).expect("connected");
+        let (_server, theirs) = listener.accept().expect("accepted");
+        drop(client);
+        assert_eq!(of_caller(ours, theirs), Caller::Gone);
+        let elsewhere = "192.0.2.1:1234".parse().expect("an address");
+        assert_eq!(of_caller(ours, elsewhere), Caller::Unknown);
     }
 
     #[test]

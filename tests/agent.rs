@@ -17,8 +17,8 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, IROSH_PROXY, Line, Mode, Random, Route, Running, Said, descendants, feed, poll, run, subfolder,
-    succeed,
+    DEADLINE, IROSH_PROXY, Line, Master, Mode, Random, Route, Running, Said, descendants, feed,
+    on_a_terminal, poll, run, subfolder, succeed,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -313,4 +313,66 @@ fn who_wants_no_agent_has_none() {
     succeed(line.client.ssh().args(["-o", &proxy, "box", "true"]));
     // KnownHostsCommand alone starts none.
     assert!(line.client.agent().is_none());
+}
+
+/// In a shell on a terminal: an ssh that starts a master, stopped, gone on with, interrupted, and its terminal closed,
+/// while two others use the master.
+const FIRST_TERMINAL: &str = r#"
+import subprocess
+
+def other(number):
+    process = subprocess.Popen(SSH + ["box", "echo other; cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"other\n"
+    return process
+
+def go_on(when):
+    for process in others:
+        process.stdin.write(when.encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == when.encode() + b"\n", when
+
+send("PS1=prompt:; echo here\"we\"are\n")
+wait("herewe")
+send(" ".join(SSH + ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-E", "/dev/null", "box", "'echo rea\"\"dy; sleep 300'"]) + "\n")
+wait("ready")
+others = [other(1), other(2)]
+go_on("at first")
+send("\x1a")
+wait("topped")
+go_on("stopped")
+send("fg\n")
+go_on("gone on")
+send("\x03")
+wait("prompt:")
+go_on("interrupted")
+os.close(terminal)
+os.waitpid(pid, 0)
+go_on("without its terminal")
+for process in others:
+    process.stdin.close()
+    assert process.wait() == 0
+subprocess.run(SSH + ["-O", "exit", "box"], check=True, stderr=subprocess.DEVNULL)
+print("all went on")
+"#;
+
+#[test]
+fn what_happens_in_the_first_terminal_of_a_master_ends_no_session_of_others() {
+    let lines = [None, Some(Mode::Alone), Some(Mode::Agent), Some(Mode::Fdpass)].map(|mode| match mode {
+        // Without us, as it is to be.
+        None => Line::new(Route::Direct),
+        Some(mode) => with_agent(mode),
+    });
+    for line in lines {
+        let ssh = line.client.ssh();
+        let words = [ssh.get_program()]
+            .into_iter()
+            .chain(ssh.get_args())
+            .map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<_> =
+            words.chain(["-S".to_owned(), Master::socket(&line).display().to_string()]).collect();
+        let mut bash = line.client.command("bash");
+        bash.args(["--norc", "-i"]);
+        let said = on_a_terminal(&bash, &format!("SSH = {words:?}\n{FIRST_TERMINAL}"));
+        assert_eq!(said, "all went on\n", "{:?}", line.route);
+    }
 }

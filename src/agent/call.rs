@@ -70,11 +70,11 @@ pub fn call_for_session(
     }
     let target = target.to_owned();
     let (what, ends) = match fdpass {
-        true => (What::SessionEnd { target }, Vec::new()),
+        true => (What::SessionEnd { target, stays: false }, Vec::new()),
         false => (What::Session { target }, Vec::from(ends)),
     };
     let Some(stream) = find_or_start(paths, program) else { return Ok(Called::NotHeard) };
-    let Some(stream) = asks(stream, &Request { network, what }, &ends) else { return Ok(Called::NotHeard) };
+    let Some(stream) = asks(stream, &Request::new(network, what), &ends) else { return Ok(Called::NotHeard) };
     drop(ends);
     // What ssh reads ends with this process: once it has said what was wrong.
     if fdpass { pass_end(&stream) } else { outcome(stream) }
@@ -90,10 +90,10 @@ pub fn call_for_known_hosts(
 ) -> Called {
     let what = What::KnownHosts { target: target.to_owned(), sought: sought.map(ToOwned::to_owned) };
     let called = socket::connect(&socket::path(paths)).ok();
-    let stream = called.and_then(|stream| asks(stream, &Request { network, what }, &[]));
+    let stream = called.and_then(|stream| asks(stream, &Request::new(network, what), &[]));
     match stream.and_then(|stream| read_line(&stream).ok()?) {
         Some(Answer::Text(lines)) => Called::Text(lines),
-        Some(Answer::Failed(why)) => Called::Failed(why),
+        Some(Answer::Failed(failed)) => Called::Failed(failed.message),
         _ => Called::NotHeard,
     }
 }
@@ -101,12 +101,12 @@ pub fn call_for_known_hosts(
 /// Asks whoever listens at a socket; nothing where nobody does. Who does not understand it has declined.
 pub(super) fn ask(path: &Path, what: What) -> Option<Answer> {
     let stream = socket::connect(path).ok()?;
-    let request = Request { network: NetworkWords::default(), what };
+    let request = Request::new(NetworkWords::default(), what);
     let Some(stream) = asks(stream, &request, &[]) else { return Some(Answer::Declined) };
     Some(read_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
 }
 
-fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
+pub(super) fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
     let path = socket::path(paths);
     if let Ok(stream) = socket::connect(&path) {
         return Some(stream);
@@ -136,7 +136,7 @@ fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
 }
 
 /// Asks, and waits until the agent has heard.
-fn asks(stream: UnixStream, request: &Request, fds: &[OwnedFd]) -> Option<UnixStream> {
+pub(super) fn asks(stream: UnixStream, request: &Request, fds: &[OwnedFd]) -> Option<UnixStream> {
     let said = line(request);
     if said.len() > LONGEST {
         return None;
@@ -193,29 +193,26 @@ fn outcome(stream: UnixStream) -> io::Result<Called> {
 
 /// Hands ssh the end of the session.
 fn pass_end(stream: &UnixStream) -> io::Result<Called> {
-    let mut fds = Vec::new();
-    let mut said = vec![0; LONGEST];
-    let mut length = 0;
-    while !said[..length].ends_with(b"\n") && length < said.len() {
-        match socket::receive(stream, &mut said[length..], &mut fds)? {
-            0 => break,
-            count => length += count,
-        }
+    match end_of(stream)? {
+        (_, Some(end)) => socket::pass_to_ssh(&end).map(|()| Called::Done),
+        (answer, None) => Ok(called(answer)),
     }
-    match (serde_json::from_slice(&said[..length]).ok(), fds.first()) {
-        (Some(Answer::End), Some(end)) => {
-            socket::pass_to_ssh(end)?;
-            Ok(Called::Done)
-        }
-        (answer, _) => Ok(called(answer)),
+}
+
+/// Waits for an end of a session, or for why there is none.
+pub(super) fn end_of(stream: &UnixStream) -> io::Result<(Option<Answer>, Option<OwnedFd>)> {
+    let (mut fds, mut said, mut byte) = (Vec::new(), Vec::new(), [0]);
+    while said.len() < LONGEST && socket::receive(stream, &mut byte, &mut fds)? > 0 && byte != *b"\n" {
+        said.push(byte[0]);
     }
+    Ok((serde_json::from_slice(&said).ok(), fds.pop()))
 }
 
 fn called(answer: Option<Answer>) -> Called {
     match answer {
         Some(Answer::Over) => Called::Done,
         Some(Answer::Text(text)) => Called::Text(text),
-        Some(Answer::Failed(why)) => Called::Failed(why),
+        Some(Answer::Failed(failed)) => Called::Failed(failed.message),
         _ => Called::Failed(
             "the agent has died, and the session with it\nrun ssh again: it starts another agent".to_owned(),
         ),

@@ -2,31 +2,29 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, Interest},
-    net::UnixStream,
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::{io::Interest, net::UnixStream, sync::oneshot, time::timeout};
 
 use super::{
     hosts::Use,
-    message::{Answer, LONGEST, Request, What, line, word},
+    message::{Answer, Cause, Failed, LONGEST, Request, What, line, word},
     serve::Agent,
     socket,
 };
 use crate::{
     files::Paths,
-    log::with_causes,
     proxy::{
-        BridgeError, SessionStatus, Stop, carry, ends, known_hosts_lines, load_host_keys, public_key_lines,
-        save_host_keys,
+        BridgeError, SessionError, SessionStatus, State, Stop, carry, ends, known_hosts_lines,
+        load_host_keys, public_key_lines, save_host_keys,
     },
+    session::{LocalReader, LocalWriter},
 };
 
 /// How long a caller may take to say what it wants.
@@ -38,9 +36,6 @@ pub(super) struct Caller {
     fds: Vec<OwnedFd>,
 }
 
-/// A session at a host that did not go well: for people, with what to do next.
-type Failed = String;
-
 impl Caller {
     pub(super) fn new(stream: UnixStream) -> Self {
         Self { stream, fds: Vec::new() }
@@ -51,10 +46,12 @@ impl Caller {
         if !socket::is_own(&self.stream) {
             return;
         }
-        let Ok(Ok(Some(Request { network, what }))) = timeout(ASKS, self.request()).await else {
-            // Garbage, or a caller of another version.
-            return self.say(&Answer::Declined).await;
+        let request = match timeout(ASKS, self.request()).await {
+            Ok(Ok(Some(request))) if request.is_of_this_network() && agent.can(&request.network) => request,
+            // Garbage, or what this agent cannot do.
+            _ => return self.say(&Answer::Declined),
         };
+        let Request { network, what, .. } = request;
         // What it had asked for before it went away is not done: it has turned to others.
         if self.try_say(&Answer::Taken).is_err() {
             return;
@@ -76,15 +73,15 @@ impl Caller {
                 Ok(host) => self.carry(&agent, host).await,
                 Err(failed) => Answer::Failed(failed),
             },
-            What::SessionEnd { target } => match agent.host(&network, &target).await {
-                Ok(host) => match self.give_end(&agent, host).await {
+            What::SessionEnd { target, stays } => match agent.host(&network, &target).await {
+                Ok(host) => match self.give_end(&agent, host, stays).await {
                     Some(answer) => answer,
                     None => return,
                 },
                 Err(failed) => Answer::Failed(failed),
             },
         };
-        self.say(&answer).await;
+        self.say(&answer);
     }
 }
 
@@ -110,7 +107,7 @@ impl Caller {
     }
 
     /// Says something to a caller who may be gone, or not listen.
-    async fn say(&self, answer: &Answer) {
+    fn say(&self, answer: &Answer) {
         if let Err(error) = self.try_say(answer) {
             tracing::debug!("a caller is not told how it went: {error}");
         }
@@ -133,117 +130,175 @@ impl Caller {
     /// Carries a session between the descriptors that the caller has handed over.
     async fn carry(&mut self, agent: &Agent, host: Use) -> Answer {
         let Ok([stdin, stdout]) = <[OwnedFd; 2]>::try_from(std::mem::take(&mut self.fds)) else {
-            return Answer::Failed("the agent was not given stdin and stdout".to_owned());
+            return Answer::Failed(Cause::Caller.says("the agent was not given stdin and stdout"));
         };
         let stop = async {
             tokio::select! {
-                stop = told(&mut self.stream) => stop,
+                stop = told(&self.stream) => stop,
                 () = agent.stopped() => Stop::Gone,
             }
         };
         let local = match ends(stdin, stdout) {
             Ok(local) => local,
-            Err(error) => return Answer::Failed(said(BridgeError::Stdio(error))),
+            Err(error) => return Answer::Failed(Cause::Caller.of(&BridgeError::Stdio(error))),
         };
         let carried = carry(agent.paths(), host.link(), local, |status| host.has(status.clone()), stop).await;
         went(agent, &host, carried)
     }
 
-    /// Opens a session of which the caller gets an end, and which goes on without it. `None` when it has it.
-    async fn give_end(&mut self, agent: &Arc<Agent>, host: Use) -> Option<Answer> {
-        let made = UnixStream::pair().and_then(|(ours, theirs)| Ok((ours.into_std()?, theirs.into_std()?)));
-        let made = made.and_then(|(ours, theirs)| Ok((ends(ours.try_clone()?.into(), ours.into())?, theirs)));
-        let (local, theirs) = match made {
+    /// Opens a session of which the caller gets an end, and which goes on without it. `None` when all is said.
+    async fn give_end(&mut self, agent: &Arc<Agent>, host: Use, stays: bool) -> Option<Answer> {
+        let (local, theirs) = match end_for_caller() {
             Ok(made) => made,
-            Err(error) => return Some(Answer::Failed(said(BridgeError::Stdio(error)))),
+            Err(error) => return Some(Answer::Failed(Cause::Caller.of(&BridgeError::Stdio(error)))),
         };
-        theirs.set_nonblocking(false).ok()?;
         let is_warm = host.link().current().is_some();
         let (tell, begun) = oneshot::channel();
         let (give_up, given_up) = oneshot::channel();
-        let session = tokio::spawn({
-            let agent = Arc::clone(agent);
-            let busy = agent.busy();
-            async move {
-                let stop = async {
-                    tokio::select! {
-                        Ok(stop) = given_up => stop,
-                        () = agent.stopped() => Stop::Gone,
-                    }
-                };
-                let begun = |status: &SessionStatus| {
-                    host.has(status.clone());
-                    let _ = tell.send(status.clone());
-                };
-                let carried = carry(agent.paths(), host.link(), local, begun, stop).await;
-                let answer = went(&agent, &host, carried);
-                drop(busy);
-                answer
-            }
-        });
+        let session = tokio::spawn(carry_alone(Arc::clone(agent), host, local, tell, given_up));
         tokio::pin!(session);
         let opened = async {
-            match begun.await {
-                Ok(status) if !is_warm => status.opened().await,
-                Ok(_) => {}
+            let Ok(status) = begun.await else { std::future::pending().await };
+            // A host that is known to answer need not be waited for: ssh's first words go with the question.
+            if !is_warm {
+                status.opened().await;
+            }
+            match status.host().welcome().await {
+                Ok(welcome) => (status, welcome),
+                // It is seen to fail elsewhere.
                 Err(_) => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let (status, welcome) = tokio::select! {
             answer = &mut session => return answer.ok(),
-            () = opened => {}
-            stop = told(&mut self.stream) => {
+            opened = opened => opened,
+            stop = told(&self.stream) => {
                 let _ = give_up.send(stop);
                 return session.await.ok();
             }
-        }
-        // From here on it is ssh's, and nobody gives it up any more.
-        if self.send(&Answer::End, Some(&theirs.into())).is_err() {
+        };
+        let end = Answer::End { host_keys: welcome.host_keys.clone() };
+        if self.send(&end, Some(&theirs)).is_err() {
             let _ = give_up.send(Stop::Gone);
+            return None;
         }
-        None
+        // Who waits for the end of what comes from there has the only one.
+        drop(theirs);
+        if !stays {
+            return None;
+        }
+        tokio::select! {
+            answer = &mut session => answer.ok(),
+            _ = told(&self.stream) => None,
+            () = self.tell_of_outages(&status) => None,
+        }
+    }
+
+    /// Says when the session waits for its host, and when it goes on.
+    async fn tell_of_outages(&self, status: &SessionStatus) {
+        let mut state = status.state();
+        let mut since = None;
+        while state.changed().await.is_ok() {
+            let said = match &*state.borrow_and_update() {
+                State::Detached { why, since: lost } if since.is_none() => {
+                    since = Some(*lost);
+                    Some(Answer::Detached(why.to_string()))
+                }
+                State::Attached => {
+                    since.take().map(|since| Answer::Attached(since.elapsed().as_millis() as u64))
+                }
+                State::Opening | State::Detached { .. } => None,
+            };
+            if let Some(said) = said {
+                self.say(&said);
+            }
+        }
+        // It is over, which is seen elsewhere.
+        std::future::pending().await
     }
 }
 
+/// Two ends of a socket: one for a session, one for whoever speaks SSH there.
+fn end_for_caller() -> io::Result<((LocalReader, LocalWriter), OwnedFd)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    Ok((ends(ours.try_clone()?.into(), ours.into())?, theirs.into()))
+}
+
+/// Carries a session that goes on without its caller.
+async fn carry_alone(
+    agent: Arc<Agent>,
+    host: Use,
+    local: (LocalReader, LocalWriter),
+    tell: oneshot::Sender<SessionStatus>,
+    given_up: oneshot::Receiver<Stop>,
+) -> Answer {
+    let busy = agent.busy();
+    let stop = async {
+        tokio::select! {
+            Ok(stop) = given_up => stop,
+            () = agent.stopped() => Stop::Gone,
+        }
+    };
+    let begun = |status: &SessionStatus| {
+        host.has(status.clone());
+        let _ = tell.send(status.clone());
+    };
+    let carried = carry(agent.paths(), host.link(), local, begun, stop).await;
+    let answer = went(&agent, &host, carried);
+    drop(busy);
+    answer
+}
+
 /// Waits until a caller says that it is to end, or is gone.
-async fn told(stream: &mut UnixStream) -> Stop {
-    match stream.read_u8().await {
-        Ok(word::HANG_UP) => Stop::HangUp,
-        Ok(word::INTERRUPT) => Stop::Interrupt,
-        _ => Stop::Gone,
+async fn told(stream: &UnixStream) -> Stop {
+    let mut said = [0];
+    loop {
+        let read = match stream.readable().await {
+            Ok(()) => stream.try_read(&mut said),
+            Err(error) => Err(error),
+        };
+        return match (read, said[0]) {
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            (Ok(1), word::HANG_UP) => Stop::HangUp,
+            (Ok(1), word::INTERRUPT) => Stop::Interrupt,
+            _ => Stop::Gone,
+        };
     }
 }
 
 /// Notes how a session went.
 fn went(agent: &Agent, host: &Use, carried: Result<(), BridgeError>) -> Answer {
     if agent.is_stopping() {
-        return Answer::Failed("the agent was stopped, and the session with it".to_owned());
+        return Answer::Failed(Cause::Session.says("the agent was stopped, and the session with it"));
     }
-    let failed = carried.err().map(said);
-    host.went(failed.as_deref());
-    match failed {
-        Some(failed) => {
-            tracing::warn!("{}: {}", host.link().target().short_name(), failed.replace('\n', "; "));
-            Answer::Failed(failed)
-        }
-        None => Answer::Over,
-    }
+    let Err(error) = carried else {
+        host.went(None);
+        return Answer::Over;
+    };
+    let cause = match &error {
+        BridgeError::Dial(_) => Cause::Host,
+        BridgeError::Session(error) => match &**error {
+            SessionError::Lost(_) | SessionError::Cut(_) | SessionError::Protocol(_) => Cause::Session,
+            _ => Cause::Host,
+        },
+        BridgeError::Stdio(_) | BridgeError::Write(_) => Cause::Session,
+    };
+    let failed = cause.of(&error);
+    host.went(Some(&failed.message));
+    tracing::warn!("{}: {}", host.link().target().short_name(), failed.message.replace('\n', "; "));
+    Answer::Failed(failed)
 }
 
 async fn known_hosts(paths: &Paths, host: &Use, name: &str, sought: Option<&str>) -> Result<String, Failed> {
     let id = host.link().target().addr().id;
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
-        let connection = host.link().reach().await.map_err(|error| with_causes(&*error))?;
-        let welcome = connection.welcome().await.map_err(|error| with_causes(&*error))?;
+        let connection = host.link().reach().await.map_err(|error| Cause::Host.of(&*error))?;
+        let welcome = connection.welcome().await.map_err(|error| Cause::Host.of(&*error))?;
         keys = public_key_lines(&welcome.host_keys);
         if let Err(error) = save_host_keys(paths, id, &welcome.host_keys) {
             tracing::debug!("the host's ssh keys are not kept: {error}");
         }
     }
     Ok(known_hosts_lines(name, sought, &keys))
-}
-
-fn said(error: impl std::error::Error + 'static) -> Failed {
-    with_causes(&error)
 }

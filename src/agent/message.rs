@@ -1,11 +1,12 @@
 //! What a caller and an agent say to each other: a line of JSON each, with descriptors beside the first.
 
-use std::env;
+use std::{env, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 use crate::{
+    log::with_causes,
     settings::NetworkChoice,
     transport::{RelayToken, SettingError},
 };
@@ -19,8 +20,25 @@ pub(super) const LONGEST: usize = 64 << 10;
 /// What a caller says, once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
+    /// Which network the caller is in, where a machine has several (network_namespaces(7)).
+    namespace: Option<PathBuf>,
     pub(super) network: NetworkWords,
     pub(super) what: What,
+}
+
+impl Request {
+    pub(super) fn new(network: NetworkWords, what: What) -> Self {
+        Self { namespace: namespace(), network, what }
+    }
+
+    /// Whether it is of a caller who is in the same network as this process.
+    pub(super) fn is_of_this_network(&self) -> bool {
+        self.namespace == namespace()
+    }
+}
+
+fn namespace() -> Option<PathBuf> {
+    fs::read_link("/proc/self/ns/net").ok()
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,9 +48,11 @@ pub(super) enum What {
     Session {
         target: String,
     },
-    /// A session at a host, of which the caller gets an end.
+    /// A session at a host, of which the caller gets an end. It goes on without the caller, who is told of it for as
+    /// long as it stays, if it says that it will.
     SessionEnd {
         target: String,
+        stays: bool,
     },
     /// The host's SSH keys as lines of known_hosts, also for the name that is sought.
     KnownHosts {
@@ -49,17 +69,54 @@ pub(super) enum What {
 pub(super) enum Answer {
     /// The descriptors are its own from now on.
     Taken,
-    /// The session's end comes along.
-    End,
+    /// The session's end comes along. These are the SSH keys that the host announced.
+    End {
+        host_keys: Vec<Vec<u8>>,
+    },
+    /// The host is not reached any more.
+    Detached(String),
+    /// It is reached again, after so many milliseconds.
+    Attached(u64),
     /// What was asked for.
     Text(String),
     Status(Box<Status>),
     /// It is over, and all went well.
     Over,
-    /// It went wrong: for people, with what to do next on lines of their own.
-    Failed(String),
+    /// It went wrong.
+    Failed(Failed),
     /// The agent does nothing for this caller, who may do without it.
     Declined,
+}
+
+/// Why something went wrong.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Failed {
+    pub(super) cause: Cause,
+    /// For people, with what to do next on lines of their own.
+    pub(super) message: String,
+}
+
+/// Where something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Cause {
+    /// Before the network: a name, a setting, a key.
+    Caller,
+    /// The host was not reached, or refused, or has no ssh server.
+    Host,
+    /// On the way, after it had begun.
+    Session,
+}
+
+impl Cause {
+    /// An error there, with its causes.
+    pub(super) fn of(self, error: &(dyn std::error::Error + 'static)) -> Failed {
+        self.says(with_causes(error))
+    }
+
+    pub(super) fn says(self, message: impl Into<String>) -> Failed {
+        Failed { cause: self, message: message.into() }
+    }
 }
 
 /// What a caller says while its session runs: a byte.
@@ -101,6 +158,19 @@ impl NetworkWords {
             ca: self.ca.clone().map(Into::into),
             relay_token: self.relay_token.clone().and_then(RelayToken::new),
         })
+    }
+}
+
+impl From<&NetworkChoice> for NetworkWords {
+    fn from(choice: &NetworkChoice) -> Self {
+        let NetworkChoice { relay, dns, bind, ca, relay_token } = choice.clone();
+        Self {
+            relay: relay.map(Into::into),
+            dns: dns.map(Into::into),
+            bind: bind.map(Into::into),
+            ca: ca.map(Into::into),
+            relay_token: relay_token.map(|token| token.as_str().to_owned()),
+        }
     }
 }
 

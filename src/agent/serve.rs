@@ -19,18 +19,19 @@ use tokio_util::{
 
 use super::{
     caller::Caller,
+    confine::Confined,
     hosts::{Hosts, Use},
-    message::NetworkWords,
+    message::{Cause, Failed, NetworkWords},
     socket,
     status::Status,
 };
 use crate::{
     files::Paths,
     host::load_settings,
-    log::{who, with_causes},
+    log::who,
     names::Aliases,
     settings::ClientSettings,
-    transport::KeyFile,
+    transport::{Authorities, KeyFile, Network, Target},
 };
 
 /// How often an agent looks whether it is of any use. It leaves when it was of none twice.
@@ -56,6 +57,7 @@ pub enum ServeError {
 /// An agent while it serves.
 pub(super) struct Agent {
     hosts: Hosts,
+    confined: Confined,
     begun: Instant,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -70,6 +72,7 @@ pub async fn serve(
     paths: Paths,
     listener: OwnedFd,
     keep_warm: Duration,
+    confined: Confined,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let listener = StdListener::from(listener);
@@ -78,6 +81,7 @@ pub async fn serve(
     let listener = UnixListener::from_std(listener).map_err(ServeError::NoSocket)?;
     let agent = Arc::new(Agent {
         hosts: Hosts::new(paths, keep_warm),
+        confined,
         begun: Instant::now(),
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -171,24 +175,32 @@ impl Agent {
     }
 
     /// The host that a caller means.
-    ///
-    /// # Errors
-    ///
-    /// For people, with what to do next.
-    pub(super) async fn host(&self, network: &NetworkWords, name: &str) -> Result<Use, String> {
-        let paths = self.paths();
-        let here = network.read().map_err(|error| with_causes(&error))?;
-        let settings: ClientSettings =
-            load_settings(&paths.client_settings()).map_err(|error| with_causes(&error))?;
-        let target = Aliases::load(&paths.aliases())
-            .map_err(|error| with_causes(&error))?
-            .resolve(name)
-            .map_err(|error| with_causes(&error))?;
-        let identity =
-            KeyFile::load_or_create(&paths.identity(), &who()).map_err(|error| with_causes(&error))?;
-        let network = here.or(settings.into());
+    pub(super) async fn host(&self, network: &NetworkWords, name: &str) -> Result<Use, Failed> {
+        let (network, identity, target) =
+            self.read(network, name).map_err(|error| Cause::Caller.of(&*error))?;
         let host = self.hosts.host(network, identity.secret().clone(), &target, name).await;
-        host.map_err(|error| with_causes(&error))
+        host.map_err(|error| Cause::Host.of(&error))
+    }
+
+    /// Whether it can do what a caller wants, who may do without it otherwise. What is wrong is said later.
+    pub(super) fn can(&self, network: &NetworkWords) -> bool {
+        match self.network(network).map(|network| network.ca) {
+            Ok(Some(Authorities::File(file))) => self.confined.may_read(&file),
+            _ => true,
+        }
+    }
+
+    fn network(&self, words: &NetworkWords) -> anyhow::Result<Network> {
+        let settings: ClientSettings = load_settings(&self.paths().client_settings())?;
+        Ok(words.read()?.or(settings.into()))
+    }
+
+    /// What the files say, as they are now, of what a caller wants.
+    fn read(&self, network: &NetworkWords, name: &str) -> anyhow::Result<(Network, KeyFile, Target)> {
+        let paths = self.paths();
+        let network = self.network(network)?;
+        let target = Aliases::load(&paths.aliases())?.resolve(name)?;
+        Ok((network, KeyFile::load_or_create(&paths.identity(), &who())?, target))
     }
 
     pub(super) fn status(&self) -> Status {

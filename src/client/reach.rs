@@ -1,6 +1,7 @@
 //! From a target to a connection: dialling the host, and SSH over a session there.
 
 use std::{
+    path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
@@ -8,9 +9,14 @@ use std::{
 
 use iroh::SecretKey;
 use russh::keys::PublicKey;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{OnceCell, watch},
+    time::timeout,
+};
 
 use crate::{
+    agent::{AgentError, AgentNews, AgentSession, NetworkWords},
     client::{
         ClientOptions, ConnectError, Connection, ConnectionEvent, HostKeyPolicy, Phase, Session,
         connect::{connect_over, first_session, identification},
@@ -26,7 +32,22 @@ use crate::{
 
 /// Dials hosts. Any number of connections can be made with one; they go on when it is dropped.
 pub struct Client {
-    dialer: Arc<Dialer>,
+    way: Way,
+}
+
+/// How a client comes to a host.
+enum Way {
+    /// From an endpoint of its own.
+    Dial(Arc<Dialer>),
+    /// By the user's agent, who may be done without.
+    Agent {
+        paths: Paths,
+        program: PathBuf,
+        words: NetworkWords,
+        network: Network,
+        identity: SecretKey,
+        instead: OnceCell<Arc<Dialer>>,
+    },
 }
 
 /// A host could not be reached, or no session was opened there.
@@ -52,6 +73,12 @@ pub enum ClientError {
     /// SSH, with the server behind the host.
     #[error(transparent)]
     Ssh(#[from] ConnectError),
+    /// What the user's agent says.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// No endpoint could be bound to dial from.
+    #[error(transparent)]
+    Bind(#[from] BindFailed),
 }
 
 impl From<OpenError> for ClientError {
@@ -67,14 +94,34 @@ impl Client {
     ///
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
-        Ok(Self { dialer: Arc::new(Dialer::bind(network, identity).await?) })
+        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, identity).await?)) })
+    }
+
+    /// Has the user's agent open the sessions, on connections that may be there already; it is started by running
+    /// `program` (`irosh`) where it does not run. Where it cannot be had, hosts are dialled from here, as this identity.
+    ///
+    /// The agent reads the user's own key and names, and `words` are what it is told of the network beside the user's
+    /// settings; `network` is what they come to.
+    #[must_use]
+    pub fn by_agent(
+        paths: &Paths,
+        program: &Path,
+        (words, network): (NetworkWords, Network),
+        identity: SecretKey,
+    ) -> Self {
+        let (paths, program, instead) = (paths.clone(), program.to_owned(), OnceCell::new());
+        Self { way: Way::Agent { paths, program, words, network, identity, instead } }
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
     /// among the same files reaches them. Without it, they wait for as long as they keep sessions.
     #[must_use]
     pub fn noted(self, paths: &Paths) -> Self {
-        Self { dialer: Arc::new(self.dialer.as_ref().clone().noted(paths)) }
+        match self.way {
+            Way::Dial(dialer) => Self { way: Way::Dial(Arc::new(dialer.as_ref().clone().noted(paths))) },
+            // The agent does so itself.
+            Way::Agent { .. } => self,
+        }
     }
 
     /// Connects to a host, logs in there and opens a session. Dropping the future ends the connection.
@@ -101,49 +148,121 @@ impl Client {
         target: &ResolvedTarget,
         mut options: ClientOptions,
     ) -> Result<Connection, ClientError> {
-        let begun = Instant::now();
-        let limit = options.connect_deadline;
-        let too_slow = |limit| ClientError::Deadline { name: target.target.short_name(), limit };
-        let reaching = self.reach(target, &mut options);
-        let stream = match limit {
-            Some(limit) => timeout(limit, reaching).await.map_err(|_| too_slow(limit))??,
-            None => reaching.await?,
-        };
-        if let Some(limit) = limit {
-            options.handshake_deadline = limit.saturating_sub(begun.elapsed());
+        if let Way::Agent { paths, program, words, .. } = &self.way {
+            let events = options.events.clone();
+            let opening = AgentSession::open(paths, program, words.clone(), target.name(), move |news| {
+                events.tell(news.into());
+            });
+            match in_time(target, &mut options, opening).await? {
+                Err(AgentError::NotHeard) => {}
+                Err(error) => return Err(error.into()),
+                Ok(mut stream) => {
+                    announce(&mut options, &stream.host_keys);
+                    let said = Introduced::say(&mut stream, &identification()).await;
+                    return connected(target, options, Introduced::said(stream, said), None).await;
+                }
+            }
         }
-        let dialer = Some(Arc::clone(&self.dialer));
-        let connected = connect_over(stream, options, dialer).await;
-        connected.map_err(|error| match (error, limit) {
-            (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(limit),
-            (error, _) => error.into(),
-        })
+        let dialer = self.dialer().await?;
+        let events = options.events.clone();
+        let (stream, keys) = in_time(target, &mut options, reach(&dialer, target, events)).await??;
+        announce(&mut options, &keys);
+        connected(target, options, stream, Some(dialer)).await
     }
 
-    /// Opens a session at a host, which may say its server's keys. The server is greeted meanwhile.
-    async fn reach(
-        &self,
-        target: &ResolvedTarget,
-        options: &mut ClientOptions,
-    ) -> Result<Introduced<SessionStream>, ClientError> {
-        let host = self.dialer.dial(&target.target).await?;
-        let (mut stream, status) = SessionStream::open(&self.dialer, &target.target, host).await?;
-        tokio::spawn(tell_of_outages(status.state(), options.events.clone()));
-        let said = Introduced::say(&mut stream, &identification()).await;
-        stream.opened(&status).await?;
-        // The host that has taken it: it may have started anew meanwhile.
-        let welcome = status.host().welcome().await?;
-        if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
-            let keys = welcome.host_keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
-            options.host_keys = HostKeyPolicy::Announced(keys.collect());
+    /// What dials from here.
+    async fn dialer(&self) -> Result<Arc<Dialer>, BindFailed> {
+        match &self.way {
+            Way::Dial(dialer) => Ok(Arc::clone(dialer)),
+            Way::Agent { paths, network, identity, instead, .. } => {
+                let bind = async || {
+                    Ok(Arc::new(Dialer::bind(network.clone(), identity.clone()).await?.noted(paths)))
+                };
+                instead.get_or_try_init(bind).await.cloned()
+            }
         }
-        Ok(Introduced::said(stream, said))
     }
 
     /// Says goodbye to every host and cuts off the connections that are left: what they have not sent yet is
-    /// lost. After [`Connection::disconnect`], all has arrived at the host.
+    /// lost. After [`Connection::disconnect`], all has arrived at the host. What an agent holds goes on.
     pub async fn close(&self) {
-        self.dialer.close().await;
+        match &self.way {
+            Way::Dial(dialer) => dialer.close().await,
+            Way::Agent { instead, .. } => {
+                if let Some(dialer) = instead.get() {
+                    dialer.close().await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until a host is reached, as long as [`ClientOptions::connect_deadline`] says; what is left of that is for the
+/// key exchange.
+async fn in_time<T>(
+    target: &ResolvedTarget,
+    options: &mut ClientOptions,
+    reaching: impl Future<Output = T>,
+) -> Result<T, ClientError> {
+    let Some(limit) = options.connect_deadline else { return Ok(reaching.await) };
+    let begun = Instant::now();
+    let reached = timeout(limit, reaching).await.map_err(|_| too_slow(target, limit))?;
+    options.handshake_deadline = limit.saturating_sub(begun.elapsed());
+    Ok(reached)
+}
+
+/// Speaks SSH with the server behind the host.
+async fn connected<S>(
+    target: &ResolvedTarget,
+    options: ClientOptions,
+    stream: S,
+    dialer: Option<Arc<Dialer>>,
+) -> Result<Connection, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let limit = options.connect_deadline;
+    let connected = connect_over(stream, options, dialer).await;
+    connected.map_err(|error| match (error, limit) {
+        (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(target, limit),
+        (error, _) => error.into(),
+    })
+}
+
+fn too_slow(target: &ResolvedTarget, limit: Duration) -> ClientError {
+    ClientError::Deadline { name: target.target.short_name(), limit }
+}
+
+/// Has the server known by the keys that its host has announced, unless it is known by others.
+fn announce(options: &mut ClientOptions, keys: &[Vec<u8>]) {
+    if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
+        let keys = keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
+        options.host_keys = HostKeyPolicy::Announced(keys.collect());
+    }
+}
+
+/// Opens a session at a host, which says its server's keys. The server is greeted meanwhile.
+async fn reach(
+    dialer: &Dialer,
+    target: &ResolvedTarget,
+    events: EventSink,
+) -> Result<(Introduced<SessionStream>, Vec<Vec<u8>>), ClientError> {
+    let host = dialer.dial(&target.target).await?;
+    let (mut stream, status) = SessionStream::open(dialer, &target.target, host).await?;
+    tokio::spawn(tell_of_outages(status.state(), events));
+    let said = Introduced::say(&mut stream, &identification()).await;
+    stream.opened(&status).await?;
+    // The host that has taken it: it may have started anew meanwhile.
+    let welcome = status.host().welcome().await?;
+    Ok((Introduced::said(stream, said), welcome.host_keys.clone()))
+}
+
+impl From<AgentNews> for ConnectionEvent {
+    fn from(news: AgentNews) -> Self {
+        match news {
+            AgentNews::Detached(reason) => Self::Detached { reason },
+            AgentNews::Attached(after) => Self::Attached { after },
+        }
     }
 }
 

@@ -68,7 +68,8 @@ impl Paths {
     }
 
     /// All of the folders.
-    pub(super) fn folders(&self) -> [&Path; 3] {
+    #[must_use]
+    pub fn folders(&self) -> [&Path; 3] {
         [&self.config, &self.state, &self.runtime]
     }
 

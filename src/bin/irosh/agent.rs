@@ -18,6 +18,7 @@ use irosh::{
     host::load_settings,
     settings::ClientSettings,
     signals::Interrupts,
+    transport::Authorities,
 };
 use serde_json::json;
 
@@ -130,19 +131,31 @@ fn stop(paths: &Paths) {
 
 fn serve(paths: Paths) -> anyhow::Result<()> {
     let listener = leave_everything()?;
+    // They have to be there before it is shut in.
+    for folder in paths.folders() {
+        let _ = irosh::files::create_private_dir(folder);
+    }
     match log(&paths.agent_log()) {
         Ok(file) => irosh::log::start_in("info", file),
         Err(_) => irosh::log::start("error"),
     }
     irosh::descriptors::raise_limit();
     let settings: ClientSettings = load_settings(&paths.client_settings()).unwrap_or_default();
+    let ca = match &settings.ca {
+        Some(Authorities::File(file)) => Some(file.as_path()),
+        _ => None,
+    };
+    let confined = agent::confine(&paths, ca);
+    for lacks in &confined.lacks {
+        tracing::info!("not shut in: {lacks}");
+    }
     let keep_warm = settings.keep_warm.map_or(KEEP_WARM, Duration::from_secs);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut interrupts = Interrupts::listen()?;
         tracing::info!("the agent of version {} serves", env!("CARGO_PKG_VERSION"));
         let stop = async move { _ = interrupts.next().await };
-        agent::serve(paths, listener, keep_warm, stop).await?;
+        agent::serve(paths, listener, keep_warm, confined, stop).await?;
         tracing::info!("the agent leaves");
         anyhow::Ok(())
     });
@@ -168,9 +181,6 @@ fn leave_everything() -> io::Result<OwnedFd> {
 }
 
 fn log(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        irosh::files::create_private_dir(folder)?;
-    }
     let long = path.metadata().is_ok_and(|found| found.len() > LONGEST_LOG);
     OpenOptions::new().create(true).append(!long).write(true).truncate(long).mode(0o600).open(path)
 }

@@ -1,6 +1,7 @@
 //! What the commands exit with.
 
 use irosh::{
+    agent::AgentError,
     client::{
         ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
         forward::ForwardError,
@@ -115,7 +116,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
 
 fn of_client(error: &ClientError) -> Failure {
     match error {
-        ClientError::Dial(_) | ClientError::Host(_) | ClientError::Deadline { .. } => Failure::Unreachable,
+        ClientError::Dial(_)
+        | ClientError::Host(_)
+        | ClientError::Deadline { .. }
+        | ClientError::Agent(AgentError::Host(_)) => Failure::Unreachable,
+        ClientError::Agent(_) | ClientError::Bind(_) => Failure::Other,
         ClientError::Ssh(error) => match error {
             ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) => Failure::HostKey,
             // None was announced.

@@ -18,7 +18,9 @@ use std::{
     time::Duration,
 };
 
+use iroh::SecretKey;
 use irosh::{
+    agent::NetworkWords,
     client::{
         Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
         auth::Standard,
@@ -27,9 +29,9 @@ use irosh::{
     files::Paths,
     host::load_settings,
     names::Aliases,
-    settings::{ClientSettings, NetworkChoice},
+    settings::{AgentUse, ClientSettings, NetworkChoice, agent_use},
     signals::Interrupts,
-    transport::KeyFile,
+    transport::{BindFailed, KeyFile},
 };
 
 use super::{NetworkArguments, ask::Ask, completion, terminal};
@@ -54,6 +56,9 @@ pub(crate) struct RemoteArguments {
     /// An option of ssh_config, as ssh takes it
     #[arg(short, value_name = "OPTION")]
     options: Vec<OsString>,
+    /// Dial from this process, and leave the agent alone
+    #[arg(long)]
+    no_agent: bool,
     #[arg(skip)]
     quiet: bool,
     /// Ask no questions: fail where a password or a passphrase is needed
@@ -73,9 +78,28 @@ impl RemoteArguments {
             identities: Vec::new(),
             config: None,
             options: Vec::new(),
+            no_agent: false,
             quiet: true,
             batch: true,
             target: target.into(),
+        }
+    }
+
+    /// What dials hosts, or has the agent do so.
+    async fn client(
+        &self,
+        paths: &Paths,
+        here: NetworkChoice,
+        file: NetworkChoice,
+        identity: SecretKey,
+    ) -> Result<Client, BindFailed> {
+        let words = NetworkWords::from(&here);
+        let network = here.or(file);
+        match std::env::current_exe() {
+            Ok(program) if !self.no_agent && agent_use(paths) == AgentUse::Auto => {
+                Ok(Client::by_agent(paths, &program, (words, network), identity))
+            }
+            _ => Client::bind(network, identity).await,
         }
     }
 
@@ -217,10 +241,10 @@ impl Reach {
             local_user: local_user(),
             host: target.name().to_owned(),
         };
-        let network = NetworkChoice::from(arguments.network.clone()).or(file);
+        let here = NetworkChoice::from(arguments.network.clone());
         let preparing = async {
             tokio::join!(
-                Client::bind(network, identity.secret().clone()),
+                arguments.client(paths, here, file, identity.secret().clone()),
                 arguments.ssh_config(target.name(), wanted, &tokens),
             )
         };

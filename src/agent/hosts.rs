@@ -150,14 +150,29 @@ impl Hosts {
                 () = host.refreshed() => continue,
             }
             // Nobody takes it meanwhile.
-            let mut hosts = lock(&self.0.hosts);
-            if *host.users.borrow() == 0 {
-                hosts.retain(|other| !Arc::ptr_eq(other, &host));
-                drop(hosts);
-                host.link.close(CloseCode::Done);
-                return;
+            let mut dialers = self.0.dialers.lock().await;
+            if *host.users.borrow() > 0 {
+                continue;
             }
+            host.link.close(CloseCode::Done);
+            let of_others = self.forget(&host);
+            let is_it = |(used, dialer): &(Network, Dialer)| {
+                *used == host.network && dialer.identity() == host.identity
+            };
+            if !of_others && let Some(number) = dialers.iter().position(is_it) {
+                let (_, dialer) = dialers.swap_remove(number);
+                drop(dialers);
+                dialer.close().await;
+            }
+            return;
         }
+    }
+
+    /// Forgets a host; says whether others are reached from where it was.
+    fn forget(&self, host: &Arc<Host>) -> bool {
+        let mut hosts = lock(&self.0.hosts);
+        hosts.retain(|other| !Arc::ptr_eq(other, host));
+        hosts.iter().any(|other| other.network == host.network && other.identity == host.identity)
     }
 
     /// Ends all that is left.

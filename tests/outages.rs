@@ -15,7 +15,8 @@ use std::{
 };
 
 use harness::{
-    Chat, DEADLINE, Line, Random, Route, Running, descendants, example, hash_reader, number, poll,
+    Chat, DEADLINE, Line, Mode, Random, Route, Running, descendants, example, hash_reader, number, poll,
+    succeed,
 };
 use lab::spec::Side;
 use nix::{
@@ -293,6 +294,39 @@ fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
         assert_eq!(gone, usize::from(!matches!(killed, Killed::Ssh)), "{killed:?}: {ended:?}");
         poll("the command's end", DEADLINE, || line.server.processes().is_empty().then_some(()));
     }
+}
+
+#[test]
+fn what_an_ssh_that_was_killed_during_an_outage_has_left_is_ended_when_it_comes_again() {
+    thread::scope(|scope| {
+        for mode in [Mode::Alone, Mode::Agent, Mode::Fdpass] {
+            scope.spawn(move || is_killed_during_an_outage(mode));
+        }
+    });
+}
+
+fn is_killed_during_an_outage(mode: Mode) {
+    let Some(mut street) = Street::new("") else { return };
+    street.client.use_mode(mode);
+    let chat = street.chat();
+    chat.flows();
+    let proxies = descendants(chat.ssh.pid());
+    street.down();
+    let missed = || (street.host.count("session_detached") == 1).then_some(());
+    poll("the host has missed it", DEADLINE, missed);
+    chat.ssh.signal(Signal::SIGKILL);
+    chat.expect_killed();
+    let waits = || match mode {
+        Mode::Alone => proxies.iter().any(|proxy| kill(*proxy, None).is_ok()),
+        _ => street.client.agent().is_some_and(|agent| agent["hosts"][0]["sessions"][0].is_object()),
+    };
+    poll("nobody waits for the host any more", DEADLINE, || (!waits()).then_some(()));
+    street.up();
+    let again = || succeed(street.client.ssh().args(["box", "true"]));
+    street.lab.within(Side::B, again).expect("entered");
+    let ended = street.host.wait_ended(2);
+    let reasons: Vec<_> = ended.iter().map(|event| event["reason"].as_str().unwrap_or_default()).collect();
+    assert_ne!(ended[0]["session"], ended[1]["session"], "{mode:?}");
 }
 
 /// `IROSH_TEST_STORM_MIB` makes it longer.

@@ -31,9 +31,9 @@ impl Request {
         Self { namespace: namespace(), network, what }
     }
 
-    /// Whether it is of a caller who is in the same network as this process.
+    /// Whether it means the network that this process is in, or none.
     pub(super) fn is_of_this_network(&self) -> bool {
-        self.namespace == namespace()
+        matches!(self.what, What::Status | What::Stop) || self.namespace == namespace()
     }
 }
 

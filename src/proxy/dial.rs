@@ -102,6 +102,13 @@ impl Dialer {
         }
     }
 
+    /// This process has left something at a host, of which another one has to tell.
+    pub(super) fn leaves_something(&self) {
+        if let Some(living) = &self.who.living {
+            living.leaves_something();
+        }
+    }
+
     /// As whom it dials.
     pub(crate) fn identity(&self) -> PublicKey {
         self.who.identity.public()

@@ -9,7 +9,10 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ struct State {
     instance: Instance,
     folder: PathBuf,
     own: Mutex<Option<Own>>,
+    /// Whether its hosts are to be told of it, although it ends in peace.
+    leaves: AtomicBool,
 }
 
 /// The file of this process, once it has one.
@@ -43,7 +48,17 @@ struct Own {
 
 impl Living {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self(Arc::new(State { instance: Instance::generate(), folder, own: Mutex::default() }))
+        Self(Arc::new(State {
+            instance: Instance::generate(),
+            folder,
+            own: Mutex::default(),
+            leaves: AtomicBool::new(false),
+        }))
+    }
+
+    /// A session of this process has ended, and its host does not know.
+    pub(super) fn leaves_something(&self) {
+        self.0.leaves.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn instance(&self) -> Instance {
@@ -56,7 +71,7 @@ impl Living {
     ///
     /// What the system says; a process that cannot note it is not told of when it dies.
     pub(super) fn note(&self, host: EndpointId) -> io::Result<()> {
-        let State { instance, folder, own } = &*self.0;
+        let State { instance, folder, own, .. } = &*self.0;
         let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
         let path = path_of(folder, *instance);
         if own.is_none() {
@@ -101,10 +116,11 @@ impl Living {
     }
 }
 
-/// A process that ends in peace has ended its sessions, and leaves nothing to tell.
+/// A process that ends in peace has ended its sessions, and leaves nothing to tell unless a host was away.
 impl Drop for State {
     fn drop(&mut self) {
-        if self.own.get_mut().unwrap_or_else(PoisonError::into_inner).is_some() {
+        let is_noted = self.own.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        if is_noted && !*self.leaves.get_mut() {
             let _ = fs::remove_file(path_of(&self.folder, self.instance));
         }
     }

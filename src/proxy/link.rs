@@ -17,7 +17,10 @@ use super::{
     dial::Dialer,
     dial_error::DialError,
 };
-use crate::{protocol::CloseCode, transport::Target};
+use crate::{
+    protocol::{CloseCode, SessionId},
+    transport::Target,
+};
 
 /// The way to a host; clones are the same.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ struct Inner {
     dialer: Dialer,
     target: Target,
     current: Mutex<Option<HostConnection>>,
+    /// Sessions that have ended while the host was away: it does not know.
+    left: Mutex<Vec<SessionId>>,
     dialling: UnderWay<DialError>,
     returning: UnderWay<SessionError>,
 }
@@ -54,6 +59,7 @@ impl Link {
             dialer: dialer.for_another_host(),
             target: target.clone(),
             current: Mutex::new(host),
+            left: Mutex::default(),
             dialling: UnderWay::default(),
             returning: UnderWay::default(),
         }))
@@ -115,7 +121,22 @@ impl Link {
         }
     }
 
+    /// Has the host told, once it is reached again, that a session has ended; by another process, if not by this one.
+    pub(super) fn leave(&self, session: SessionId) {
+        lock(&self.0.left).push(session);
+        self.0.dialer.leaves_something();
+    }
+
     fn is_now(&self, host: HostConnection) -> HostConnection {
+        let left = std::mem::take(&mut *lock(&self.0.left));
+        if !left.is_empty() {
+            let host = host.clone();
+            tokio::spawn(async move {
+                for session in left {
+                    host.end(session).await;
+                }
+            });
+        }
         lock(&self.0.current).insert(host).clone()
     }
 }

@@ -155,6 +155,7 @@ impl ClientSession {
     pub async fn run(self) -> Result<Report, Arc<SessionError>> {
         let Self { session, keeper, counters } = self;
         let words = keeper.words.clone();
+        let (link, id) = (keeper.link.clone(), keeper.id);
         let mut failed = None;
         let running = session.run();
         tokio::pin!(running);
@@ -167,6 +168,9 @@ impl ClientSession {
                 running.await
             }
         };
+        if !report.told {
+            link.leave(id);
+        }
         match (failed, &report.ended) {
             (Some(error), _) => Err(error),
             (None, Ended::Cut { code, .. }) => Err(Arc::new(SessionError::Cut(*code))),

@@ -7,7 +7,10 @@ use std::{
     pin::Pin,
 };
 
-use tokio::{io::Interest, net::unix::pipe};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::unix::pipe,
+};
 
 use crate::{
     session::{LocalReader, LocalWriter},
@@ -41,7 +44,10 @@ fn local_writer(fd: OwnedFd) -> io::Result<LocalWriter> {
             let watched = fd.try_clone()?;
             Ok(LocalWriter::new(writer(fd)?).with_gone(reader_gone(watched)?))
         }
-        Kind::Socket => Ok(LocalWriter::new(writer(fd)?)),
+        Kind::Socket => {
+            let watched = fd.try_clone()?;
+            Ok(LocalWriter::new(writer(fd)?).with_gone(hung_up(watched)?))
+        }
         Kind::Other => Ok(LocalWriter::new(writer(fd)?).flushed()),
     }
 }
@@ -52,6 +58,24 @@ fn reader_gone(fd: OwnedFd) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send
     Ok(Box::pin(async move {
         if watched.ready(Interest::ERROR).await.is_err() {
             std::future::pending().await
+        }
+    }))
+}
+
+/// Resolves when the socket's other end has gone for good, and not its one direction alone: what it says last may be
+/// that it says no more.
+#[allow(unsafe_code, reason = "the descriptor is this value's own for as long as it is watched")]
+fn hung_up(fd: OwnedFd) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    // A hang-up is told of to whoever waits for anything, and nothing else is waited for: no byte wakes this.
+    // SAFETY: an OwnedFd is the same descriptor as long as it lives, and is closed after it was taken out.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::PRIORITY) }?;
+    Ok(Box::pin(async move {
+        loop {
+            match watched.ready(Interest::PRIORITY).await {
+                Ok(ready) if ready.ready().is_read_closed() => return,
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => std::future::pending().await,
+            }
         }
     }))
 }

@@ -201,7 +201,7 @@ impl Session {
         let (machine, held) = self.machine.freeze();
         let state = FrozenState { machine, reads: self.reads, from_local, to_local };
         let _ = successor.send(Frozen { state, held });
-        Report { from_local, to_local, ended: Ended::HandedOver }
+        Report { from_local, to_local, ended: Ended::HandedOver, told: true }
     }
 
     /// Takes no leg any more. One that is dropped counts as finished, which is an end of file.
@@ -404,6 +404,7 @@ impl Session {
         let by_peer = matches!(end, Some(End::Closed { by_peer: true, .. }));
         // A host answers its client beside the session, which may have no leg, or be no more.
         let tells = self.role == Role::Client || !by_peer;
+        let told = by_peer || self.leg.is_some();
         if let Some(leg) = self.leg.take().filter(|_| tells) {
             let closed = Frame::Closed(Closed { session: self.id, reason: code as u32 });
             let _ = timeout(ECHO, async {
@@ -425,7 +426,7 @@ impl Session {
             Some(why) => Ended::Lost(why),
             None => Ended::of(self.role, end, !self.reads, self.failed),
         };
-        Report { from_local: self.counters.from_local(), to_local: self.counters.to_local(), ended }
+        Report { from_local: self.counters.from_local(), to_local: self.counters.to_local(), ended, told }
     }
 
     /// Waits until the other side says that the session is over, or lets go of the leg.

@@ -17,6 +17,8 @@ pub struct Report {
     pub to_local: u64,
     /// Why it ended.
     pub ended: Ended,
+    /// Whether the other side could be told: not while there is no leg.
+    pub told: bool,
 }
 
 /// Why a session ended.

@@ -95,6 +95,13 @@ impl Chat {
         self.hearing.join().expect("heard");
     }
 
+    /// Waits for an ssh that was killed.
+    pub(crate) fn expect_killed(mut self) {
+        assert_eq!(self.ssh.wait(DEADLINE).code(), None);
+        self.saying.join().expect("said");
+        self.hearing.join().expect("heard");
+    }
+
     /// Ends it in peace: every line has come back, and none twice. Whatever ssh has left behind lives as long as what
     /// this returns.
     pub(crate) fn ends(mut self) -> Running {

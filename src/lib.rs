@@ -17,6 +17,7 @@
 //! | [`protocol`] | the frames of `irosh/1` |
 //! | [`session`] | what outlives the network: tail, queue and rules, and what drives them |
 //! | [`proxy`] | the client side, as `irosh-proxy` runs it |
+//! | [`doctor`] | what stands between a user and their hosts |
 //! | [`agent`] | connections and sessions that outlive who asked for them |
 //! | [`host`] | the host side, as `irosh host` runs it |
 //! | [`client`] | sessions, forwards and transfers for programs |
@@ -28,6 +29,7 @@
 pub mod agent;
 pub mod client;
 pub mod descriptors;
+pub mod doctor;
 mod elastic;
 pub mod files;
 pub mod host;

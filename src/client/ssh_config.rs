@@ -148,6 +148,34 @@ pub struct Tokens {
     pub host: String,
 }
 
+/// What `ssh -G` prints with these arguments before the host; `None` where there is no ssh, and for a user without an
+/// account, whom ssh does not serve.
+///
+/// # Errors
+///
+/// [`SshConfigError`].
+pub(crate) async fn ask_ssh(host: &str, arguments: &[OsString]) -> Result<Option<Vec<u8>>, SshConfigError> {
+    if matches!(nix::unistd::User::from_uid(nix::unistd::getuid()), Ok(None)) {
+        return Ok(None);
+    }
+    let mut command = Command::new("ssh");
+    // A host that begins like an option stays a host.
+    command.arg("-G").args(arguments).arg("--").arg(host);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = match tokio::time::timeout(DEADLINE, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(Err(error)) => return Err(SshConfigError::Run(error)),
+        Err(_) => return Err(SshConfigError::Deadline),
+    };
+    if !output.status.success() {
+        // Its lines end as those of a raw terminal.
+        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\r', "");
+        return Err(SshConfigError::Refused(said));
+    }
+    Ok(Some(output.stdout))
+}
+
 impl SshConfig {
     /// Asks ssh for what it would do for a host, with these arguments before it, such as `-l` and a login. The
     /// defaults, where there is no ssh, and for a user without an account, whom ssh does not serve.
@@ -156,25 +184,8 @@ impl SshConfig {
     ///
     /// [`SshConfigError`].
     pub async fn load(host: &str, arguments: &[OsString], tokens: &Tokens) -> Result<Self, SshConfigError> {
-        if matches!(nix::unistd::User::from_uid(nix::unistd::getuid()), Ok(None)) {
-            return Ok(Self::default());
-        }
-        let mut command = Command::new("ssh");
-        // A host that begins like an option stays a host.
-        command.arg("-G").args(arguments).arg("--").arg(host);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = match tokio::time::timeout(DEADLINE, command.output()).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Ok(Err(error)) => return Err(SshConfigError::Run(error)),
-            Err(_) => return Err(SshConfigError::Deadline),
-        };
-        if !output.status.success() {
-            // Its lines end as those of a raw terminal.
-            let said = String::from_utf8_lossy(&output.stderr).trim().replace('\r', "");
-            return Err(SshConfigError::Refused(said));
-        }
-        Ok(Self::parse(&output.stdout, tokens))
+        let text = ask_ssh(host, arguments).await?;
+        Ok(text.map_or_else(Self::default, |text| Self::parse(text, tokens)))
     }
 
     /// Reads what `ssh -G` prints. Keywords that mean nothing here are passed over.

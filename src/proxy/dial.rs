@@ -109,6 +109,11 @@ impl Dialer {
         }
     }
 
+    /// What it dials from.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// As whom it dials.
     pub(crate) fn identity(&self) -> PublicKey {
         self.who.identity.public()

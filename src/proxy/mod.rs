@@ -26,6 +26,7 @@ pub use dial::Dialer;
 pub use dial_error::DialError;
 pub use link::Link;
 pub use listen::{ListenError, listen};
+pub(crate) use name_service::name_service_fault;
 pub use obstacles::Obstacles;
 pub use path::{PathStatus, milliseconds};
 pub use session::{ClientSession, SessionStatus, State};

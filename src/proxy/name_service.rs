@@ -15,7 +15,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the name service should be, and why it is not reached, if it is not.
-pub(super) async fn name_service_fault(endpoint: &Endpoint, network: &Network) -> Option<(String, String)> {
+pub(crate) async fn name_service_fault(endpoint: &Endpoint, network: &Network) -> Option<(String, String)> {
     let service: Url = match &network.dns {
         NameService::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok()?,
         NameService::Custom { pkarr, .. } => pkarr.clone(),

@@ -219,7 +219,7 @@ impl SessionStatus {
     }
 
     /// Why a session that was opened so long ago has said nothing yet.
-    pub(super) fn why_silent(&self, since: Duration) -> SessionError {
+    pub(crate) fn why_silent(&self, since: Duration) -> SessionError {
         if !lock(&self.host).is_answered() {
             return SessionError::NoAnswer(since);
         }

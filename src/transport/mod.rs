@@ -28,7 +28,7 @@ pub use endpoint::{
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
-pub(crate) use relay_fault::relay_fault;
+pub(crate) use relay_fault::{relay_fault, try_relay};
 pub(crate) use resolver::resolver_fault;
 pub use settings::{Authorities, Bind, NameService, Network, Relay, RelayToken, SettingError};
 pub use target::{Target, TargetError};

@@ -1,6 +1,10 @@
-//! Why a relay server cannot be used from here.
+//! Whether a relay server can be used from here, and why not.
 
-use std::{error::Error, io, time::Duration};
+use std::{
+    error::Error,
+    io,
+    time::{Duration, Instant},
+};
 
 use iroh::{Endpoint, RelayUrl, SecretKey};
 use iroh_relay::client::ClientBuilder;
@@ -13,9 +17,19 @@ use crate::log::one_line;
 /// How long a relay may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Connects to a relay as an endpoint would, under a key of its own; says what is wrong if that fails.
+/// What is wrong with a relay, if something is.
 pub(crate) async fn relay_fault(endpoint: &Endpoint, network: &Network, url: &RelayUrl) -> Option<String> {
-    let resolver = endpoint.dns_resolver().ok()?.clone();
+    try_relay(endpoint, network, url).await.err()
+}
+
+/// Connects to a relay as an endpoint would, under a key of its own; says how long that took, or what is wrong.
+pub(crate) async fn try_relay(
+    endpoint: &Endpoint,
+    network: &Network,
+    url: &RelayUrl,
+) -> Result<Duration, String> {
+    let resolver = endpoint.dns_resolver().map_err(|error| error.to_string())?.clone();
+    let begun = Instant::now();
     let tls = endpoint.tls_config().clone();
     let mut builder = ClientBuilder::new(url.clone(), SecretKey::generate(), resolver).tls_client_config(tls);
     if let Some(proxy) = network.web_proxy() {
@@ -25,9 +39,9 @@ pub(crate) async fn relay_fault(endpoint: &Endpoint, network: &Network, url: &Re
         builder = builder.auth_token(token.as_str());
     }
     match timeout(PATIENCE, builder.connect()).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(explain(&error)),
-        Err(_) => Some(format!("it does not answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(_)) => Ok(begun.elapsed()),
+        Ok(Err(error)) => Err(explain(&error)),
+        Err(_) => Err(format!("it does not answer within {} s", PATIENCE.as_secs())),
     }
 }
 

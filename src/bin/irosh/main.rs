@@ -3,6 +3,7 @@
 mod agent;
 mod ask;
 mod completion;
+mod doctor;
 mod escapes;
 mod forward_spec;
 mod host;
@@ -78,6 +79,8 @@ enum Command {
     Listen(listen::ListenArguments),
     /// How long a host takes to answer, and by which path it is reached
     Ping(ping::PingArguments),
+    /// What is in the way to hosts, and what to do about it
+    Doctor(doctor::DoctorArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -171,7 +174,7 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
+        use Command::{Agent, Doctor, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
         matches!(
             self,
             Agent(_)
@@ -185,6 +188,7 @@ impl Command {
                 | Forward(_)
                 | Ping(_)
                 | Listen(_)
+                | Doctor(_)
         )
     }
 
@@ -236,6 +240,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Forward(arguments) => return remote::run(|| remote::forward::run(paths, arguments)),
         Command::Ping(arguments) => return remote::run(|| ping::run(paths, arguments)),
         Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
+        Command::Doctor(arguments) => return remote::run(|| doctor::run(paths, arguments)),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
@@ -272,7 +277,9 @@ mod tests {
     fn who_refuses_the_system_does_not_offer_it() {
         let mut irosh = Arguments::command();
         irosh.build();
-        for name in ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen"] {
+        for name in
+            ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor"]
+        {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
             let words = ["irosh", "--system", name, "box", "a", "b"];

@@ -26,7 +26,7 @@ impl SshVersion {
     }
 
     /// Whether it has KnownHostsCommand.
-    pub(super) fn has_known_hosts_command(self) -> bool {
+    pub(crate) fn has_known_hosts_command(self) -> bool {
         self.is_at_least(8, 5)
     }
 

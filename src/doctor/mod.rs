@@ -1,0 +1,78 @@
+//! What stands between a user and their hosts: programs, files, the network, ssh's configuration and a host itself.
+//!
+//! Each check looks at one thing, ends in time whatever the network is like, and says what it has found and what to do
+//! about it. Those that do not need each other's outcome run at the same time.
+
+mod files;
+mod finding;
+mod host;
+mod network;
+mod programs;
+mod ssh;
+mod web;
+
+use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
+
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use iroh::SecretKey;
+use tokio::time::timeout;
+
+pub use finding::{Finding, Verdict};
+
+use crate::{
+    files::Paths,
+    proxy::Dialer,
+    transport::{KeyFile, Network},
+};
+
+/// How long a check may take: as long as a host that is dialled, and a little more for what is found out then.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// What is to be looked at.
+#[derive(Debug)]
+pub struct Case {
+    /// Whose files.
+    pub paths: Paths,
+    /// How to reach the network.
+    pub network: Network,
+    /// A host, as the user names it.
+    pub target: Option<String>,
+    /// The file that ssh is to read instead of the user's.
+    pub ssh_config: Option<PathBuf>,
+}
+
+type Check<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + 'a>>;
+
+/// Looks at everything, and tells what is found, in the same order each time.
+pub async fn examine(case: &Case, mut tell: impl FnMut(Finding)) {
+    let identity = files::identity(&case.paths, case.target.is_some());
+    let key = identity.as_ref().ok().and_then(|key| key.as_ref().map(KeyFile::secret).cloned());
+    let has_key = key.is_some();
+    let dialer = Dialer::bind(case.network.clone(), key.unwrap_or_else(SecretKey::generate)).await;
+    let mut checks = FuturesOrdered::<Check<'_>>::new();
+    checks.push_back(within("programs", programs::look()));
+    checks.push_back(within("key", async { files::keys(&case.paths, identity) }));
+    checks.push_back(within("settings", async { files::settings(&case.paths) }));
+    checks.push_back(within("agent", files::agent(&case.paths)));
+    checks.push_back(within("network", network::look(dialer.as_ref(), &case.network)));
+    checks.push_back(within("ssh configuration", ssh::look(case)));
+    if let (Some(name), Ok(dialer)) = (&case.target, &dialer) {
+        checks.push_back(within("host", host::look(dialer, case, name, has_key)));
+    }
+    while let Some(found) = checks.next().await {
+        found.into_iter().for_each(&mut tell);
+    }
+    drop(checks);
+    if let Ok(dialer) = dialer {
+        dialer.close().await;
+    }
+}
+
+/// A check that is given up on some time.
+fn within<'a>(name: &'static str, check: impl Future<Output = Vec<Finding>> + 'a) -> Check<'a> {
+    Box::pin(async move {
+        timeout(DEADLINE, check).await.unwrap_or_else(|_| {
+            vec![Finding::failed(name, &format!("nothing is known after {} s", DEADLINE.as_secs()))]
+        })
+    })
+}

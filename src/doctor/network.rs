@@ -82,8 +82,8 @@ impl Answers {
         if asked.any(|(_, answer)| answer.is_ok()) {
             return Finding::warning(
                 "UDP",
-                &"is blocked: no relay answers over it, while over TCP they do; hosts are reached by relays alone\nhave \
-                  this network's firewall let UDP out, to any port",
+                &"is blocked, it seems: no relay answers over it (QUIC address discovery), while over TCP they do; hosts \
+                  are reached by relays alone\nhave this network's firewall let UDP out, to any port",
             );
         }
         Finding::warning(

@@ -83,7 +83,7 @@ impl Ends {
     fn reason(&self) -> &'static str {
         match self {
             Self { udp: Udp::Blocked, .. } => {
-                "UDP is blocked on this side: no relay answers over it, and a direct path needs it"
+                "UDP is blocked on this side, it seems: no relay answers over it, and a direct path needs it"
             }
             Self { theirs, .. } if theirs.is_empty() => {
                 "no address of the host's own is known: UDP may be blocked there, or it has told none yet"

@@ -89,7 +89,7 @@ mod tests {
         for command in commands.get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(page(&format!("irosh-{}.1", command.get_name())).contains(".SH SYNOPSIS"));
         }
-        for name in ["irosh-put.1", "irosh-get.1", "irosh-forward.1"] {
+        for name in ["irosh-put.1", "irosh-get.1", "irosh-forward.1", "irosh-ping.1"] {
             let page = page(name);
             assert!(page.contains(".SH \"EXIT STATUS\"") || page.contains(".SH EXIT STATUS"), "{page}");
             assert!(page.contains("the host was not reached, or refused"), "{page}");

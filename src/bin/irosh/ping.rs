@@ -37,7 +37,7 @@ const SEARCH: Duration = Duration::from_secs(3);
 
 /// How long it takes to reach a host and to hear from it, and by which path.
 ///
-/// A question that the host answers at once goes out each second, over the connection that ssh would use, until it is
+/// A question that the host answers at once goes out each second, over a connection as ssh would have one, until it is
 /// interrupted.
 #[derive(clap::Args)]
 #[command(arg = super::no_system(), after_long_help = STATUSES)]

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Client, Line, Relay, Route, Said, Server, folder, run, succeed};
+use harness::{Client, Line, Mode, Relay, Route, Said, Server, folder, run, succeed};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use lab::{
     Lab,
@@ -224,6 +224,18 @@ fn a_clock_that_is_off_by_a_day_is_named() {
         found.failed(&["clock"]);
         found.advises("failed", "clock", words, "timedatectl");
     }
+}
+
+#[test]
+fn an_agent_that_runs_is_told() {
+    let mut line = Line::new(Route::Exec);
+    line.client.use_mode(Mode::Agent);
+    examine(&line.client, &[]).has("ok", "agent", "none is running");
+    assert!(line.client.exec("true").status.success());
+    let pid = line.client.agent().expect("an agent")["pid"].clone();
+    let found = examine(&line.client, &["box"]);
+    found.failed(&[]);
+    found.has("ok", "agent", &format!("pid {pid}, knows 1 of our hosts"));
 }
 
 #[test]

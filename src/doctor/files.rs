@@ -114,7 +114,7 @@ fn of_agents(running: &[Running]) -> Finding {
     match known[..] {
         [status] if running.len() == 1 => {
             let (pid, hosts) = (status.pid, status.hosts.len());
-            Finding::ok("agent", format!("version {}, pid {pid}, knows of {hosts} hosts", status.version))
+            Finding::ok("agent", format!("version {}, pid {pid}, knows {hosts} of our hosts", status.version))
         }
         _ => Finding::warning(
             "agent",

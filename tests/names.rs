@@ -4,13 +4,18 @@ mod harness;
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        fs::{PermissionsExt, chown, symlink},
+        process::CommandExt as _,
+    },
     path::Path,
 };
 
 use harness::{
-    Client, HostSetup, IROSH, IROSH_PROXY, Line, Route, Said, Server, folder, over, run, subfolder, succeed,
+    Client, HostSetup, IROSH, IROSH_PROXY, Line, Route, Said, Server, folder, over, program, run, subfolder,
+    succeed,
 };
+use nix::unistd::geteuid;
 
 #[test]
 fn a_name_needs_no_first_use_question_and_no_known_hosts() {
@@ -243,6 +248,20 @@ fn an_alias_is_known_by_what_its_host_announced_without_a_process_that_says_so()
 }
 
 #[test]
+fn keys_that_cannot_be_kept_for_ssh_are_said_not_to_be() {
+    let line = Line::new(Route::Exec);
+    let (client, _) = newcomer(&line);
+    succeed(&mut client.irosh(&["hosts", "add", "den", &line.host().ticket()]));
+    let config = printed(&client, &mut client.irosh(&[]), "");
+    fs::write(client.home().join("announced_keys"), "").expect("a file in the folder's place");
+    let mut ssh = client.command("ssh");
+    let output = run(ssh.env("IROSH_AGENT", "off").arg("-F").arg(config).args(["den", "echo in"]));
+    let said = output.stderr.said();
+    assert!(output.stdout.is_empty() && said.contains("Host key verification failed"), "{said}");
+    assert!(said.contains("the host's keys, which cannot be kept"), "{said}");
+}
+
+#[test]
 fn ssh_finds_the_program_whatever_its_path_is_and_after_an_upgrade_has_moved_it() {
     let line = Line::new(Route::Exec);
     let (client, _) = newcomer(&line);
@@ -326,6 +345,35 @@ fn an_old_ssh_is_told_nothing_that_it_does_not_know() {
     let mut exec = with_path(client.irosh(&["exec", "-F"]));
     let output = run(exec.arg(&config).args(["den", "echo in"]));
     assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_config_that_is_read_only_stays_as_it_is() {
+    // Root may write whatever it likes.
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = folder();
+    let ssh = subfolder(folder.path(), ".ssh");
+    let config = ssh.join("config");
+    fs::write(&config, "Host a\n").expect("written");
+    for path in [folder.path(), &ssh, &config] {
+        chown(path, Some(4711), Some(4711)).expect("another owner");
+    }
+    fs::set_permissions(&config, PermissionsExt::from_mode(0o400)).expect("a mode");
+    let irosh = |arguments: &[&str]| {
+        let mut irosh = program(IROSH, folder.path());
+        run(irosh.args(arguments).current_dir("/").uid(4711).gid(4711))
+    };
+    let said = irosh(&["ssh-config", "install"]).stderr.said();
+    assert!(said.contains(&format!("cannot change {}: Permission denied", config.display())), "{said}");
+    assert_eq!(fs::read_dir(&ssh).expect("read").count(), 1, "half a change is left");
+    fs::set_permissions(&config, PermissionsExt::from_mode(0o600)).expect("a mode");
+    assert!(irosh(&["ssh-config", "install"]).status.success());
+    fs::set_permissions(&config, PermissionsExt::from_mode(0o400)).expect("a mode");
+    assert!(!irosh(&["ssh-config", "remove"]).status.success());
+    assert_eq!(fs::read_to_string(&config).expect("read"), "Include irosh_config\nHost a\n");
+    assert!(ssh.join("irosh_config").exists(), "half of it is removed");
 }
 
 #[test]

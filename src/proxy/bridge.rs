@@ -152,7 +152,7 @@ async fn keep_host_keys(paths: Paths, host: HostConnection, id: iroh::EndpointId
         return;
     };
     if let Err(error) = save_host_keys(&paths, id, &welcome.host_keys) {
-        // KnownHostsCommand will ask the host itself.
-        tracing::debug!("the host's ssh keys are not kept: {error}");
+        // Of an alias, ssh looks for them there and nowhere else; of others, KnownHostsCommand asks the host.
+        tracing::warn!("ssh may not know the host's keys, which cannot be kept: {error}");
     }
 }

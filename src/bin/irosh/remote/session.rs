@@ -76,10 +76,10 @@ struct SessionOptions {
     null: bool,
     /// Lend the SSH agent to the host
     #[arg(short = 'A')]
-    agent: bool,
+    lend_agent: bool,
     /// Lend no agent
-    #[arg(short = 'a', overrides_with = "agent")]
-    no_agent: bool,
+    #[arg(short = 'a', overrides_with = "lend_agent")]
+    lend_none: bool,
     /// Show neither the server's banner nor hints
     #[arg(short)]
     quiet: bool,
@@ -256,7 +256,7 @@ async fn start(link: &Link, options: &SessionOptions, program: Program) -> anyho
 
 impl SessionOptions {
     fn lend(&self) -> Lend {
-        match (self.agent, self.no_agent) {
+        match (self.lend_agent, self.lend_none) {
             (true, _) => Lend::Always,
             (_, true) => Lend::Never,
             _ => Lend::AsConfigured,

@@ -325,7 +325,6 @@ fn is_killed_during_an_outage(mode: Mode) {
     let again = || succeed(street.client.ssh().args(["box", "true"]));
     street.lab.within(Side::B, again).expect("entered");
     let ended = street.host.wait_ended(2);
-    let reasons: Vec<_> = ended.iter().map(|event| event["reason"].as_str().unwrap_or_default()).collect();
     assert_ne!(ended[0]["session"], ended[1]["session"], "{mode:?}");
 }
 

@@ -29,17 +29,26 @@ def cpu_of(pid):
 class Place:
     """An sshd, an irosh host before it, and the ways to reach both."""
 
-    def __init__(self, binaries, server=(), client=(), address="127.0.0.1", dumbpipe=True):
+    def __init__(self, binaries, server=(), client=(), address="127.0.0.1", dumbpipe=True, agent=False):
         self.binaries, self.server, self.client, self.address = binaries, list(server), list(client), address
         self.folder = tempfile.mkdtemp(prefix="irosh-bench-")
         self.processes = []
         self.environment = dict(os.environ, IROSH_RELAY="none", IROSH_DNS="none", IROSH_BIND=f"{address}:0")
+        # Each process by itself, unless an agent is what is measured.
+        self.environment["IROSH_AGENT"] = "off"
         self.start_sshd()
         self.host, self.ticket = self.start_host()
-        self.ways = {"direct": [], "irosh": self.proxy(f"{binaries}/irosh-proxy %h")}
+        proxy = self.proxy(f"{binaries}/irosh-proxy %h")
+        self.ways = {"direct": [], "irosh": proxy}
         self.names = {"direct": address, "irosh": self.ticket}
+        if agent:
+            self.ways["agent"], self.names["agent"] = proxy, self.ticket
         if dumbpipe and shutil.which("dumbpipe"):
             self.start_dumbpipe()
+
+    def environment_of(self, way):
+        """What ssh is run with there."""
+        return dict(self.environment, IROSH_AGENT="auto") if way == "agent" else self.environment
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -120,12 +129,13 @@ class Place:
         # dumbpipe tells its key each time.
         with tempfile.TemporaryFile() as said:
             try:
-                subprocess.run(self.ssh(way, *command), check=True, env=self.environment, stderr=said, **options)
+                subprocess.run(self.ssh(way, *command), check=True, env=self.environment_of(way), stderr=said, **options)
             except subprocess.CalledProcessError as error:
                 said.seek(0)
                 sys.exit(f"bench: ssh by {way} failed with status {error.returncode}: {said.read().decode()}")
 
     def close(self):
+        subprocess.run([f"{self.binaries}/irosh", "agent", "stop"], env=self.environment, capture_output=True)
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
         for process in self.processes:
@@ -154,7 +164,7 @@ def download(place, way, count):
 
 def keystrokes(place, way, count=2000):
     """Milliseconds from a byte into `ssh host cat` to the same byte out of it."""
-    ssh = subprocess.Popen(place.ssh(way, "cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=place.environment)
+    ssh = subprocess.Popen(place.ssh(way, "cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=place.environment_of(way))
     times = []
     for index in range(count + 50):
         start = time.perf_counter()
@@ -169,24 +179,29 @@ def keystrokes(place, way, count=2000):
     return statistics.median(times), statistics.quantiles(times, n=100)[98]
 
 
-def bridge_cpu(place, transfer, count):
-    """CPU seconds of proxy and host for one transfer."""
-    before = cpu_of(place.host)
-    used, done = {}, threading.Event()
+def bridge_cpu(place, way, transfer, count):
+    """CPU seconds of the client's side and the host for one transfer."""
+    pattern = "irosh agent serve" if way == "agent" else f"irosh proxy {place.ticket}"
+
+    def used():
+        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+        return {pid: cpu_of(pid) or 0 for pid in found}
+
+    before, first = cpu_of(place.host), used()
+    most, done = {}, threading.Event()
 
     def watch():
         while not done.is_set():
-            found = subprocess.run(["pgrep", "-f", f"irosh-proxy {place.ticket}"], capture_output=True, text=True)
-            for pid in found.stdout.split():
-                used[pid] = max(used.get(pid, 0), cpu_of(pid) or 0)
+            for pid, seconds in used().items():
+                most[pid] = max(most.get(pid, 0), seconds - first.get(pid, 0))
             done.wait(0.05)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    transfer(place, "irosh", count)
+    transfer(place, way, count)
     done.set()
     watcher.join()
-    return sum(used.values()) + cpu_of(place.host) - before
+    return sum(most.values()) + cpu_of(place.host) - before
 
 
 def bare_cpu(place, way, count):
@@ -219,7 +234,7 @@ def median_rates(results, count):
 
 
 def local(binaries):
-    place = Place(binaries)
+    place = Place(binaries, agent=True)
     try:
         ways = list(place.ways)
         row(f"medians of {PAIRS}, loopback", *ways, "irosh/direct")
@@ -236,13 +251,105 @@ def local(binaries):
             row(f"bulk {name}, {MIB} MiB, MiB/s", *(f"{rates[way]:.0f}" for way in ways), f"{rates['irosh'] / rates['direct']:.2f}")
             if "dumbpipe" in rates:
                 row(f"bulk {name}, irosh/dumbpipe", f"{rates['irosh'] / rates['dumbpipe']:.2f}")
-        row("CPU seconds a GiB", "bridge", "bare stream", "bridge/bare")
+        row("CPU seconds a GiB", "bridge", "agent", "bare stream", "bridge/bare", "agent/bridge")
         for name, transfer in (("up", upload), ("down", download)):
-            pairs = [(bridge_cpu(place, transfer, MIB << 20), bare_cpu(place, name, MIB << 20)) for _ in range(PAIRS)]
-            bridge, bare = (statistics.median(column) * 1024 / MIB for column in zip(*pairs))
-            row(f"  {name}", f"{bridge:.2f}", f"{bare:.2f}", f"{bridge / bare:.2f}")
+            measured = [
+                (*(bridge_cpu(place, way, transfer, MIB << 20) for way in ("irosh", "agent")), bare_cpu(place, name, MIB << 20))
+                for _ in range(PAIRS)
+            ]
+            bridge, agent, bare = (statistics.median(column) * 1024 / MIB for column in zip(*measured))
+            row(f"  {name}", f"{bridge:.2f}", f"{agent:.2f}", f"{bare:.2f}", f"{bridge / bare:.2f}", f"{agent / bridge:.2f}")
     finally:
         place.close()
+
+
+class Connecting:
+    """The ways in which a name leads to a host: each an ssh, but for the last, and what it needs in its environment."""
+
+    def __init__(self, place):
+        self.place = place
+        place.environment["IROSH_AGENT"] = "auto"
+        self.cold_home = place.path("irosh-cold")
+        self.irosh(place.environment["IROSH_HOME"], "hosts", "add", "box", place.ticket)
+        config = self.irosh(place.environment["IROSH_HOME"], "ssh-config", "print").stdout
+        for file, text in (("config", config), ("config-fdpass", self.fdpass(config))):
+            with open(place.path(file), "w") as written:
+                written.write(f"{text}\nHost *\n  IdentityFile {place.path('you')}\n  BatchMode yes\n  StrictHostKeyChecking yes\n")
+        shutil.copytree(place.environment["IROSH_HOME"], self.cold_home)
+        with open(place.path("config-cold"), "w") as written, open(place.path("config")) as warm:
+            written.write(warm.read().replace("irosh-client", "irosh-cold"))
+        by = self.by("config")
+        self.ways = {
+            "direct": (place.ssh("direct", "true"), {}),
+            "no agent": (by, {"IROSH_AGENT": "off"}),
+            "agent starts": (self.by("config-cold"), {"IROSH_HOME": self.cold_home}),
+            "warm": (by, {}),
+            "warm, fdpass": (self.by("config-fdpass"), {}),
+            "irosh exec": ([*place.client, f"{place.binaries}/irosh", "exec", "-F", place.path("config"), "box", "true"], {}),
+        }
+
+    @staticmethod
+    def fdpass(config):
+        return config.replace("ProxyUseFdpass no", "ProxyUseFdpass yes").replace("irosh-proxy -- ", "irosh-proxy --fdpass -- ")
+
+    def by(self, config):
+        return [*self.place.client, "ssh", "-F", self.place.path(config), "box", "true"]
+
+    def irosh(self, home, *command):
+        environment = dict(self.place.environment, IROSH_HOME=home)
+        return subprocess.run([f"{self.place.binaries}/irosh", *command], check=True, env=environment, capture_output=True, text=True)
+
+    def once(self, way):
+        command, variables = self.ways[way]
+        if way == "agent starts":
+            self.irosh(self.cold_home, "agent", "stop")
+        environment = dict(self.place.environment, **variables)
+        start = time.perf_counter()
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        took = (time.perf_counter() - start) * 1000
+        if done.returncode != 0:
+            sys.exit(f"bench: {way} failed with status {done.returncode}: {done.stderr}")
+        return took
+
+    def close(self):
+        for home in (self.place.environment["IROSH_HOME"], self.cold_home):
+            self.irosh(home, "agent", "stop")
+        self.place.close()
+
+
+def connect(name, place):
+    """How long `ssh host true` takes, each way in its turn."""
+    connecting = Connecting(place)
+    try:
+        times = {way: [] for way in connecting.ways}
+        for way in connecting.ways:
+            connecting.once(way)
+        for _ in range(PAIRS):
+            for way in connecting.ways:
+                times[way].append(connecting.once(way))
+        medians = {way: statistics.median(taken) for way, taken in times.items()}
+        row(f"{name}, {PAIRS} each", "median, ms", "to direct, ms", "ratio")
+        for way, median in medians.items():
+            row(f"  {way}", f"{median:.1f}", f"{median - medians['direct']:+.1f}", f"{median / medians['direct']:.2f}")
+    finally:
+        connecting.close()
+
+
+def connects(binaries):
+    connect("loopback", Place(binaries, dumbpipe=False))
+    lab = [f"{binaries}/examples/lab", "--rate", "100mbit", "--delay", "25ms", "--loss", "0", "--"]
+    status = subprocess.run([*lab, sys.executable, os.path.abspath(__file__), binaries, "connect-inside"]).returncode
+    if status == 77:
+        print("skipped: a path of 50 ms: no lab is possible here")
+    elif status != 0:
+        sys.exit(f"bench: a path of 50 ms: failed with status {status}")
+
+
+def connect_inside(binaries):
+    server, client = os.environ["LAB_A"].split(), os.environ["LAB_B"].split()
+    place = Place(binaries, server, client, os.environ["LAB_ADDR_A"], dumbpipe=False)
+    place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
+    connect("a path of 50 ms", place)
 
 
 LINKS = [
@@ -302,7 +409,11 @@ if __name__ == "__main__":
             local(binaries)
         case [binaries, "wan", *wanted]:
             wan(binaries, wanted)
+        case [binaries, "connect"]:
+            connects(binaries)
+        case [binaries, "connect-inside"]:
+            connect_inside(binaries)
         case [binaries, "wan-inside", name, mib]:
             wan_inside(binaries, name, int(mib))
         case _:
-            sys.exit("bench: scripts/bench [wan [LINK...]]")
+            sys.exit("bench: scripts/bench [connect | wan [LINK...]]")

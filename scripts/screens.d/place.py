@@ -77,7 +77,8 @@ class Place:
         path = "/usr/local/bin:/usr/bin:/bin:" + os.environ.get("PATH", "")
         environment = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": self.subfolder("client"), "SHELL": "/bin/sh"}
         environment |= {"IROSH_RELAY": "none", "IROSH_DNS": "none", "IROSH_BIND": "127.0.0.1:0"}
-        return environment | {"IROSH_HOME": self.path("client")}
+        # An agent would outlive the scene.
+        return environment | {"IROSH_HOME": self.path("client"), "IROSH_AGENT": "off"}
 
     def start_host(self, server, home):
         """Starts it, and returns its ticket."""

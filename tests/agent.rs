@@ -3,9 +3,8 @@
 mod harness;
 
 use std::{
-    collections::HashSet,
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
@@ -18,7 +17,7 @@ use std::{
 
 use harness::{
     DEADLINE, IROSH_PROXY, Line, Master, Mode, Random, Route, Running, Said, descendants, feed,
-    on_a_terminal, poll, run, subfolder, succeed,
+    on_a_terminal, poll, run, skip, subfolder, succeed,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -61,16 +60,10 @@ fn waiting(line: &Line) -> Running {
     ssh
 }
 
-/// From how many addresses sessions have come.
+/// How often the agent has dialled `box`.
 fn connections(line: &Line) -> usize {
-    let mut from = HashSet::new();
-    line.host().find_event(Duration::ZERO, |event| {
-        if event["event"] == "session_started" {
-            from.insert(event["from"].as_str().expect("an address").to_owned());
-        }
-        false
-    });
-    from.len()
+    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    log.matches("box: connected").count()
 }
 
 #[test]
@@ -101,6 +94,18 @@ fn fifty_at_once_start_one_agent_which_dials_once() {
         });
         line.host().wait_ended(50);
         assert_eq!(connections(&line), 1, "{mode:?}");
+    }
+}
+
+#[test]
+fn more_sessions_than_a_host_allows_on_a_connection_are_on_another() {
+    let mut line = Line::with_settings(Route::Tcp, "[limits]\nmax-sessions = 4\n");
+    line.client.use_mode(Mode::Agent);
+    let waiting: Vec<_> = (0..10).map(|_| waiting(&line)).collect();
+    assert_eq!(connections(&line), 3);
+    for mut ssh in waiting {
+        drop(ssh.stdin());
+        assert!(ssh.wait(DEADLINE).success());
     }
 }
 
@@ -215,6 +220,34 @@ fn an_agent_that_does_not_understand_or_says_nothing_is_done_without() {
     }
 }
 
+/// Listens at a path as somebody else, and says what was heard.
+const SOMEBODY_ELSE: &str = "
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.setuid(65534)
+listener.listen()
+print('listens', flush=True)
+while True:
+    print(listener.accept()[0].recv(100), flush=True)
+";
+
+#[test]
+fn an_agent_of_somebody_else_is_told_nothing() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can become somebody else");
+    }
+    let line = with_agent(Mode::Agent);
+    subfolder(line.client.home(), "run");
+    let mut python = line.client.command("python3");
+    python.args(["-c", SOMEBODY_ELSE]).arg(socket(&line)).stdout(Stdio::piped());
+    let mut python = Running::start(&mut python);
+    let mut heard = BufReader::new(python.stdout()).lines().map(|line| line.expect("a line"));
+    assert_eq!(heard.next().as_deref(), Some("listens"));
+    says_hello(&line);
+    assert_eq!(heard.next().as_deref(), Some("b''"), "who connects to it leaves without a word");
+}
+
 #[test]
 fn an_agent_that_stands_still_is_done_without() {
     for mode in BOTH {
@@ -315,6 +348,53 @@ fn who_wants_no_agent_has_none() {
     assert!(line.client.agent().is_none());
 }
 
+#[test]
+fn native_commands_are_on_the_connection_of_ssh() {
+    let line = with_agent(Mode::Agent);
+    says_hello(&line);
+    assert_eq!(succeed(line.client.native("exec").args(["box", "echo hello"])), "hello\n");
+    let bytes = Random::bytes(2, 3_000_000);
+    let output = feed(line.client.native("exec").args(["box", "cat"]), bytes.clone());
+    assert!(output.status.success() && output.stdout == bytes, "{}", output.stderr.said());
+    let (here, there) = (line.folder.path().join("here"), line.folder.path().join("there"));
+    fs::write(&here, &bytes).expect("a file");
+    succeed(line.client.native("put").arg("box").arg(&here).arg(&there));
+    assert!(fs::read(&there).expect("copied") == bytes);
+    line.host().wait_ended(4);
+    assert_eq!(connections(&line), 1);
+    let failed = run(line.client.native("exec").args(["box", "exit 7"]));
+    assert_eq!(failed.status.code(), Some(7));
+}
+
+#[test]
+fn native_commands_do_without_an_agent_that_does_not_hear() {
+    let line = with_agent(Mode::Agent);
+    fs::write(line.client.home().join("run"), "").expect("no folder for a socket");
+    assert_eq!(succeed(line.client.native("exec").args(["box", "echo hello"])), "hello\n");
+}
+
+#[test]
+fn a_native_command_says_why_the_agent_has_not_reached_the_host() {
+    let line = with_agent(Mode::Agent);
+    let away = line.host().ticket();
+    let Line { host, .. } = &line;
+    kill(host.as_ref().expect("a host").pid(), Signal::SIGKILL).expect("a host");
+    line.client.add_host("away", &away);
+    let failed = run(line.client.native("put").args(["away", "Cargo.toml", "x"]));
+    assert_eq!(failed.status.code(), Some(3), "{}", failed.stderr.said());
+    assert!(
+        failed.stderr.said().starts_with("irosh: away did not answer within 15 s"),
+        "{}",
+        failed.stderr.said()
+    );
+    let failed = run(line.client.native("put").args(["nobody", "Cargo.toml", "x"]));
+    assert!(
+        failed.stderr.said().starts_with("irosh: no host is called `nobody`\nirosh: "),
+        "{}",
+        failed.stderr.said()
+    );
+}
+
 /// In a shell on a terminal: an ssh that starts a master, stopped, gone on with, interrupted, and its terminal closed,
 /// while two others use the master.
 const FIRST_TERMINAL: &str = r#"
@@ -326,6 +406,7 @@ def other(number):
     return process
 
 def go_on(when):
+    print(when, file=sys.stderr, flush=True)
     for process in others:
         process.stdin.write(when.encode() + b"\n")
         process.stdin.flush()

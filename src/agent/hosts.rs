@@ -27,6 +27,9 @@ use crate::{
 /// How long a host that has gone is looked for, where no session waits for it.
 const LOOKS: Duration = Duration::from_secs(60);
 
+/// How many sessions a host allows on a connection, until it has said so.
+const ALLOWED: u32 = 64;
+
 /// How many of the hosts that could not be reached are remembered.
 const FAILURES: usize = 64;
 
@@ -100,7 +103,8 @@ impl Hosts {
         // Under the lock, so that all who come at once have one endpoint and one host.
         let mut dialers = self.0.dialers.lock().await;
         let public = identity.public();
-        let known = lock(&self.0.hosts).iter().find(|host| host.is(&network, public, target)).map(Arc::clone);
+        let is_it = |host: &&Arc<Host>| host.is(&network, public, target) && host.has_room();
+        let known = lock(&self.0.hosts).iter().find(is_it).map(Arc::clone);
         let host = match known {
             Some(host) => host,
             None => {
@@ -215,6 +219,12 @@ impl Host {
         // An invite is shown on a connection of its own: what it admits to is said there.
         let is_target = own.addr().id == target.addr().id && own.secret() == target.secret();
         is_target && self.identity == identity && self.network == *network
+    }
+
+    /// Whether one more may use its connection: for those who are too many there is another one.
+    fn has_room(&self) -> bool {
+        let allowed = self.link.current().and_then(|host| host.allows()).unwrap_or(ALLOWED);
+        *self.users.borrow() < allowed.max(1) as usize
     }
 
     /// Resolves when the host was lost with nobody there who waits for it, and was reached again.

@@ -222,6 +222,14 @@ impl HostConnection {
         }
     }
 
+    /// How many sessions the host allows on it, once it has answered.
+    pub(crate) fn allows(&self) -> Option<u32> {
+        match &*self.welcome.borrow() {
+            Some(Ok(welcome)) => Some(welcome.limits.sessions),
+            _ => None,
+        }
+    }
+
     /// Whether the host has answered.
     pub(super) fn is_answered(&self) -> bool {
         self.welcome.borrow().is_some()

@@ -128,6 +128,7 @@ impl Link {
     }
 
     fn is_now(&self, host: HostConnection) -> HostConnection {
+        tracing::info!("{}: connected", self.0.target);
         let left = std::mem::take(&mut *lock(&self.0.left));
         if !left.is_empty() {
             let host = host.clone();

@@ -396,7 +396,7 @@ fn a_native_command_says_why_the_agent_has_not_reached_the_host() {
 }
 
 /// In a shell on a terminal: an ssh that starts a master, stopped, gone on with, interrupted, and its terminal closed,
-/// while two others use the master.
+/// while two others use the master. It does not read the terminal, since the master would then, and wait for that.
 const FIRST_TERMINAL: &str = r#"
 import subprocess
 
@@ -414,7 +414,7 @@ def go_on(when):
 
 send("PS1=prompt:; echo here\"we\"are\n")
 wait("herewe")
-send(" ".join(SSH + ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-E", "/dev/null", "box", "'echo rea\"\"dy; sleep 300'"]) + "\n")
+send(" ".join(SSH + ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-E", "/dev/null", "-n", "box", "'echo rea\"\"dy; sleep 300'"]) + "\n")
 wait("ready")
 others = [other(1), other(2)]
 go_on("at first")

@@ -40,14 +40,17 @@ enum Way {
     /// From an endpoint of its own.
     Dial(Arc<Dialer>),
     /// By the user's agent, who may be done without.
-    Agent {
-        paths: Paths,
-        program: PathBuf,
-        words: NetworkWords,
-        network: Network,
-        identity: SecretKey,
-        instead: OnceCell<Arc<Dialer>>,
-    },
+    Agent(Box<ByAgent>),
+}
+
+struct ByAgent {
+    paths: Paths,
+    program: PathBuf,
+    words: NetworkWords,
+    network: Network,
+    identity: SecretKey,
+    /// What dials where no agent hears.
+    instead: OnceCell<Arc<Dialer>>,
 }
 
 /// A host could not be reached, or no session was opened there.
@@ -110,7 +113,7 @@ impl Client {
         identity: SecretKey,
     ) -> Self {
         let (paths, program, instead) = (paths.clone(), program.to_owned(), OnceCell::new());
-        Self { way: Way::Agent { paths, program, words, network, identity, instead } }
+        Self { way: Way::Agent(Box::new(ByAgent { paths, program, words, network, identity, instead })) }
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
@@ -120,7 +123,7 @@ impl Client {
         match self.way {
             Way::Dial(dialer) => Self { way: Way::Dial(Arc::new(dialer.as_ref().clone().noted(paths))) },
             // The agent does so itself.
-            Way::Agent { .. } => self,
+            Way::Agent(_) => self,
         }
     }
 
@@ -148,7 +151,8 @@ impl Client {
         target: &ResolvedTarget,
         mut options: ClientOptions,
     ) -> Result<Connection, ClientError> {
-        if let Way::Agent { paths, program, words, .. } = &self.way {
+        if let Way::Agent(agent) = &self.way {
+            let ByAgent { paths, program, words, .. } = &**agent;
             let events = options.events.clone();
             let opening = AgentSession::open(paths, program, words.clone(), target.name(), move |news| {
                 events.tell(news.into());
@@ -174,7 +178,8 @@ impl Client {
     async fn dialer(&self) -> Result<Arc<Dialer>, BindFailed> {
         match &self.way {
             Way::Dial(dialer) => Ok(Arc::clone(dialer)),
-            Way::Agent { paths, network, identity, instead, .. } => {
+            Way::Agent(agent) => {
+                let ByAgent { paths, network, identity, instead, .. } = &**agent;
                 let bind = async || {
                     Ok(Arc::new(Dialer::bind(network.clone(), identity.clone()).await?.noted(paths)))
                 };
@@ -188,8 +193,8 @@ impl Client {
     pub async fn close(&self) {
         match &self.way {
             Way::Dial(dialer) => dialer.close().await,
-            Way::Agent { instead, .. } => {
-                if let Some(dialer) = instead.get() {
+            Way::Agent(agent) => {
+                if let Some(dialer) = agent.instead.get() {
                     dialer.close().await;
                 }
             }

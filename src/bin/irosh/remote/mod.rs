@@ -57,8 +57,8 @@ pub(crate) struct RemoteArguments {
     #[arg(short, value_name = "OPTION")]
     options: Vec<OsString>,
     /// Dial from this process, and leave the agent alone
-    #[arg(id = "alone", long = "no-agent")]
-    alone: bool,
+    #[arg(long)]
+    no_agent: bool,
     #[arg(skip)]
     quiet: bool,
     /// Ask no questions: fail where a password or a passphrase is needed
@@ -78,7 +78,7 @@ impl RemoteArguments {
             identities: Vec::new(),
             config: None,
             options: Vec::new(),
-            alone: false,
+            no_agent: false,
             quiet: true,
             batch: true,
             target: target.into(),
@@ -96,7 +96,7 @@ impl RemoteArguments {
         let words = NetworkWords::from(&here);
         let network = here.or(file);
         match std::env::current_exe() {
-            Ok(program) if !self.alone && agent_use(paths) == AgentUse::Auto => {
+            Ok(program) if !self.no_agent && agent_use(paths) == AgentUse::Auto => {
                 Ok(Client::by_agent(paths, &program, (words, network), identity))
             }
             _ => Client::bind(network, identity).await,

@@ -336,6 +336,32 @@ fn an_agent_leaves_when_it_is_of_no_use_any_more() {
 }
 
 #[test]
+fn a_host_that_starts_anew_is_reached_again_before_the_next_ssh() {
+    let line = with_agent(Mode::Agent);
+    says_hello(&line);
+    assert_eq!(connections(&line), 1);
+    kill(line.host().pid(), Signal::SIGUSR2).expect("a host");
+    poll("the agent has reached it again", DEADLINE, || (connections(&line) == 2).then_some(()));
+    says_hello(&line);
+    assert_eq!(connections(&line), 2);
+}
+
+#[test]
+fn an_agent_that_stands_still_keeps_no_process_of_an_ssh_that_has_ended() {
+    let line = with_agent(Mode::Agent);
+    let mut ssh = waiting(&line);
+    let agent = pid(&line);
+    let proxies: Vec<_> = descendants(ssh.pid()).into_iter().filter(|pid| *pid != agent).collect();
+    kill(agent, Signal::SIGSTOP).expect("an agent");
+    ssh.signal(Signal::SIGTERM);
+    assert!(!ssh.wait(DEADLINE).success());
+    let are_gone = || proxies.iter().all(|proxy| kill(*proxy, None).is_err()).then_some(());
+    poll("irosh-proxy has ended", DEADLINE, are_gone);
+    kill(agent, Signal::SIGCONT).expect("an agent");
+    line.host().wait_ended(1);
+}
+
+#[test]
 fn who_wants_no_agent_has_none() {
     let line = with_agent(Mode::Agent);
     fs::write(line.client.home().join("config.toml"), "agent = \"off\"\n").expect("settings");

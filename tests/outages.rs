@@ -328,6 +328,24 @@ fn is_killed_during_an_outage(mode: Mode) {
     assert_ne!(ended[0]["session"], ended[1]["session"], "{mode:?}");
 }
 
+#[test]
+fn an_ssh_that_is_started_in_an_outage_on_a_connection_that_was_there_is_served_when_that_is_over() {
+    let Some(mut street) = Street::new("") else { return };
+    street.client.use_mode(Mode::Agent);
+    let hello = || succeed(street.client.ssh().args(["box", "echo hello"]));
+    assert_eq!(street.lab.within(Side::B, hello).expect("entered"), "hello\n");
+    for seconds in [1, 3, 6] {
+        street.down();
+        thread::scope(|scope| {
+            let said = scope.spawn(|| street.lab.within(Side::B, hello).expect("entered"));
+            // For less than it takes to be missed, and for longer.
+            thread::sleep(Duration::from_secs(seconds));
+            street.up();
+            assert_eq!(said.join().expect("no panic"), "hello\n", "after {seconds} s");
+        });
+    }
+}
+
 /// `IROSH_TEST_STORM_MIB` makes it longer.
 #[test]
 fn a_session_whose_connection_is_cut_all_the_time_is_byte_exact_both_ways() {

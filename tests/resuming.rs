@@ -216,6 +216,24 @@ fn a_session_is_resumed_by_its_own_identity_alone() {
 }
 
 #[test]
+fn a_connection_that_goes_is_missed_after_both_ends_of_file_as_well() {
+    let echo = Echo::new("");
+    runtime().block_on(async {
+        let mut peer = Peer::new(&echo.host, &echo.identity).await;
+        let (session, mut leg) = peer.open().await;
+        leg.echoes(b"all").await;
+        leg.send.finish().expect("not finished yet");
+        assert_eq!(leg.recv.read(&mut [0; 9]).await.expect("an end of file"), None);
+        // Whoever hears an answer to what was said later has heard that this has arrived.
+        let other = SessionId::generate();
+        peer.says(Frame::Closed(Closed { session: other, reason: CloseCode::Done as u32 })).await;
+        peer.hears_closed(other).await;
+        // The session itself is told nothing: neither that all was delivered, nor that it is over.
+        peer.leaves(&echo.host, session);
+    });
+}
+
+#[test]
 fn a_session_that_is_there_is_not_opened_again() {
     let echo = Echo::new("");
     runtime().block_on(async {

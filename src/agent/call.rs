@@ -16,15 +16,18 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    time::timeout,
+};
 
 use super::{
-    message::{Answer, LONGEST, NetworkWords, Request, What, line, word},
+    message::{Answer, LONGEST, LONGEST_ANSWER, NetworkWords, Request, What, line, word},
     socket,
 };
 use crate::{
     files::{Lock, Paths},
-    signals::interrupted,
+    signals::Interrupts,
     stdio::{Kind, kind},
 };
 
@@ -33,6 +36,9 @@ const HEARS: Duration = Duration::from_secs(3);
 
 /// How long it may take until another caller has started the agent.
 const STARTS: Duration = Duration::from_secs(5);
+
+/// How long it may take to end a session, and to say how it went.
+const ENDS: Duration = Duration::from_secs(3);
 
 /// How a call went.
 #[derive(Debug)]
@@ -74,7 +80,9 @@ pub fn call_for_session(
         false => (What::Session { target }, Vec::from(ends)),
     };
     let Some(stream) = find_or_start(paths, program) else { return Ok(Called::NotHeard) };
-    let Some(stream) = asks(stream, &Request::new(network, what), &ends) else { return Ok(Called::NotHeard) };
+    let Some(stream) = asks(stream, &Request::new(paths, network, what), &ends) else {
+        return Ok(Called::NotHeard);
+    };
     drop(ends);
     // What ssh reads ends with this process: once it has said what was wrong.
     if fdpass { pass_end(&stream) } else { outcome(stream) }
@@ -90,7 +98,7 @@ pub fn call_for_known_hosts(
 ) -> Called {
     let what = What::KnownHosts { target: target.to_owned(), sought: sought.map(ToOwned::to_owned) };
     let called = socket::connect(&socket::path(paths)).ok();
-    let stream = called.and_then(|stream| asks(stream, &Request::new(network, what), &[]));
+    let stream = called.and_then(|stream| asks(stream, &Request::new(paths, network, what), &[]));
     match stream.and_then(|stream| read_line(&stream).ok()?) {
         Some(Answer::Text(lines)) => Called::Text(lines),
         Some(Answer::Failed(failed)) => Called::Failed(failed.message),
@@ -99,9 +107,9 @@ pub fn call_for_known_hosts(
 }
 
 /// Asks whoever listens at a socket; nothing where nobody does. Who does not understand it has declined.
-pub(super) fn ask(path: &Path, what: What) -> Option<Answer> {
+pub(super) fn ask(paths: &Paths, path: &Path, what: What) -> Option<Answer> {
     let stream = socket::connect(path).ok()?;
-    let request = Request::new(NetworkWords::default(), what);
+    let request = Request::new(paths, NetworkWords::default(), what);
     let Some(stream) = asks(stream, &request, &[]) else { return Some(Answer::Declined) };
     Some(read_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
 }
@@ -159,7 +167,7 @@ pub(super) fn asks(stream: UnixStream, request: &Request, fds: &[OwnedFd]) -> Op
 fn read_line(mut stream: &UnixStream) -> io::Result<Option<Answer>> {
     let mut line = Vec::new();
     let mut byte = [0];
-    while line.len() <= LONGEST {
+    while line.len() <= LONGEST_ANSWER {
         match stream.read(&mut byte)? {
             1 if byte[0] == b'\n' => return Ok(serde_json::from_slice(&line).ok()),
             1 => line.push(byte[0]),
@@ -173,20 +181,24 @@ fn read_line(mut stream: &UnixStream) -> io::Result<Option<Answer>> {
 fn outcome(stream: UnixStream) -> io::Result<Called> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let interrupted = interrupted()?;
-        tokio::pin!(interrupted);
+        let mut interrupted = Interrupts::listen()?;
         stream.set_nonblocking(true)?;
         let (reader, mut writer) = tokio::net::UnixStream::from_std(stream)?.into_split();
         let mut lines = BufReader::new(reader).lines();
+        let told = async {
+            let signal = interrupted.next().await;
+            let said = if signal == Signal::SIGINT { word::INTERRUPT } else { word::HANG_UP };
+            let _ = writer.write_all(&[said]).await;
+            // An agent that stands still says nothing any more, and whoever signals again has waited enough.
+            let _ = timeout(ENDS, interrupted.next()).await;
+        };
         let line = tokio::select! {
-            line = lines.next_line() => line,
-            signal = &mut interrupted => {
-                let said = if signal == Signal::SIGINT { word::INTERRUPT } else { word::HANG_UP };
-                let _ = writer.write_all(&[said]).await;
-                lines.next_line().await
+            line = lines.next_line() => line.ok().flatten(),
+            () = told => {
+                let silent = "the agent does not answer\nsee whether it stands still: irosh agent status";
+                return Ok(Called::Failed(silent.to_owned()));
             }
         };
-        let line = line.ok().flatten();
         Ok(called(line.and_then(|line| serde_json::from_str(&line).ok())))
     })
 }
@@ -202,7 +214,7 @@ fn pass_end(stream: &UnixStream) -> io::Result<Called> {
 /// Waits for an end of a session, or for why there is none.
 pub(super) fn end_of(stream: &UnixStream) -> io::Result<(Option<Answer>, Option<OwnedFd>)> {
     let (mut fds, mut said, mut byte) = (Vec::new(), Vec::new(), [0]);
-    while said.len() < LONGEST && socket::receive(stream, &mut byte, &mut fds)? > 0 && byte != *b"\n" {
+    while said.len() < LONGEST_ANSWER && socket::receive(stream, &mut byte, &mut fds)? > 0 && byte != *b"\n" {
         said.push(byte[0]);
     }
     Ok((serde_json::from_slice(&said).ok(), fds.pop()))

@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::Interest, net::UnixStream, sync::oneshot, time::timeout};
+use tokio::{
+    io::{AsyncWriteExt as _, Interest},
+    net::UnixStream,
+    sync::oneshot,
+    time::timeout,
+};
 
 use super::{
     hosts::Use,
@@ -47,17 +52,26 @@ impl Caller {
             return;
         }
         let request = match timeout(ASKS, self.request()).await {
-            Ok(Ok(Some(request))) if request.is_of_this_network() && agent.can(&request.network) => request,
-            // Garbage, or what this agent cannot do.
+            Ok(Ok(Some(request))) if request.is_at_home(agent.paths()) && self.has_all(&request) => request,
+            // Garbage, or a caller who means something else.
             _ => return self.say(&Answer::Declined),
         };
         let Request { network, what, .. } = request;
+        if let Some(target) = what.target()
+            && !agent.can(&network, target)
+        {
+            return self.say(&Answer::Declined);
+        }
         // What it had asked for before it went away is not done: it has turned to others.
         if self.try_say(&Answer::Taken).is_err() {
             return;
         }
         let answer = match what {
-            What::Status => Answer::Status(Box::new(agent.status())),
+            What::Status => {
+                let status = line(&Answer::Status(Box::new(agent.status())));
+                let _ = timeout(ASKS, self.stream.write_all(&status)).await;
+                return;
+            }
             What::Stop => {
                 agent.stop();
                 Answer::Over
@@ -86,11 +100,16 @@ impl Caller {
 }
 
 impl Caller {
+    /// Whether the descriptors have come along that are needed.
+    fn has_all(&self, request: &Request) -> bool {
+        !matches!(request.what, What::Session { .. }) || self.fds.len() == 2
+    }
+
     /// What the caller says first, with the descriptors that come along.
     async fn request(&mut self) -> io::Result<Option<Request>> {
         let mut said = Vec::new();
         let mut part = vec![0; LONGEST];
-        while !said.ends_with(b"\n") {
+        while !said.ends_with(b"\n") && self.fds.len() <= 2 {
             let Self { stream, fds } = self;
             stream.readable().await?;
             let received = stream.try_io(Interest::READABLE, || {
@@ -128,22 +147,29 @@ impl Caller {
     }
 
     /// Carries a session between the descriptors that the caller has handed over.
-    async fn carry(&mut self, agent: &Agent, host: Use) -> Answer {
+    async fn carry(&mut self, agent: &Arc<Agent>, host: Use) -> Answer {
         let Ok([stdin, stdout]) = <[OwnedFd; 2]>::try_from(std::mem::take(&mut self.fds)) else {
             return Answer::Failed(Cause::Caller.says("the agent was not given stdin and stdout"));
-        };
-        let stop = async {
-            tokio::select! {
-                stop = told(&self.stream) => stop,
-                () = agent.stopped() => Stop::Gone,
-            }
         };
         let local = match ends(stdin, stdout) {
             Ok(local) => local,
             Err(error) => return Answer::Failed(Cause::Caller.of(&BridgeError::Stdio(error))),
         };
-        let carried = carry(agent.paths(), host.link(), local, |status| host.has(status.clone()), stop).await;
-        went(agent, &host, carried)
+        let (tell, mut begun) = oneshot::channel();
+        let (give_up, given_up) = oneshot::channel();
+        let session = tokio::spawn(carry_alone(Arc::clone(agent), host, local, tell, given_up));
+        tokio::pin!(session);
+        let stop = tokio::select! {
+            answer = &mut session => return answer.unwrap_or(Answer::Declined),
+            stop = told(&self.stream) => stop,
+        };
+        let _ = give_up.send(stop);
+        let has_spoken = |status: SessionStatus| status.counters().to_local() > 0;
+        if begun.try_recv().is_ok_and(has_spoken) {
+            // ssh has what it wanted: its last words are on their way, and nobody waits for them.
+            return Answer::Over;
+        }
+        session.await.unwrap_or(Answer::Declined)
     }
 
     /// Opens a session of which the caller gets an end, and which goes on without it. `None` when all is said.
@@ -177,7 +203,7 @@ impl Caller {
                 return session.await.ok();
             }
         };
-        let end = Answer::End { host_keys: welcome.host_keys.clone() };
+        let end = Answer::End { host_keys: welcome.host_keys.iter().map(hex::encode).collect() };
         if self.send(&end, Some(&theirs)).is_err() {
             let _ = give_up.send(Stop::Gone);
             return None;

@@ -27,7 +27,7 @@ pub fn running(paths: &Paths) -> Vec<Running> {
     };
     let sockets = folder.filter_map(|entry| Some(entry.ok()?.path())).filter(is_agent);
     let running = sockets.filter_map(|socket| {
-        let answer = ask(&socket, What::Status)?;
+        let answer = ask(paths, &socket, What::Status)?;
         let status = match answer {
             Answer::Status(status) => Some(*status),
             _ => None,
@@ -40,7 +40,7 @@ pub fn running(paths: &Paths) -> Vec<Running> {
 impl Running {
     /// Ends it, and the sessions that it holds; says whether it heard.
     #[must_use]
-    pub fn stop(&self) -> bool {
-        matches!(ask(&self.socket, What::Stop), Some(Answer::Over))
+    pub fn stop(&self, paths: &Paths) -> bool {
+        matches!(ask(paths, &self.socket, What::Stop), Some(Answer::Over))
     }
 }

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use crate::files::Paths;
 
 /// What is read of the system: name service, certificates, time zones, accounts, network interfaces.
-const SYSTEM: [&str; 14] = [
+const SYSTEM: [&str; 17] = [
     "/etc",
     "/usr",
     "/lib",
     "/lib64",
     "/nix/store",
+    "/gnu/store",
+    "/var/lib/ca-certificates",
     "/proc",
     "/sys/class/net",
     "/sys/devices",
@@ -21,6 +23,7 @@ const SYSTEM: [&str; 14] = [
     "/run/NetworkManager",
     "/run/resolvconf",
     "/run/connman",
+    "/run/netconfig",
     "/run/nscd",
     "/mnt/wsl",
 ];
@@ -35,19 +38,27 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// Whether it can read a file that a caller names, or there is none.
+    /// Whether it can read a file that a caller names.
     pub(super) fn may_read(&self, file: &Path) -> bool {
-        let Ok(file) = file.canonicalize() else { return true };
+        let Ok(file) = file.canonicalize() else { return false };
         self.readable.iter().any(|folder| file.starts_with(folder))
     }
 }
 
-/// What is read: of the system, and of the user's own files where they are links to elsewhere.
+/// What is read: of the system, and of the user's own files where they are links to elsewhere. Of those the whole
+/// folder, since who changes such a file puts another in its place; but not of a home directory.
 fn read(paths: &Paths, also: Option<&Path>) -> Vec<PathBuf> {
+    let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
+    let resolv_conf = Path::new("/etc/resolv.conf");
     let own = [paths.client_settings(), paths.aliases(), paths.identity()];
+    let files = own.iter().map(PathBuf::as_path).chain(also).chain([resolv_conf]);
+    let files = files.filter_map(|file| Some((file.is_symlink(), file.canonicalize().ok()?)));
+    let with_folder = files.flat_map(|(is_link, file)| {
+        let folder = file.parent().filter(|folder| is_link && Some(*folder) != home.as_deref());
+        [folder.filter(|folder| folder.parent().is_some()).map(Path::to_owned), Some(file)]
+    });
     let folders = SYSTEM.iter().map(PathBuf::from).chain(paths.folders().map(Path::to_owned));
-    let all = folders.chain(own).chain(also.map(Path::to_owned));
-    all.filter_map(|path| path.canonicalize().ok()).collect()
+    folders.filter_map(|folder| folder.canonicalize().ok()).chain(with_folder.flatten()).collect()
 }
 
 /// Shuts this thread in, and those that it starts from now on; for good. It can read one file more.

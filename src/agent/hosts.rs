@@ -64,6 +64,8 @@ pub(super) struct Use {
     host: Arc<Host>,
     hosts: Hosts,
     number: u64,
+    /// How many others used it at that time.
+    place: usize,
 }
 
 impl Hosts {
@@ -98,7 +100,6 @@ impl Hosts {
         network: Network,
         identity: SecretKey,
         target: &Target,
-        name: &str,
     ) -> Result<Use, DialError> {
         // Under the lock, so that all who come at once have one endpoint and one host.
         let mut dialers = self.0.dialers.lock().await;
@@ -131,29 +132,25 @@ impl Hosts {
                 host
             }
         };
-        name.clone_into(&mut lock(&host.name));
-        host.users.send_modify(|users| *users += 1);
+        // Not what was typed, which may be an invite.
+        *lock(&host.name) = target.short_name();
+        let mut place = 0;
+        host.users.send_modify(|users| {
+            place = *users;
+            *users += 1;
+        });
         let number = self.0.number.fetch_add(1, Ordering::Relaxed);
-        Ok(Use { host, hosts: self.clone(), number })
+        Ok(Use { host, hosts: self.clone(), number, place })
     }
 
     /// Keeps a connection for as long as it is used and a while longer, and reaches the host again if it is lost.
     async fn keep(self, host: Arc<Host>) {
-        let mut users = host.users.subscribe();
         loop {
-            let unused = async {
-                let _ = users.wait_for(|users| *users == 0).await;
-                // One that was never reached is not kept.
-                if let Some(current) = host.link.current() {
-                    sleep(self.0.keep_warm).await;
-                    drop(current);
-                }
-            };
             tokio::select! {
-                () = unused => {}
-                () = host.refreshed() => continue,
+                () = host.unused_for(self.0.keep_warm) => {}
+                () = host.refresh() => {}
             }
-            // Nobody takes it meanwhile.
+            // Nobody takes it meanwhile, and nobody binds before all is closed.
             let mut dialers = self.0.dialers.lock().await;
             if *host.users.borrow() > 0 {
                 continue;
@@ -164,9 +161,7 @@ impl Hosts {
                 *used == host.network && dialer.identity() == host.identity
             };
             if !of_others && let Some(number) = dialers.iter().position(is_it) {
-                let (_, dialer) = dialers.swap_remove(number);
-                drop(dialers);
-                dialer.close().await;
+                dialers.swap_remove(number).1.close().await;
             }
             return;
         }
@@ -217,7 +212,8 @@ impl Host {
     fn is(&self, network: &Network, identity: iroh::PublicKey, target: &Target) -> bool {
         let own = self.link.target();
         // An invite is shown on a connection of its own: what it admits to is said there.
-        let is_target = own.addr().id == target.addr().id && own.secret() == target.secret();
+        // So is a ticket that knows of other ways.
+        let is_target = own.addr() == target.addr() && own.secret() == target.secret();
         is_target && self.identity == identity && self.network == *network
     }
 
@@ -227,12 +223,39 @@ impl Host {
         *self.users.borrow() < allowed.max(1) as usize
     }
 
-    /// Resolves when the host was lost with nobody there who waits for it, and was reached again.
-    async fn refreshed(&self) {
-        let Some(host) = self.link.current() else { return std::future::pending().await };
-        host.lost().await;
-        if *self.users.borrow() == 0 && host.may_come_back() {
-            let _ = timeout(LOOKS, self.link.again(&host)).await;
+    /// Waits until nobody has used it for so long. What was never reached, or is lost, is not kept.
+    async fn unused_for(&self, keep_warm: Duration) {
+        let mut users = self.users.subscribe();
+        loop {
+            let _ = users.wait_for(|users| *users == 0).await;
+            if self.link.connections().borrow().is_none() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(keep_warm) => return,
+                _ = users.wait_for(|users| *users > 0) => {}
+            }
+        }
+    }
+
+    /// Reaches the host again each time that its connection is lost with nobody there who waits for it; resolves when it
+    /// is not to be reached.
+    async fn refresh(&self) {
+        let mut connections = self.link.connections();
+        loop {
+            let current = connections.borrow_and_update().clone();
+            if let Some(host) = current {
+                host.lost().await;
+                if *self.users.borrow() == 0 {
+                    let again = async { host.may_come_back() && self.link.again(&host).await.is_ok() };
+                    if !timeout(LOOKS, again).await.unwrap_or(false) && *self.users.borrow() == 0 {
+                        return;
+                    }
+                }
+            }
+            if connections.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -265,6 +288,17 @@ impl Host {
 }
 
 impl Use {
+    /// Whether the host allows one more session on its connection, which the first one need not wait to hear.
+    pub(super) async fn fits(&self) -> bool {
+        if self.place == 0 {
+            return true;
+        }
+        // Where it is not reached, or does not let us in, whoever opens a session there is told.
+        let Ok(host) = self.host.link.reach().await else { return true };
+        let _ = host.welcome().await;
+        host.allows().is_none_or(|allowed| self.place < allowed.max(1) as usize)
+    }
+
     /// The way to the host.
     pub(super) fn link(&self) -> &Link {
         &self.host.link

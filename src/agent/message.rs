@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 use crate::{
+    files::Paths,
     log::with_causes,
     settings::NetworkChoice,
     transport::{RelayToken, SettingError},
@@ -14,31 +15,64 @@ use crate::{
 /// The version of these words. It is part of the socket's name, so that nobody is understood wrongly.
 pub(super) const VERSION: u32 = 1;
 
-/// A longer line is not read.
+/// A longer line is not read of a caller.
 pub(super) const LONGEST: usize = 64 << 10;
+
+/// A longer line is not read of an agent, which may have much to tell.
+pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 
 /// What a caller says, once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// Which network the caller is in, where a machine has several (network_namespaces(7)).
-    namespace: Option<PathBuf>,
+    from: Surroundings,
     pub(super) network: NetworkWords,
     pub(super) what: What,
 }
 
 impl Request {
-    pub(super) fn new(network: NetworkWords, what: What) -> Self {
-        Self { namespace: namespace(), network, what }
+    pub(super) fn new(paths: &Paths, network: NetworkWords, what: What) -> Self {
+        Self { from: Surroundings::of_this_process(paths), network, what }
     }
 
-    /// Whether it means the network that this process is in, or none.
-    pub(super) fn is_of_this_network(&self) -> bool {
-        matches!(self.what, What::Status | What::Stop) || self.namespace == namespace()
+    /// Whether this process can do it in the caller's place: what it is about is the same here as there.
+    pub(super) fn is_at_home(&self, paths: &Paths) -> bool {
+        matches!(self.what, What::Status | What::Stop) || self.from == Surroundings::of_this_process(paths)
     }
 }
 
-fn namespace() -> Option<PathBuf> {
-    fs::read_link("/proc/self/ns/net").ok()
+/// What a caller and an agent have to have in common, besides what is said.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Surroundings {
+    /// Names, keys and settings.
+    folders: [PathBuf; 3],
+    /// The network, where a machine has several (network_namespaces(7)).
+    namespace: Option<PathBuf>,
+    /// How the network is used.
+    variables: Vec<Option<String>>,
+}
+
+impl Surroundings {
+    /// HTTP proxies, and certificates that the system trusts.
+    const VARIABLES: [&str; 10] = [
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+
+    fn of_this_process(paths: &Paths) -> Self {
+        Self {
+            folders: paths.folders().map(Into::into),
+            namespace: fs::read_link("/proc/self/ns/net").ok(),
+            variables: Self::VARIABLES.iter().map(|name| env::var(name).ok()).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,15 +97,27 @@ pub(super) enum What {
     Stop,
 }
 
+impl What {
+    /// The host that it is about.
+    pub(super) fn target(&self) -> Option<&str> {
+        match self {
+            Self::Session { target } | Self::SessionEnd { target, .. } | Self::KnownHosts { target, .. } => {
+                Some(target)
+            }
+            Self::Status | Self::Stop => None,
+        }
+    }
+}
+
 /// What an agent says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Answer {
     /// The descriptors are its own from now on.
     Taken,
-    /// The session's end comes along. These are the SSH keys that the host announced.
+    /// The session's end comes along. These are the SSH keys that the host announced, in hex.
     End {
-        host_keys: Vec<Vec<u8>>,
+        host_keys: Vec<String>,
     },
     /// The host is not reached any more.
     Detached(String),
@@ -142,7 +188,7 @@ impl NetworkWords {
     /// These, and what stands in the environment alone.
     #[must_use]
     pub fn new(relay: Option<String>, dns: Option<String>, bind: Option<String>, ca: Option<String>) -> Self {
-        Self { relay, dns, bind, ca, relay_token: env::var("IROSH_RELAY_TOKEN").ok() }
+        Self { relay, dns, bind, ca: ca.map(absolute), relay_token: env::var("IROSH_RELAY_TOKEN").ok() }
     }
 
     /// What they mean.
@@ -168,10 +214,19 @@ impl From<&NetworkChoice> for NetworkWords {
             relay: relay.map(Into::into),
             dns: dns.map(Into::into),
             bind: bind.map(Into::into),
-            ca: ca.map(Into::into),
+            ca: ca.map(Into::into).map(absolute),
             relay_token: relay_token.map(|token| token.as_str().to_owned()),
         }
     }
+}
+
+/// The file of `ca` for somebody who is in another folder.
+fn absolute(ca: String) -> String {
+    if ca == "system" {
+        return ca;
+    }
+    let absolute = std::path::absolute(&ca).ok();
+    absolute.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or(ca)
 }
 
 /// A line that stands for itself.

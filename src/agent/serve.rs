@@ -159,7 +159,8 @@ impl Found {
 fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
     let own = socket::path(paths);
     let addr = listener.local_addr()?;
-    let is_managed = std::env::var_os("INVOCATION_ID").is_some() && std::env::var_os("LISTEN_FDS").is_some();
+    // sd_listen_fds(3).
+    let is_managed = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
     match addr.as_pathname() {
         Some(path) if path == own && !is_managed => {
             let meta = path.symlink_metadata()?;
@@ -169,24 +170,39 @@ fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
     }
 }
 
+/// Whether an error is that a file may not be read.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        || error.to_string().contains("ermission denied")
+}
+
 impl Agent {
     pub(super) fn paths(&self) -> &Paths {
         self.hosts.paths()
     }
 
-    /// The host that a caller means.
+    /// The host that a caller means, with room for one more session.
     pub(super) async fn host(&self, network: &NetworkWords, name: &str) -> Result<Use, Failed> {
         let (network, identity, target) =
             self.read(network, name).map_err(|error| Cause::Caller.of(&*error))?;
-        let host = self.hosts.host(network, identity.secret().clone(), &target, name).await;
-        host.map_err(|error| Cause::Host.of(&error))
+        loop {
+            let host = self.hosts.host(network.clone(), identity.secret().clone(), &target).await;
+            let host = host.map_err(|error| Cause::Host.of(&error))?;
+            if host.fits().await {
+                return Ok(host);
+            }
+        }
     }
 
-    /// Whether it can do what a caller wants, who may do without it otherwise. What is wrong is said later.
-    pub(super) fn can(&self, network: &NetworkWords) -> bool {
-        match self.network(network).map(|network| network.ca) {
-            Ok(Some(Authorities::File(file))) => self.confined.may_read(&file),
-            _ => true,
+    /// Whether it can read what it takes to do what a caller wants, who may do without it otherwise. What else is wrong
+    /// is said later.
+    pub(super) fn can(&self, network: &NetworkWords, name: &str) -> bool {
+        match self.read(network, name) {
+            Ok((network, ..)) => match network.ca {
+                Some(Authorities::File(file)) => self.confined.may_read(&file),
+                _ => true,
+            },
+            Err(error) => !error.chain().any(is_denied),
         }
     }
 

@@ -67,13 +67,14 @@ impl AgentSession {
         let what = What::SessionEnd { target: target.to_owned(), stays: true };
         let asked = spawn_blocking(move || {
             let stream = find_or_start(&paths, &program)?;
-            let stream = asks(stream, &Request::new(network, what), &[])?;
+            let stream = asks(stream, &Request::new(&paths, network, what), &[])?;
             let end = end_of(&stream).ok()?;
             Some((stream, end))
         });
         let Ok(Some((told, end))) = asked.await else { return Err(AgentError::NotHeard) };
+        let keys = |keys: Vec<String>| keys.iter().filter_map(|key| hex::decode(key).ok()).collect();
         let (host_keys, end) = match end {
-            (Some(Answer::End { host_keys }), Some(end)) => (host_keys, end),
+            (Some(Answer::End { host_keys }), Some(end)) => (keys(host_keys), end),
             (Some(Answer::Failed(failed)), _) if failed.cause == Cause::Caller => {
                 return Err(AgentError::Other(failed.message));
             }

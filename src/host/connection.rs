@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use iroh::endpoint::{Connection, Incoming, RecvStream, SendStream, VarInt, WeakConnectionHandle};
 use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use tracing::Instrument;
 
@@ -31,6 +31,7 @@ use crate::{
         Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, Receiving, Role, Session,
         Word, read_frame,
     },
+    transport::STRANGER_SESSIONS,
 };
 
 /// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
@@ -168,7 +169,11 @@ async fn greet(
     let host_keys = shared.host_keys.announced(&backend, HOST_KEYS_WAIT).await;
     let resume = limits.resume(&admitted.peer.options);
     let resume_seconds = u32::try_from(resume.as_secs()).unwrap_or(u32::MAX);
-    let allowed = Limits { sessions: limits.max_sessions, resume_seconds };
+    let sessions = match admitted.listed {
+        true => limits.max_sessions,
+        false => limits.max_sessions.min(STRANGER_SESSIONS),
+    };
+    let allowed = Limits { sessions, resume_seconds };
     let welcome = Welcome::new(&shared.name, backend.kind(), host_keys, allowed);
     match timeout(limits.grace(), send.write_all(&Frame::Welcome(welcome.into()).encode())).await {
         Ok(Ok(())) => {}
@@ -289,6 +294,7 @@ impl Guest {
                             place: Arc::downgrade(&place),
                             backend: backend.clone(),
                             from: from(&connection),
+                            connection: connection.weak_handle(),
                         };
                         tokio::spawn(leg.serve(send, recv, control.clone()).in_current_span());
                     }
@@ -367,6 +373,7 @@ struct Leg {
     place: Weak<ConnectionPlace>,
     backend: Backend,
     from: String,
+    connection: WeakConnectionHandle,
 }
 
 impl Leg {
@@ -388,6 +395,7 @@ impl Leg {
                     send,
                     recv: Receiving::Open(recv),
                     control,
+                    connection: self.connection.clone(),
                 };
                 return self.resume(session, leg).await;
             }
@@ -496,6 +504,7 @@ impl Leg {
             send,
             recv: Receiving::Open(recv),
             control,
+            connection: self.connection.clone(),
         };
         let _ = words.send(Word::Attach(Box::new(leg))).await;
         if hosted.told {

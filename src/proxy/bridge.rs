@@ -111,7 +111,10 @@ pub async fn carry(
     let since = Instant::now();
     // ssh may ask for the keys as soon as it has the server's first bytes, so they are kept before.
     let writer = writer.after(keep_host_keys(paths.clone(), host.clone(), link.target().addr().id));
-    let (session, status) = ClientSession::open_on(link, host, (reader, writer)).await?;
+    let (session, status) = tokio::select! {
+        opened = ClientSession::open_on(link, host, (reader, writer)) => opened?,
+        stop = &mut stop => return told(stop, || Arc::new(SessionError::NoAnswer(since.elapsed())).into()),
+    };
     begun(&status);
     let session = session.run();
     tokio::pin!(session);

@@ -246,6 +246,11 @@ impl HostConnection {
         self.connection.close_reason().is_none() && !*self.silent.borrow() && !is_refused
     }
 
+    /// Whether it was not closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+
     /// Waits until nothing that is sent arrives, as it seems. Cancel safe.
     pub(super) async fn falls_silent(&self) {
         let _ = self.silent.clone().wait_for(|silent| *silent).await;
@@ -298,6 +303,7 @@ impl HostConnection {
     /// Has the host end a session that it may have, and waits until it says so.
     pub(super) async fn end(&self, session: SessionId) {
         let _ = timeout(OPEN_DEADLINE, self.says_ended(session)).await;
+        self.forget(session);
     }
 
     /// Tells the host that a session is over, and waits until it answers, which it does at once; says whether it did.
@@ -386,7 +392,8 @@ impl HostConnection {
     }
 
     fn leg(&self, number: LegNumber, position: Position, send: SendStream, recv: Receiving) -> NewLeg {
-        NewLeg { number, position, answer: false, send, recv, control: self.control.clone() }
+        let (control, connection) = (self.control.clone(), self.connection.weak_handle());
+        NewLeg { number, position, answer: false, send, recv, control, connection }
     }
 
     /// Closes the connection and every session on it; those go on elsewhere where the code is

@@ -10,6 +10,7 @@ use futures_util::{
     FutureExt as _,
     future::{Shared, WeakShared},
 };
+use tokio::sync::watch;
 
 use super::{
     again::reach_again,
@@ -30,7 +31,7 @@ pub struct Link(Arc<Inner>);
 struct Inner {
     dialer: Dialer,
     target: Target,
-    current: Mutex<Option<HostConnection>>,
+    current: watch::Sender<Option<HostConnection>>,
     /// Sessions that have ended while the host was away: it does not know.
     left: Mutex<Vec<SessionId>>,
     dialling: UnderWay<DialError>,
@@ -58,7 +59,7 @@ impl Link {
         Self(Arc::new(Inner {
             dialer: dialer.for_another_host(),
             target: target.clone(),
-            current: Mutex::new(host),
+            current: watch::Sender::new(host),
             left: Mutex::default(),
             dialling: UnderWay::default(),
             returning: UnderWay::default(),
@@ -74,7 +75,12 @@ impl Link {
     /// The connection that is there and answers.
     #[must_use]
     pub fn current(&self) -> Option<HostConnection> {
-        lock(&self.0.current).clone().filter(HostConnection::is_alive)
+        self.0.current.borrow().clone().filter(HostConnection::is_alive)
+    }
+
+    /// The connection that was there last, alive or not, and each that follows it.
+    pub(crate) fn connections(&self) -> watch::Receiver<Option<HostConnection>> {
+        self.0.current.subscribe()
     }
 
     /// The connection that is there, or one that is dialled for all who wait for it.
@@ -87,11 +93,21 @@ impl Link {
             return Ok(host);
         }
         let link = self.clone();
-        join(&self.0.dialling, || async move {
+        let dialling = join(&self.0.dialling, || async move {
             let host = link.0.dialer.dial(&link.0.target).await.map_err(Arc::new)?;
             Ok(link.is_now(host))
-        })
-        .await
+        });
+        // Of an endpoint that has a connection there, all goes by the path of that one, which may lead nowhere.
+        let stale = self.0.current.borrow().clone().filter(HostConnection::may_come_back);
+        match stale {
+            None => dialling.await,
+            Some(stale) => tokio::select! {
+                biased;
+                Ok(host) = self.again(&stale) => Ok(host),
+                () = stale.comes_back(), if stale.is_open() => Ok(stale.clone()),
+                dialled = dialling => dialled,
+            },
+        }
     }
 
     /// Another connection than the one that was lost, for all who wait for it, however long it takes. An error is one
@@ -116,7 +132,7 @@ impl Link {
 
     /// Closes the connection that is there.
     pub fn close(&self, code: CloseCode) {
-        if let Some(host) = lock(&self.0.current).take() {
+        if let Some(host) = self.0.current.send_replace(None) {
             host.close(code);
         }
     }
@@ -138,7 +154,8 @@ impl Link {
                 }
             });
         }
-        lock(&self.0.current).insert(host).clone()
+        self.0.current.send_replace(Some(host.clone()));
+        host
     }
 }
 

@@ -21,12 +21,15 @@ use super::{
     patience::Patience,
 };
 use crate::{
-    protocol::{CloseCode, FIRST_WINDOW, RefusalCode, SessionId, Welcome},
+    protocol::{CloseCode, FIRST_WINDOW, Position, RefusalCode, SessionId, Welcome},
     session::{
         Counters, Ended, LegEnd, LegNumber, LocalReader, LocalWriter, Lost, News, Report, Role, Session, Word,
     },
     transport::Target,
 };
+
+/// Where a session is of which nothing has arrived.
+const START: Position = Position { received: 0, end: false };
 
 /// How long an SSH server may take to say its first word, which no client has to wait for otherwise
 /// (RFC 4253 section 4.2).
@@ -55,6 +58,8 @@ struct Keeper {
     state: watch::Sender<State>,
     delivered: CancellationToken,
     legs: u32,
+    /// Since when the host has taken the session.
+    opened: Option<Instant>,
     /// Why the host has not taken the session yet.
     busy: Arc<Mutex<Option<LegEnd>>>,
 }
@@ -128,6 +133,7 @@ impl ClientSession {
             state,
             delivered: CancellationToken::new(),
             legs: 0,
+            opened: None,
             busy: Arc::default(),
         };
         if let Err(error) = keeper.open(&host).await {
@@ -241,9 +247,9 @@ impl Keeper {
     /// Gives the session legs until it is over, which is seen elsewhere, or cannot have another.
     async fn keep(mut self, counters: &Counters) -> Arc<SessionError> {
         let mut patience = Patience::until(Instant::now() + OPEN_DEADLINE);
-        let mut opened = None;
         loop {
             let host = lock(&self.host).clone();
+            let opened = self.opened;
             let news = tokio::select! {
                 biased;
                 code = host.closed() => return Arc::new(SessionError::Cut(code)),
@@ -264,7 +270,7 @@ impl Keeper {
                     continue;
                 }
                 Some(News::Opened) => {
-                    opened.get_or_insert_with(Instant::now);
+                    self.opened.get_or_insert_with(Instant::now);
                     self.state.send_replace(State::Attached);
                     continue;
                 }
@@ -283,7 +289,7 @@ impl Keeper {
                 // The host starts anew, or ends, or a connection that was kept is one no more: what was said here is
                 // for the one that follows.
                 Some(News::Detached(LegEnd::Lost(lost)))
-                    if opened.is_none() && (self.warm || starts_anew(&lost)) =>
+                    if opened.is_none() && (self.warm || starts_anew(&lost) || self.is_elsewhere(&host)) =>
                 {
                     self.open_elsewhere(lost).await.err()
                 }
@@ -309,20 +315,32 @@ impl Keeper {
         Ok(())
     }
 
-    /// Opens the session on another connection: on this one, the host has not taken it.
+    /// Opens the session on another connection: on this one, the host has not taken it, as far as is known.
     async fn open_elsewhere(&mut self, lost: Lost) -> Result<(), Arc<SessionError>> {
-        let deadline = Instant::now() + STARTS_ANEW * 10;
+        let within = if starts_anew(&lost) { STARTS_ANEW * 10 } else { OPEN_DEADLINE };
+        let deadline = Instant::now() + within;
         loop {
             if starts_anew(&lost) {
                 sleep(jittered(STARTS_ANEW)).await;
             }
             let before = lock(&self.host).clone();
-            let Ok(reached) = timeout_at(deadline, self.link.again(&before)).await else {
+            let reached = tokio::select! {
+                biased;
+                // What was said there has its answer there.
+                () = before.comes_back(), if lost == Lost::Silent && before.is_open() => return Ok(()),
+                reached = timeout_at(deadline, self.link.again(&before)) => reached,
+            };
+            let Ok(reached) = reached else {
                 return Err(Arc::new(SessionError::Lost(lost)));
             };
             let host = reached?;
+            let position = self.let_go().await;
+            before.forget(self.id);
             lock(&self.host).clone_from(&host);
             self.warm = false;
+            if position != START {
+                return self.resume(&host, position).await;
+            }
             // The host may have taken it without a word of that having arrived here.
             host.end(self.id).await;
             match self.open(&host).await {
@@ -330,6 +348,39 @@ impl Keeper {
                 other => return other,
             }
         }
+    }
+
+    /// Has the session take nothing more off the leg that it has; says where it is then. What was told of that leg is of no
+    /// use any more.
+    async fn let_go(&mut self) -> Position {
+        let (tell, position) = oneshot::channel();
+        let _ = self.words.send(Word::LetGo(tell)).await;
+        // A session that is over tells nothing, and is seen to end elsewhere.
+        let Ok(position) = position.await else { std::future::pending().await };
+        while let Ok(news) = self.news.try_recv() {
+            if matches!(news, News::Delivered) {
+                self.delivered.cancel();
+            }
+        }
+        position
+    }
+
+    /// Goes on with the session on a connection.
+    async fn resume(&mut self, host: &HostConnection, position: Position) -> Result<(), Arc<SessionError>> {
+        host.tell(self.id, self.words.clone());
+        let leg = host.resume(self.id, LegNumber(self.legs), position).await;
+        self.legs += 1;
+        // Nobody takes it where the session is over.
+        let _ = self.words.send(Word::Attach(Box::new(leg?))).await;
+        self.attached().await;
+        self.opened.get_or_insert_with(Instant::now);
+        self.state.send_replace(State::Attached);
+        Ok(())
+    }
+
+    /// Whether there is another connection by now than one that was lost.
+    fn is_elsewhere(&self, lost: &HostConnection) -> bool {
+        self.link.current().is_some_and(|other| !other.is(lost))
     }
 
     /// Waits until the session has taken a leg. What is told until then is of the leg before it.
@@ -377,27 +428,16 @@ impl Keeper {
                 Err(_) => return Err(Arc::new(why.into())),
             },
         };
-        host.tell(self.id, self.words.clone());
-        let (tell, position) = oneshot::channel();
-        let _ = self.words.send(Word::LetGo(tell)).await;
-        // A session that is over tells nothing, and is seen to end elsewhere.
-        let Ok(position) = position.await else { std::future::pending().await };
-        let leg = host.resume(self.id, LegNumber(self.legs), position).await;
-        let old = std::mem::replace(&mut *lock(&self.host), host);
+        let position = self.let_go().await;
+        let old = std::mem::replace(&mut *lock(&self.host), host.clone());
+        let resumed = self.resume(&host, position).await;
         old.close(CloseCode::Detached);
-        self.legs += 1;
-        match leg {
-            Ok(leg) => {
-                let _ = self.words.send(Word::Attach(Box::new(leg))).await;
-                self.attached().await;
-                self.state.send_replace(State::Attached);
-                Ok(())
-            }
-            Err(SessionError::Lost(lost)) => {
-                let host = lock(&self.host).clone();
-                Box::pin(self.return_to_network(host, lost.into())).await
-            }
-            Err(error) => Err(Arc::new(error)),
+        match resumed {
+            Err(error) => match &*error {
+                SessionError::Lost(lost) => Box::pin(self.return_to_network(host, lost.clone().into())).await,
+                _ => Err(error),
+            },
+            Ok(()) => Ok(()),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use iroh::endpoint::{
     ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, StoppedError, TransportErrorCode,
-    VarInt, WriteError,
+    VarInt, WeakConnectionHandle, WriteError,
 };
 use tokio::sync::mpsc;
 
@@ -154,6 +154,8 @@ pub struct NewLeg {
     pub recv: Receiving,
     /// The control stream beside it.
     pub control: mpsc::Sender<Frame>,
+    /// What all three are on.
+    pub connection: WeakConnectionHandle,
 }
 
 impl NewLeg {
@@ -185,6 +187,7 @@ pub(super) struct Outgoing {
 pub(super) struct Incoming {
     receiving: Receiving,
     stopped: Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send>>,
+    connection: WeakConnectionHandle,
 }
 
 /// What a leg has brought.
@@ -200,11 +203,11 @@ pub(super) enum Arrived {
 impl Leg {
     /// A leg of which the other side hears `first`.
     pub(super) fn new(leg: NewLeg, first: Option<Bytes>) -> Self {
-        let NewLeg { number, send, recv, control, .. } = leg;
+        let NewLeg { number, send, recv, control, connection, .. } = leg;
         let stopped = Box::pin(send.stopped());
         let outgoing =
             Outgoing { stream: send, chunks: first.into_iter().collect(), next: 0, finished: false };
-        Self { number, outgoing, incoming: Incoming { receiving: recv, stopped }, control }
+        Self { number, outgoing, incoming: Incoming { receiving: recv, stopped, connection }, control }
     }
 }
 
@@ -257,12 +260,16 @@ impl Incoming {
             Receiving::Ended => match (&mut self.stopped).await {
                 Err(StoppedError::ConnectionLost(error)) => Err(Lost::from(error).into()),
                 stopped => {
-                    let code = stopped.ok().flatten();
-                    self.stopped = Box::pin(std::future::pending());
                     // All was acknowledged, or is not wanted.
+                    let code = stopped.ok().flatten();
+                    let closed = self.connection.closed();
+                    self.stopped = Box::pin(async move {
+                        let why = closed.await.map_or(ConnectionError::LocallyClosed, |closed| closed.reason);
+                        Err(StoppedError::ConnectionLost(why))
+                    });
                     match code {
                         Some(code) => Err(reset_with(code).into()),
-                        None => std::future::pending().await,
+                        None => Box::pin(self.read()).await,
                     }
                 }
             },

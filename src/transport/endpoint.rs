@@ -53,6 +53,9 @@ const STRANGER_WINDOW: u32 = 64 << 10;
 /// Streams that a stranger may open before it is admitted: control and its first sessions.
 const STRANGER_STREAMS: u32 = 8;
 
+/// The sessions that somebody who is on no list may have at once on a connection: one stream is the control stream.
+pub const STRANGER_SESSIONS: u32 = STRANGER_STREAMS - 1;
+
 /// What a round trip is taken for that was not measured yet, where a host is reached again: what is said first is said
 /// again after 0.3 and 0.9 s. By QUIC's own 333 ms (RFC 9002 section 6.2.2) it would be after 1 and 3 s.
 const RTT_AGAIN: Duration = Duration::from_millis(100);

@@ -23,8 +23,8 @@ mod web_proxy;
 
 pub(crate) use addresses::{Interfaces, few as few_addresses};
 pub use endpoint::{
-    ALPN, BindFailed, STREAM_WINDOW, admit, admit_stranger, bind_client, bind_client_again, bind_host,
-    close_quickly, set_max_sessions, set_window,
+    ALPN, BindFailed, STRANGER_SESSIONS, STREAM_WINDOW, admit, admit_stranger, bind_client,
+    bind_client_again, bind_host, close_quickly, set_max_sessions, set_window,
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};

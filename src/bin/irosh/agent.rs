@@ -125,8 +125,13 @@ fn lasting(seconds: u64) -> String {
 }
 
 fn stop(paths: &Paths) {
-    let stopped = agent::running(paths).iter().filter(|running| running.stop()).count();
-    super::print(if stopped == 0 { "no agent was running" } else { "stopped" });
+    let running = agent::running(paths);
+    let stopped = running.iter().filter(|running| running.stop(paths)).count();
+    super::print(match (running.len(), stopped) {
+        (0, _) => "no agent was running",
+        (all, stopped) if all == stopped => "stopped",
+        _ => "an agent of another version goes on, until its sessions are over",
+    });
 }
 
 fn serve(paths: Paths) -> anyhow::Result<()> {
@@ -181,6 +186,9 @@ fn leave_everything() -> io::Result<OwnedFd> {
 }
 
 fn log(path: &Path) -> io::Result<File> {
-    let long = path.metadata().is_ok_and(|found| found.len() > LONGEST_LOG);
-    OpenOptions::new().create(true).append(!long).write(true).truncate(long).mode(0o600).open(path)
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    if file.metadata()?.len() > LONGEST_LOG {
+        file.set_len(0)?;
+    }
+    Ok(file)
 }

@@ -351,8 +351,9 @@ fn root_leaves_nothing_of_its_own_in_a_users_folders() {
     for folder in ["home", "run"] {
         assert_eq!(system.of_root(folder), [] as [PathBuf; 0]);
     }
-    assert!(system.path("home/.config/irosh/identity").exists());
-    assert!(system.path("run/irosh/host_keys").exists(), "the user's own runtime folder is used");
+    for file in ["identity", "announced_keys"] {
+        assert!(system.path("home/.config/irosh").join(file).exists(), "{file}");
+    }
 }
 
 #[test]

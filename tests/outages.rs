@@ -284,7 +284,9 @@ fn in_output(line: &Line) -> Running {
 
 #[test]
 fn what_a_client_that_was_killed_has_left_is_ended_when_it_comes_again() {
-    let line = Line::new(Route::Exec);
+    let mut line = Line::new(Route::Exec);
+    // What is killed is the client itself.
+    line.client.use_mode(Mode::Alone);
     for (round, killed) in [Killed::Both, Killed::Proxy, Killed::Ssh, Killed::Both].into_iter().enumerate() {
         let _left = killed.kill(in_output(&line));
         assert!(line.client.exec("true").status.success());

@@ -259,7 +259,7 @@ fn a_host_by_way_of_another_hosts_proxy() {
     give(&home);
     let proxy = line.client.config();
     let inner = format!(
-        "ssh -F {} box env IROSH_HOME={} IROSH_RELAY=none IROSH_DNS=none {IROSH_PROXY} {}",
+        "ssh -F {} box env IROSH_AGENT=off IROSH_HOME={} IROSH_RELAY=none IROSH_DNS=none {IROSH_PROXY} {}",
         proxy.display(),
         home.display(),
         far.invite(&[])

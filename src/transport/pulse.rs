@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use iroh::endpoint::Connection;
+use iroh::endpoint::{Connection, FrameStats};
 use tokio::time::{Instant, sleep};
 
 /// How often it is looked at.
@@ -31,13 +31,13 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) fn of(connection: &Connection) -> Self {
-        let (sent, acknowledged) = counts(connection);
+        let Counts { sent, acknowledged, .. } = Counts::of(connection);
         Self { acknowledged, sent, waits: None, looked: Instant::now() }
     }
 
     /// Looks again: whether nothing that was sent was acknowledged for so long, and some round trips.
     pub(crate) fn is_silent(&mut self, connection: &Connection, now: Instant, silence: Duration) -> bool {
-        let (sent, acknowledged) = counts(connection);
+        let Counts { sent, acknowledged, .. } = Counts::of(connection);
         let before = std::mem::replace(&mut self.looked, now);
         if acknowledged != self.acknowledged {
             (self.acknowledged, self.sent, self.waits) = (acknowledged, sent, None);
@@ -65,19 +65,37 @@ pub(crate) async fn stops(connection: &Connection) {
     }
 }
 
-/// Resolves when something is acknowledged.
+/// Resolves when something is acknowledged, and something is heard that is to be acknowledged. One without the other is
+/// half a way: who has sent in vain for long waits as long before it sends again, whatever it hears meanwhile.
 pub(crate) async fn comes_back(connection: &Connection) {
-    let acknowledged = counts(connection).1;
-    while counts(connection).1 == acknowledged {
+    let before = Counts::of(connection);
+    loop {
+        let now = Counts::of(connection);
+        if now.acknowledged != before.acknowledged && now.heard != before.heard {
+            return;
+        }
         sleep(LOOK / 5).await;
     }
 }
 
-/// Frames that ask for an acknowledgement and were sent, and acknowledgements that were received.
-fn counts(connection: &Connection) -> (u64, u64) {
-    let stats = connection.stats();
-    let (sent, received) = (stats.frame_tx, stats.frame_rx);
-    (sent.stream + sent.ping + sent.max_data + sent.max_stream_data, received.acks + received.path_acks)
+/// What has passed on a connection.
+struct Counts {
+    /// Frames that ask for an acknowledgement and were sent.
+    sent: u64,
+    /// Acknowledgements that were received.
+    acknowledged: u64,
+    /// Frames that ask for an acknowledgement and were received.
+    heard: u64,
+}
+
+impl Counts {
+    fn of(connection: &Connection) -> Self {
+        let stats = connection.stats();
+        let asking = |of: &FrameStats| of.stream + of.ping + of.max_data + of.max_stream_data;
+        let (sent, received) = (&stats.frame_tx, &stats.frame_rx);
+        let acknowledged = received.acks + received.path_acks;
+        Self { sent: asking(sent), acknowledged, heard: asking(received) }
+    }
 }
 
 /// How long an answer takes on the path that is used.

@@ -386,7 +386,7 @@ mod scripted {
         Answer, BoxFuture, ClientOptions, ConnectError, Method, NoPrompt, Prompt, Question, Secret, Session,
         Somebody, Standard, StandardOptions, prompt,
     };
-    use crate::servers::{Script, Scripted};
+    use crate::servers::{Script, Scripted, far, new_key};
 
     type Answers<'a> = &'a [&'a str];
 
@@ -538,5 +538,56 @@ mod scripted {
             ),
             "{result:?}"
         );
+    }
+
+    /// Somebody with one key, in a file.
+    fn with_key(folder: &tempfile::TempDir, passphrase: &str) -> StandardOptions {
+        let path = folder.path().join("key");
+        new_key(&path, "ed25519", passphrase);
+        let mut options = StandardOptions::new("box", None);
+        (options.agent, options.identity_files) = (super::AgentSource::None, vec![path]);
+        options
+    }
+
+    /// Their identifications with what they have to agree on; the key exchange; the login; the session.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_in_a_file_has_its_session_in_four_round_trips() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let standard = Standard::new(with_key(&folder, ""));
+        let (stream, policy) = Scripted::start(Script { keys: true, ..Script::default() });
+        let options = ClientOptions::new("me").host_keys(policy).authenticator(standard);
+        let begun = tokio::time::Instant::now();
+        let half = std::time::Duration::from_millis(500);
+        let session = irosh::client::connect(far(stream, half), options).await.expect("in");
+        assert_eq!(begun.elapsed().as_secs(), 4, "{:?}", begun.elapsed());
+        drop(session);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_goes_along_does_no_harm_where_nothing_is_needed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for passphrase in ["", "never asked for"] {
+            let standard = Standard::new(with_key(&folder, passphrase));
+            std::fs::remove_file(folder.path().join("key.pub")).expect("removed");
+            let cut_off = Some("still here");
+            let (stream, policy) = Scripted::start(Script { open: true, cut_off, ..Script::default() });
+            let options = ClientOptions::new("me").host_keys(policy).authenticator(standard);
+            let session = irosh::client::connect(stream, options).await.expect("in");
+            let said = session.capture_exec("true", 100).await;
+            assert!(format!("{said:?}").contains("Disconnected"), "{said:?}");
+            std::fs::remove_file(folder.path().join("key")).expect("removed");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_whose_passphrase_nobody_knows_leaves_the_password() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (asked, prompt) = prompt(&["wrong", "wrong", "wrong", "right"]);
+        let standard = Standard::new(with_key(&folder, "forgotten")).prompt(prompt);
+        let script = Script { keys: true, password: Some("right"), ..Script::default() };
+        let (stream, policy) = Scripted::start(script);
+        let options = ClientOptions::new("me").host_keys(policy).authenticator(standard);
+        irosh::client::connect(stream, options).await.expect("in");
+        assert_eq!(asked.lock().expect("no panic").len(), 4, "{asked:?}");
     }
 }

@@ -10,8 +10,9 @@ use std::{
     },
 };
 
-use russh::keys::{self, Certificate, HashAlg, PrivateKey, PublicKey};
+use russh::keys::{self, Certificate, HashAlg, PrivateKey, PublicKey, ssh_key::private::KeypairData};
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 use super::{
     Answer, BoxFuture, Key, Prompt, Question, Topic,
@@ -174,6 +175,10 @@ fn not_a_key(path: &Path, error: impl fmt::Display) -> IdentityError {
 }
 
 impl FileKey {
+    fn text(&self) -> std::io::Result<Zeroizing<String>> {
+        std::fs::read_to_string(&self.path).map(Zeroizing::new)
+    }
+
     /// Reads the key, asking for its passphrase if it has one.
     async fn load(&self) -> Result<Arc<PrivateKey>, SignError> {
         let mut loaded = self.loaded.lock().await;
@@ -181,8 +186,7 @@ impl FileKey {
             return Ok(Arc::clone(key));
         }
         let name = self.path.display();
-        let text = std::fs::read_to_string(&self.path).map(zeroize::Zeroizing::new);
-        let text = text.map_err(|error| SignError(format!("{name}: {error}")))?;
+        let text = self.text().map_err(|error| SignError(format!("{name}: {error}")))?;
         let key = match private_key::decode(&text, None) {
             Ok(key) => key,
             Err(keys::Error::KeyIsEncrypted) => self.unlock(&text).await?,
@@ -234,5 +238,17 @@ impl KeySigner for FileKey {
         hash: Option<HashAlg>,
     ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
         Box::pin(async move { LocalKey::sign_now(self.load().await?.as_ref(), data, hash) })
+    }
+
+    fn signs_at_once(&self) -> bool {
+        let Ok(mut loaded) = self.loaded.try_lock() else { return false };
+        if loaded.is_none() {
+            *loaded = self.text().ok().and_then(|text| private_key::decode(&text, None).ok()).map(Arc::new);
+        }
+        // One that stands for a security key signs nothing here.
+        let on_token = |data: &KeypairData| {
+            matches!(data, KeypairData::SkEcdsaSha2NistP256(_) | KeypairData::SkEd25519(_))
+        };
+        loaded.as_ref().is_some_and(|key| !on_token(key.key_data()))
     }
 }

@@ -110,8 +110,7 @@ impl Login<'_> {
     pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), ConnectError> {
         let mut says = ServerSays { login: self.shown_name(), methods: Vec::new(), partial_success: false };
         let mut progress = Progress::default();
-        let none = self.in_time(handle.authenticate_none(self.name)).await?;
-        let mut outcome = none.map(Outcome::from).map_err(|error| self.gone(&error, &progress))?;
+        let mut outcome = self.first(handle, &mut progress).await?;
         loop {
             match outcome {
                 Outcome::In => return Ok(()),
@@ -143,6 +142,31 @@ impl Login<'_> {
                 Some(attempt) => self.attempt(handle, attempt, &mut progress).await?,
             };
         }
+    }
+
+    /// Asks what the server takes, and offers the first key in the same breath: a round trip less.
+    async fn first(
+        &mut self,
+        handle: &mut Handle<ClientHandler>,
+        progress: &mut Progress,
+    ) -> Result<Outcome, ConnectError> {
+        let login = self.shown_name();
+        let key = tokio::select! {
+            key = self.authenticator.first_key(&login) => key,
+            why = gone(self.shared) => return Err(self.ended(why, progress)),
+        };
+        let none = match key {
+            None => self.in_time(handle.authenticate_none(self.name)).await?,
+            Some(key) => {
+                let sent = handle.authenticate_none_ahead(self.name).await;
+                sent.map_err(|error| self.gone(&error, progress))?;
+                match self.public_key(handle, &key, progress).await? {
+                    Outcome::Untried => self.in_time(handle.none_ahead_answer()).await?,
+                    outcome => return Ok(outcome),
+                }
+            }
+        };
+        none.map(Outcome::from).map_err(|error| self.gone(&error, progress))
     }
 
     async fn attempt(

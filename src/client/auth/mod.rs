@@ -24,6 +24,13 @@ pub(crate) use login::{Login, refusal, wrong_password};
 /// The `none` method has been tried before the first: it tells what the server allows, and some servers
 /// need no more.
 pub trait Authenticator: Send {
+    /// A key to offer along with `none`, before the server has said what it takes: saves a round trip where it takes
+    /// that key. It counts as an attempt like any other, and is not to be offered again.
+    fn first_key<'a>(&'a mut self, login: &'a str) -> BoxFuture<'a, Option<Key>> {
+        let _ = login;
+        Box::pin(async { None })
+    }
+
     /// The next attempt, given what the server says; `None` gives up.
     fn next_attempt<'a>(&'a mut self, server: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>>;
 

@@ -25,6 +25,12 @@ pub trait KeySigner: Send + Sync {
     /// (RFC 4253 section 6.6). `hash` is for RSA alone.
     fn sign<'a>(&'a self, data: &'a [u8], hash: Option<HashAlg>)
     -> BoxFuture<'a, Result<Vec<u8>, SignError>>;
+
+    /// Whether nobody is asked for that, and nothing is touched or confirmed. The server is then not asked first whether
+    /// it would take the key, which saves a round trip.
+    fn signs_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// A private key in memory.
@@ -63,6 +69,10 @@ impl KeySigner for LocalKey {
     ) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
         Box::pin(async move { Self::sign_now(&self.0, data, hash) })
     }
+
+    fn signs_at_once(&self) -> bool {
+        true
+    }
 }
 
 /// What russh asks to sign, and who does. Says while it takes its time.
@@ -86,6 +96,10 @@ impl From<SendError> for AdapterError {
 
 impl Signer for Adapter<'_> {
     type Error = AdapterError;
+
+    fn signs_at_once(&self) -> bool {
+        self.signer.signs_at_once()
+    }
 
     async fn auth_sign(
         &mut self,

@@ -180,6 +180,14 @@ impl Standard {
         found
     }
 
+    /// The next key that was not offered yet.
+    async fn next_key(&mut self) -> Option<Key> {
+        if self.keys.is_none() {
+            self.keys = Some(self.collect().await);
+        }
+        self.keys.as_mut().and_then(VecDeque::pop_front)
+    }
+
     async fn next(&mut self, server: &ServerSays) -> Option<Attempt> {
         self.login.clone_from(&server.login);
         // At the question for a passphrase.
@@ -197,10 +205,7 @@ impl Standard {
             }
             match method {
                 Method::PublicKey => {
-                    if self.keys.is_none() {
-                        self.keys = Some(self.collect().await);
-                    }
-                    if let Some(key) = self.keys.as_mut().and_then(VecDeque::pop_front) {
+                    if let Some(key) = self.next_key().await {
                         return Some(Attempt::PublicKey(Box::new(key)));
                     }
                 }
@@ -235,6 +240,16 @@ fn same(one: &Key, other: &Key) -> bool {
 }
 
 impl Authenticator for Standard {
+    fn first_key<'a>(&'a mut self, login: &'a str) -> BoxFuture<'a, Option<Key>> {
+        Box::pin(async move {
+            login.clone_into(&mut self.login);
+            if self.options.preferred.first() != Some(&Method::PublicKey) {
+                return None;
+            }
+            self.next_key().await
+        })
+    }
+
     fn next_attempt<'a>(&'a mut self, server: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>> {
         Box::pin(self.next(server))
     }

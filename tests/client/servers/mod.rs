@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Host, HostSetup};
 pub(crate) use random::{Random, digest};
-pub(crate) use scripted::{Script, Scripted};
+pub(crate) use scripted::{Script, Scripted, far};
 
 /// How long anything may take that has no deadline of its own.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

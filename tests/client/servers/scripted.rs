@@ -8,7 +8,10 @@ use russh::{
     keys::{PrivateKey, PublicKey, ssh_key::private::Ed25519Keypair},
     server::{Auth, Config, Handler, Response},
 };
-use tokio::io::DuplexStream;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Questions with their echo flags, and the right answers.
@@ -21,6 +24,8 @@ pub(crate) struct Script {
     pub(crate) rounds: Vec<Round>,
     /// The right password.
     pub(crate) password: Option<&'static str>,
+    /// Whether any key is right.
+    pub(crate) keys: bool,
     /// Whether questions come first and the password after them.
     pub(crate) both: bool,
     /// Whether nothing at all is asked.
@@ -61,6 +66,9 @@ impl Scripted {
         if script.password.is_some() && !script.both {
             methods.push(MethodKind::Password);
         }
+        if script.keys {
+            methods.push(MethodKind::PublicKey);
+        }
         let config = Config {
             methods,
             keys: vec![key],
@@ -96,6 +104,9 @@ impl Scripted {
         if self.script.password.is_some() && (!self.script.both || self.answered) {
             methods.push(MethodKind::Password);
         }
+        if self.script.keys {
+            methods.push(MethodKind::PublicKey);
+        }
         Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }
     }
 
@@ -105,6 +116,36 @@ impl Scripted {
             questions.iter().map(|(text, echo)| ((*text).into(), *echo)).collect();
         Auth::Partial { name: "a title".into(), instructions: "read this".into(), prompts: prompts.into() }
     }
+}
+
+/// What is said takes so long from one end to the other.
+pub(crate) fn far(stream: DuplexStream, takes: Duration) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let (here, there) = (tokio::io::split(theirs), tokio::io::split(stream));
+    tokio::spawn(carry(here.0, there.1, takes));
+    tokio::spawn(carry(there.0, here.1, takes));
+    ours
+}
+
+async fn carry(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: impl AsyncWrite + Unpin,
+    takes: Duration,
+) {
+    let (said, mut under_way) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let _ = said.send((Instant::now() + takes, buffer[..count].to_vec()));
+        }
+    });
+    while let Some((at, bytes)) = under_way.recv().await {
+        sleep_until(at).await;
+        if to.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
 }
 
 impl Handler for Scripted {
@@ -157,7 +198,15 @@ impl Handler for Scripted {
         _: &str,
         _: russh::server::PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        Ok(self.refuse())
+        Ok(if self.script.keys { Auth::Accept } else { self.refuse() })
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        _: &str,
+        _: russh::server::VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(if self.script.keys { Auth::Accept } else { self.refuse() })
     }
 
     async fn channel_open_session(

@@ -170,6 +170,12 @@ impl AuthResult {
 pub trait Signer: Sized {
     type Error: From<crate::SendError>;
 
+    /// Whether a signature asks nobody and costs nothing, so that the server need not be asked first
+    /// whether it would take the key (RFC 4252 section 7).
+    fn signs_at_once(&self) -> bool {
+        false
+    }
+
     fn auth_sign(
         &mut self,
         key: &AgentIdentity,
@@ -288,12 +294,16 @@ pub enum Method {
     FuturePublicKey {
         key: ssh_key::PublicKey,
         hash_alg: Option<HashAlg>,
+        /// Whether the server is asked first if it would take the key.
+        probe: bool,
     },
     /// Certificate-based authentication using an external signer (e.g., SSH agent).
     /// The certificate is sent to the server, but signing is delegated to the signer.
     FutureCertificate {
         cert: Certificate,
         hash_alg: Option<HashAlg>,
+        /// Whether the server is asked first if it would take the certificate.
+        probe: bool,
     },
     KeyboardInteractive {
         submethods: String,
@@ -302,6 +312,16 @@ pub enum Method {
         mechanism_oids: Vec<Vec<u8>>,
     },
     // Hostbased,
+}
+
+impl Method {
+    /// Whether the signature goes with the first request.
+    pub(crate) fn signs_at_once(&self) -> bool {
+        matches!(
+            self,
+            Method::FuturePublicKey { probe: false, .. } | Method::FutureCertificate { probe: false, .. }
+        )
+    }
 }
 
 impl Drop for Method {
@@ -326,12 +346,12 @@ impl std::fmt::Debug for Method {
                 .field("key", key)
                 .field("cert", cert)
                 .finish(),
-            Method::FuturePublicKey { key, hash_alg } => f
+            Method::FuturePublicKey { key, hash_alg, .. } => f
                 .debug_struct("FuturePublicKey")
                 .field("key", key)
                 .field("hash_alg", hash_alg)
                 .finish(),
-            Method::FutureCertificate { cert, hash_alg } => f
+            Method::FutureCertificate { cert, hash_alg, .. } => f
                 .debug_struct("FutureCertificate")
                 .field("cert", cert)
                 .field("hash_alg", hash_alg)

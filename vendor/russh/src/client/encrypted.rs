@@ -110,6 +110,9 @@ impl Session {
                             debug!("userauth_success");
                             // Drop the credential as soon as it is no longer needed.
                             self.common.auth_method = None;
+                            // It may have been `none` that was enough.
+                            self.signing = None;
+                            self.none_ahead = false;
                             self.sender
                                 .send(Reply::AuthSuccess)
                                 .map_err(|_| crate::Error::SendError)?;
@@ -139,6 +142,18 @@ impl Session {
                             auth_request.methods = remaining_methods.clone();
 
                             let no_more_methods = auth_request.methods.is_empty();
+                            if std::mem::take(&mut self.none_ahead) {
+                                self.sender
+                                    .send(Reply::NoneAheadFailure {
+                                        proceed_with_methods: remaining_methods,
+                                    })
+                                    .map_err(|_| crate::Error::SendError)?;
+                                if no_more_methods {
+                                    return Err(crate::Error::NoAuthMethod.into());
+                                }
+                                // What was sent after it is answered next.
+                                return Ok(());
+                            }
                             self.common.auth_method = None;
                             self.sender
                                 .send(Reply::AuthFailure {
@@ -252,51 +267,10 @@ impl Session {
                                         &mut self.common.buffer,
                                     )?
                                 }
-                                Some(auth::Method::FuturePublicKey { ref key, hash_alg }) => {
-                                    debug!("public key");
-                                    self.common.buffer.clear();
-                                    let i = enc.client_make_to_sign(
-                                        &self.user,
-                                        &PublicKeyOrCertificate::PublicKey {
-                                            key: key.clone(),
-                                            hash_alg,
-                                        },
-                                        None,
-                                        &mut self.common.buffer,
-                                    )?;
-                                    let len = self.common.buffer.len();
-                                    let buf = std::mem::take(&mut self.common.buffer);
-
-                                    self.sender
-                                        .send(Reply::SignRequest {
-                                            key: key.clone(),
-                                            data: buf,
-                                        })
-                                        .map_err(|_| crate::Error::SendError)?;
-                                    // The signature comes as a message.
-                                    self.signing = Some((i, len));
-                                }
-                                Some(auth::Method::FutureCertificate { ref cert, hash_alg }) => {
-                                    debug!("certificate");
-                                    self.common.buffer.clear();
-                                    let i = enc.client_make_to_sign(
-                                        &self.user,
-                                        &PublicKeyOrCertificate::Certificate(cert.clone()),
-                                        hash_alg,
-                                        &mut self.common.buffer,
-                                    )?;
-                                    let len = self.common.buffer.len();
-                                    let buf = std::mem::take(&mut self.common.buffer);
-
-                                    self.sender
-                                        .send(Reply::SignRequestCert {
-                                            cert: cert.clone(),
-                                            hash_alg,
-                                            data: buf,
-                                        })
-                                        .map_err(|_| crate::Error::SendError)?;
-                                    self.signing = Some((i, len));
-                                }
+                                Some(
+                                    method @ (auth::Method::FuturePublicKey { .. }
+                                    | auth::Method::FutureCertificate { .. }),
+                                ) => self.ask_for_signature(&method)?,
                                 _ => {}
                             }
                         }
@@ -1059,14 +1033,49 @@ impl Session {
             };
             debug!("write_auth_request_if_needed: is_waiting = {is_waiting:?}");
             if is_waiting {
-                enc.write_auth_request(user, &meth)?;
                 let auth_request = AuthRequest::new(&meth);
                 enc.state = EncryptedState::WaitingAuthRequest(auth_request);
             }
         }
         user.clone_into(&mut self.user);
+        if is_waiting {
+            if meth.signs_at_once() {
+                self.ask_for_signature(&meth)?;
+            } else if let Some(ref mut enc) = self.common.encrypted {
+                enc.write_auth_request(user, &meth)?;
+            }
+        }
         self.common.auth_method = Some(meth);
         Ok(is_waiting)
+    }
+
+    /// Has the handle sign a request; the signature comes as a message.
+    fn ask_for_signature(&mut self, method: &auth::Method) -> Result<(), crate::Error> {
+        let Some(ref mut enc) = self.common.encrypted else {
+            return Ok(());
+        };
+        let (key, hash) = match method {
+            auth::Method::FuturePublicKey { key, hash_alg, .. } => {
+                let (key, hash_alg) = (key.clone(), *hash_alg);
+                (PublicKeyOrCertificate::PublicKey { key, hash_alg }, None)
+            }
+            auth::Method::FutureCertificate { cert, hash_alg, .. } => {
+                (PublicKeyOrCertificate::Certificate(cert.clone()), *hash_alg)
+            }
+            _ => return Ok(()),
+        };
+        self.common.buffer.clear();
+        let at = enc.client_make_to_sign(&self.user, &key, hash, &mut self.common.buffer)?;
+        let data = std::mem::take(&mut self.common.buffer);
+        self.signing = Some((at, data.len()));
+        let request = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => Reply::SignRequest { key, data },
+            PublicKeyOrCertificate::Certificate(cert) => {
+                let hash_alg = hash;
+                Reply::SignRequestCert { cert, hash_alg, data }
+            }
+        };
+        self.sender.send(request).map_err(|_| crate::Error::SendError)
     }
 }
 
@@ -1297,6 +1306,7 @@ mod tests {
                     &auth::Method::FutureCertificate {
                         cert: certificate.clone(),
                         hash_alg,
+                        probe: true,
                     },
                 )
                 .unwrap();
@@ -1378,7 +1388,7 @@ impl Encrypted {
                     cert.to_bytes()?.as_slice().encode(&mut self.write)?;
                     true
                 }
-                auth::Method::FuturePublicKey { ref key, hash_alg } => {
+                auth::Method::FuturePublicKey { ref key, hash_alg, .. } => {
                     user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "publickey".encode(&mut self.write)?;
@@ -1392,7 +1402,7 @@ impl Encrypted {
                     key.to_bytes()?.as_slice().encode(&mut self.write)?;
                     true
                 }
-                auth::Method::FutureCertificate { ref cert, hash_alg } => {
+                auth::Method::FutureCertificate { ref cert, hash_alg, .. } => {
                     user.encode(&mut self.write)?;
                     "ssh-connection".encode(&mut self.write)?;
                     "publickey".encode(&mut self.write)?;

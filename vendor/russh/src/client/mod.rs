@@ -109,6 +109,8 @@ pub struct Session {
     signing: Option<(usize, usize)>,
     /// Whether the server has accepted `ssh-userauth`.
     service_accepted: bool,
+    /// Whether the server still has to answer a `none` that something else was sent after.
+    none_ahead: bool,
     /// Who logs in.
     user: Vec<u8>,
 }
@@ -123,6 +125,10 @@ impl Drop for Session {
 #[allow(clippy::large_enum_variant)]
 enum Reply {
     AuthSuccess,
+    /// Of `none`, while something sent after it is waited for.
+    NoneAheadFailure {
+        proceed_with_methods: MethodSet,
+    },
     AuthFailure {
         proceed_with_methods: MethodSet,
         partial_success: bool,
@@ -164,6 +170,10 @@ pub enum Msg {
         /// A name need not be UTF-8.
         user: Vec<u8>,
         method: auth::Method,
+    },
+    /// `none`, whose answer nobody waits for.
+    NoneAhead {
+        user: Vec<u8>,
     },
     AuthInfoResponse {
         responses: Vec<Zeroizing<String>>,
@@ -337,6 +347,8 @@ pub struct Handle<H: Handler> {
     join: russh_util::runtime::JoinHandle<Result<(), H::Error>>,
     channel_buffer_size: usize,
     agent_session_binding: Option<crate::keys::agent::AgentSessionBinding>,
+    /// What the server has said to a `none` that something else was sent after.
+    none_ahead_methods: Option<MethodSet>,
 }
 
 impl<H: Handler> Drop for Handle<H> {
@@ -374,6 +386,32 @@ impl<H: Handler> Handle<H> {
             .await
             .map_err(|_| crate::Error::SendError)?;
         self.wait_recv_reply().await
+    }
+
+    /// Sends `none` just before the next attempt, without waiting for its answer: what the server takes
+    /// is then told together with what it makes of that (RFC 4252 section 5.1). If `none` is enough,
+    /// the attempt succeeds.
+    pub async fn authenticate_none_ahead<U: Into<Vec<u8>>>(
+        &mut self,
+        user: U,
+    ) -> Result<(), crate::Error> {
+        let user = user.into();
+        self.sender
+            .send(Msg::NoneAhead { user })
+            .await
+            .map_err(|_| crate::Error::SendError)
+    }
+
+    /// What the server has said to [`Handle::authenticate_none_ahead`], where the attempt after it was
+    /// not made.
+    pub async fn none_ahead_answer(&mut self) -> Result<AuthResult, crate::Error> {
+        match self.none_ahead_methods.take() {
+            Some(remaining_methods) => Ok(AuthResult::Failure {
+                remaining_methods,
+                partial_success: false,
+            }),
+            None => self.wait_recv_reply().await,
+        }
     }
 
     /// Perform password-based SSH authentication.
@@ -490,6 +528,14 @@ impl<H: Handler> Handle<H> {
                         partial_success,
                     });
                 }
+                Some(Reply::NoneAheadFailure {
+                    proceed_with_methods: remaining_methods,
+                }) => {
+                    return Ok(AuthResult::Failure {
+                        remaining_methods,
+                        partial_success: false,
+                    });
+                }
                 Some(Reply::AuthPasswordChange { prompt }) => {
                     return Err(crate::Error::PasswordChange(prompt));
                 }
@@ -565,7 +611,11 @@ impl<H: Handler> Handle<H> {
             .sender
             .send(Msg::Authenticate {
                 user,
-                method: auth::Method::FuturePublicKey { key, hash_alg },
+                method: auth::Method::FuturePublicKey {
+                    key,
+                    hash_alg,
+                    probe: !signer.signs_at_once(),
+                },
             })
             .await
             .is_err()
@@ -585,6 +635,9 @@ impl<H: Handler> Handle<H> {
                         partial_success,
                     });
                 }
+                Some(Reply::NoneAheadFailure {
+                    proceed_with_methods,
+                }) => self.none_ahead_methods = Some(proceed_with_methods),
                 Some(Reply::SignRequest { key, data }) => {
                     let data = signer.auth_sign(&key.into(), hash_alg, data).await;
                     let data = match data {
@@ -710,7 +763,11 @@ impl<H: Handler> Handle<H> {
             .sender
             .send(Msg::Authenticate {
                 user,
-                method: auth::Method::FutureCertificate { cert, hash_alg },
+                method: auth::Method::FutureCertificate {
+                    cert,
+                    hash_alg,
+                    probe: !signer.signs_at_once(),
+                },
             })
             .await
             .is_err()
@@ -730,6 +787,9 @@ impl<H: Handler> Handle<H> {
                         partial_success,
                     });
                 }
+                Some(Reply::NoneAheadFailure {
+                    proceed_with_methods,
+                }) => self.none_ahead_methods = Some(proceed_with_methods),
                 Some(Reply::SignRequestCert {
                     cert,
                     hash_alg,
@@ -1328,6 +1388,7 @@ where
         receiver: handle_receiver,
         join,
         channel_buffer_size,
+        none_ahead_methods: None,
         agent_session_binding,
     })
 }
@@ -1382,6 +1443,7 @@ impl Session {
             inbound_channel_sender,
             signing: None,
             service_accepted: false,
+            none_ahead: false,
             user: Vec::new(),
             inbound_channel_receiver,
             channels: HashMap::new(),
@@ -1681,6 +1743,9 @@ impl Session {
         match msg {
             Msg::Authenticate { user, method } => {
                 self.write_auth_request_if_needed(&user, method)?;
+            }
+            Msg::NoneAhead { user } => {
+                self.none_ahead = self.write_auth_request_if_needed(&user, auth::Method::None)?;
             }
             Msg::Signed { data } => {
                 if let Some((i, len)) = self.signing.take()

@@ -16,7 +16,7 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, IROSH_PROXY, Line, Master, Mode, Random, Route, Running, Said, descendants, feed,
+    DEADLINE, IROSH_PROXY, Line, Master, Mode, Random, Route, Running, Said, descendants, feed, number,
     on_a_terminal, poll, run, skip, subfolder, succeed,
 };
 use nix::{
@@ -422,9 +422,9 @@ fn a_native_command_says_why_the_agent_has_not_reached_the_host() {
 }
 
 /// In a shell on a terminal: an ssh that starts a master, stopped, gone on with, interrupted, and its terminal closed,
-/// while two others use the master. It does not read the terminal, since the master would then, and wait for that.
+/// while two others use the master. `IROSH_TEST_STOPPED_SECONDS` is how long it stands still. It does not read the terminal, since the master would then, and wait for that.
 const FIRST_TERMINAL: &str = r#"
-import subprocess
+import subprocess, time
 
 def other(number):
     process = subprocess.Popen(SSH + ["box", "echo other; cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -447,6 +447,8 @@ go_on("at first")
 send("\x1a")
 wait("topped")
 go_on("stopped")
+time.sleep(STOPPED)
+go_on("stopped for long")
 send("fg\n")
 go_on("gone on")
 send("\x03")
@@ -479,7 +481,8 @@ fn what_happens_in_the_first_terminal_of_a_master_ends_no_session_of_others() {
             words.chain(["-S".to_owned(), Master::socket(&line).display().to_string()]).collect();
         let mut bash = line.client.command("bash");
         bash.args(["--norc", "-i"]);
-        let said = on_a_terminal(&bash, &format!("SSH = {words:?}\n{FIRST_TERMINAL}"));
+        let stopped = number("IROSH_TEST_STOPPED_SECONDS", 0);
+        let said = on_a_terminal(&bash, &format!("STOPPED = {stopped}\nSSH = {words:?}\n{FIRST_TERMINAL}"));
         assert_eq!(said, "all went on\n", "{:?}", line.route);
     }
 }

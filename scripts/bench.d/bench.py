@@ -83,18 +83,23 @@ class Place:
         return int(subprocess.run([*self.server, sys.executable, "-c", code], capture_output=True, check=True).stdout)
 
     def start_host(self):
-        command = [f"{self.binaries}/irosh", "host", "--json", "--access", "open", "--backend", f"tcp:{self.address}:{self.port}"]
-        environment = dict(self.environment, IROSH_HOME=self.path("irosh-host"))
-        os.mkdir(environment["IROSH_HOME"], 0o700)
-        with open(os.path.join(environment["IROSH_HOME"], "host.toml"), "w") as settings:
-            settings.write(self.settings())
-        log = open(self.path("host.log"), "w")
-        host = self.start(command, self.server, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-        ready = json.loads(host.stdout.readline())
-        threading.Thread(target=lambda: [self.heard(json.loads(line)) for line in host.stdout], daemon=True).start()
+        _, ready = self.start_another("irosh-host")
         self.environment["IROSH_HOME"] = self.path("irosh-client")
         # A prefix that enters a namespace may be a process of its own; the host says who it is.
         return ready["pid"], ready["ticket"]
+
+    def start_another(self, name):
+        """A host before the sshd: its process, and what it says when it is ready."""
+        command = [f"{self.binaries}/irosh", "host", "--json", "--access", "open", "--backend", f"tcp:{self.address}:{self.port}"]
+        environment = dict(self.environment, IROSH_HOME=self.path(name))
+        os.mkdir(environment["IROSH_HOME"], 0o700)
+        with open(os.path.join(environment["IROSH_HOME"], "host.toml"), "w") as settings:
+            settings.write(self.settings())
+        with open(self.path(f"{name}.log"), "w") as log:
+            host = self.start(command, self.server, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        ready = json.loads(host.stdout.readline())
+        threading.Thread(target=lambda: [self.heard(json.loads(line)) for line in host.stdout], daemon=True).start()
+        return host, ready
 
     def settings(self):
         """The host's host.toml."""
@@ -279,12 +284,10 @@ class Connecting:
         self.cold_home = place.path("irosh-cold")
         self.irosh(place.environment["IROSH_HOME"], "hosts", "add", "box", place.ticket)
         config = self.irosh(place.environment["IROSH_HOME"], "ssh-config", "print").stdout
-        for file, text in (("config", config), ("config-fdpass", self.fdpass(config))):
-            with open(place.path(file), "w") as written:
-                written.write(f"{text}\nHost *\n  IdentityFile {place.path('you')}\n  BatchMode yes\n  StrictHostKeyChecking yes\n")
+        self.configure("config", config)
+        self.configure("config-fdpass", self.fdpass(config))
         shutil.copytree(place.environment["IROSH_HOME"], self.cold_home)
-        with open(place.path("config-cold"), "w") as written, open(place.path("config")) as warm:
-            written.write(warm.read().replace("irosh-client", "irosh-cold"))
+        self.configure("config-cold", config.replace("irosh-client", "irosh-cold"))
         by = self.by("config")
         self.ways = {
             "direct": (place.ssh("direct", "true"), {}),
@@ -294,6 +297,10 @@ class Connecting:
             "warm, fdpass": (self.by("config-fdpass"), {}),
             "irosh exec": ([*place.client, f"{place.binaries}/irosh", "exec", "-F", place.path("config"), "box", "true"], {}),
         }
+
+    def configure(self, file, text):
+        with open(self.place.path(file), "w") as config:
+            config.write(f"{text}\nHost *\n  IdentityFile {self.place.path('you')}\n  BatchMode yes\n  StrictHostKeyChecking yes\n")
 
     @staticmethod
     def fdpass(config):
@@ -327,7 +334,7 @@ class Connecting:
 
 
 def connect(name, place):
-    """How long `ssh host true` takes, each way in its turn."""
+    """How long `ssh host true` takes, each way in its turn: medians in milliseconds."""
     connecting = Connecting(place)
     try:
         times = {way: [] for way in connecting.ways}
@@ -340,25 +347,116 @@ def connect(name, place):
         row(f"{name}, {PAIRS} each", "median, ms", "to direct, ms", "ratio")
         for way, median in medians.items():
             row(f"  {way}", f"{median:.1f}", f"{median - medians['direct']:+.1f}", f"{median / medians['direct']:.2f}")
+        return medians
     finally:
         connecting.close()
 
 
+def slowest_of(commands, environment):
+    """Runs all at once; the seconds that the slowest of them took that was not expected to fail."""
+    took = {}
+
+    def run(index, command, fails):
+        start = time.perf_counter()
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if (done.returncode != 0) != fails:
+            took[index] = f"bench: {command} ended with status {done.returncode}: {done.stderr}"
+        elif not fails:
+            took[index] = time.perf_counter() - start
+
+    running = [threading.Thread(target=run, args=(index, *command)) for index, command in enumerate(commands)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    for failure in took.values():
+        if isinstance(failure, str):
+            sys.exit(failure)
+    return max(took.values())
+
+
+class Crowd(Connecting):
+    """Many at once, of whom an agent that is not there yet dials for all."""
+
+    CROWD = 50
+    HOSTS = 9
+
+    def __init__(self, place):
+        super().__init__(place)
+        self.hosts = [f"box{index}" for index in range(self.HOSTS)]
+        for name in [*self.hosts, "gone"]:
+            host, ready = place.start_another(name)
+            self.irosh(self.cold_home, "hosts", "add", name, ready["ticket"])
+        host.kill()
+        self.configure("config-cold", self.irosh(self.cold_home, "ssh-config", "print").stdout)
+        self.environment = dict(place.environment, IROSH_HOME=self.cold_home)
+
+    def to(self, name, fails=False):
+        return [*self.place.client, "ssh", "-F", self.place.path("config-cold"), name, "true"], fails
+
+    def cold(self, commands):
+        self.irosh(self.cold_home, "agent", "stop")
+        return slowest_of(commands, self.environment)
+
+    def measure(self):
+        direct, by_agent, all_there, one_gone = [], [], [], []
+        hosts = [self.to(name) for name in self.hosts]
+        for _ in range(PAIRS):
+            direct.append(slowest_of([(self.ways["direct"][0], False)] * self.CROWD, self.environment))
+            by_agent.append(self.cold([self.to("box")] * self.CROWD))
+            all_there.append(self.cold(hosts))
+            one_gone.append(self.cold([*hosts, self.to("gone", fails=True)]))
+        row(f"the slowest of those at once, {PAIRS} each", "before, s", "after, s", "ratio")
+        for what, before, after in (
+            (f"{self.CROWD}, direct and by a cold agent", direct, by_agent),
+            (f"{self.HOSTS} hosts, and with a dead one", all_there, one_gone),
+        ):
+            before, after = statistics.median(before), statistics.median(after)
+            row(f"  {what}", f"{before:.2f}", f"{after:.2f}", f"{after / before:.2f}")
+
+
+def crowds(binaries):
+    crowd = Crowd(Announced(binaries, dumbpipe=False))
+    try:
+        crowd.measure()
+    finally:
+        crowd.close()
+
+
 def connects(binaries):
     connect("loopback", Announced(binaries, dumbpipe=False))
-    lab = [f"{binaries}/examples/lab", "--rate", "100mbit", "--delay", "25ms", "--loss", "0", "--"]
-    status = subprocess.run([*lab, sys.executable, os.path.abspath(__file__), binaries, "connect-inside"]).returncode
-    if status == 77:
-        print("skipped: a path of 50 ms: no lab is possible here")
-    elif status != 0:
-        sys.exit(f"bench: a path of 50 ms: failed with status {status}")
+    crowds(binaries)
+    near, far = (connect_over(binaries, milliseconds) for milliseconds in PATHS)
+    if near and far:
+        row("round trips, by both paths")
+        for way in near:
+            row(f"  {way}", f"{(far[way] - near[way]) / (PATHS[1] - PATHS[0]):.1f}")
 
 
-def connect_inside(binaries):
+# Round trips of paths, in milliseconds.
+PATHS = (50, 150)
+
+
+def connect_over(binaries, milliseconds):
+    """The medians over a path with this round trip; None where there can be no lab."""
+    lab = [f"{binaries}/examples/lab", "--rate", "100mbit", "--delay", f"{milliseconds // 2}ms", "--loss", "0", "--"]
+    with tempfile.NamedTemporaryFile("r") as medians:
+        command = [*lab, sys.executable, os.path.abspath(__file__), binaries, "connect-inside", str(milliseconds), medians.name]
+        status = subprocess.run(command).returncode
+        if status == 77:
+            print(f"skipped: a path of {milliseconds} ms: no lab is possible here")
+            return None
+        if status != 0:
+            sys.exit(f"bench: a path of {milliseconds} ms: failed with status {status}")
+        return json.load(medians)
+
+
+def connect_inside(binaries, milliseconds, medians):
     server, client = os.environ["LAB_A"].split(), os.environ["LAB_B"].split()
     place = Announced(binaries, server, client, os.environ["LAB_ADDR_A"], dumbpipe=False)
     place.environment["IROSH_BIND"] = f"{os.environ['LAB_ADDR_B']}:0"
-    connect("a path of 50 ms", place)
+    with open(medians, "w") as file:
+        json.dump(connect(f"a path of {milliseconds} ms", place), file)
 
 
 LINKS = [
@@ -420,8 +518,8 @@ if __name__ == "__main__":
             wan(binaries, wanted)
         case [binaries, "connect"]:
             connects(binaries)
-        case [binaries, "connect-inside"]:
-            connect_inside(binaries)
+        case [binaries, "connect-inside", milliseconds, medians]:
+            connect_inside(binaries, milliseconds, medians)
         case [binaries, "wan-inside", name, mib]:
             wan_inside(binaries, name, int(mib))
         case _:

@@ -19,9 +19,8 @@ CIPHER = "aes128-gcm@openssh.com"
 def cpu_of(pid):
     """CPU seconds that a process has used, or None when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        threads = os.listdir(f"/proc/{pid}/task")
+        return sum(int(open(f"/proc/{pid}/task/{thread}/schedstat").read().split()[0]) for thread in threads) / 1e9
     except (OSError, IndexError):
         return None
 
@@ -185,28 +184,35 @@ def keystrokes(place, way, count=2000):
 
 
 def bridge_cpu(place, way, transfer, count):
-    """CPU seconds of the client's side and the host for one transfer."""
-    pattern = "irosh agent serve" if way == "agent" else f"irosh proxy {place.ticket}"
+    """CPU seconds of the client's side, and of the host, for one transfer."""
 
-    def used():
-        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
-        return {pid: cpu_of(pid) or 0 for pid in found}
+    def clients():
+        running = subprocess.run(["pgrep", "^irosh"], capture_output=True, text=True).stdout.split()
+        return [pid for pid in running if pid != str(place.host) and is_ours(pid)]
 
-    before, first = cpu_of(place.host), used()
-    most, done = {}, threading.Event()
+    def is_ours(pid):
+        try:
+            return os.path.dirname(os.readlink(f"/proc/{pid}/exe")) == place.binaries
+        except OSError:
+            return False
+
+    first = {pid: cpu_of(pid) for pid in clients()}
+    before, most, done = cpu_of(place.host), {}, threading.Event()
 
     def watch():
-        while not done.is_set():
-            for pid, seconds in used().items():
-                most[pid] = max(most.get(pid, 0), seconds - first.get(pid, 0))
-            done.wait(0.05)
+        """What ends has to be looked at often, so that little of it is missed."""
+        known = clients()
+        while not done.wait(0.005):
+            known = known if len(known) > len(first) else clients()
+            for pid in known:
+                most[pid] = max(most.get(pid, 0), (cpu_of(pid) or 0) - first.get(pid, 0))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     transfer(place, way, count)
     done.set()
     watcher.join()
-    return sum(most.values()) + cpu_of(place.host) - before
+    return sum(most.values()), cpu_of(place.host) - before
 
 
 def bare_cpu(place, way, count):
@@ -256,14 +262,14 @@ def local(binaries):
             row(f"bulk {name}, {MIB} MiB, MiB/s", *(f"{rates[way]:.0f}" for way in ways), f"{rates['irosh'] / rates['direct']:.2f}")
             if "dumbpipe" in rates:
                 row(f"bulk {name}, irosh/dumbpipe", f"{rates['irosh'] / rates['dumbpipe']:.2f}")
-        row("CPU seconds a GiB", "bridge", "agent", "bare stream", "bridge/bare", "agent/bridge")
+        row("CPU seconds a GiB", "client", "its agent", "host", "agent/client", "both/bare")
         for name, transfer in (("up", upload), ("down", download)):
             measured = [
-                (*(bridge_cpu(place, way, transfer, MIB << 20) for way in ("irosh", "agent")), bare_cpu(place, name, MIB << 20))
+                (*bridge_cpu(place, "irosh", transfer, MIB << 20), bridge_cpu(place, "agent", transfer, MIB << 20)[0], bare_cpu(place, name, MIB << 20))
                 for _ in range(PAIRS)
             ]
-            bridge, agent, bare = (statistics.median(column) * 1024 / MIB for column in zip(*measured))
-            row(f"  {name}", f"{bridge:.2f}", f"{agent:.2f}", f"{bare:.2f}", f"{bridge / bare:.2f}", f"{agent / bridge:.2f}")
+            client, host, agent, bare = (statistics.median(column) * 1024 / MIB for column in zip(*measured))
+            row(f"bulk {name}", f"{client:.2f}", f"{agent:.2f}", f"{host:.2f}", f"{agent / client:.2f}", f"{(client + host) / bare:.2f}")
     finally:
         place.close()
 

@@ -19,6 +19,8 @@ AT_ONCE = 4
 BATCH = 20
 # How long a connection is kept after its last session, in seconds.
 KEEP_WARM = 5
+# How long a thread waits for work, and some more.
+IDLE_THREADS = 15
 
 
 def main():
@@ -48,7 +50,7 @@ class Logins(Connecting):
         super().__init__(place)
         self.home = place.environment["IROSH_HOME"]
         with open(os.path.join(self.home, "config.toml"), "a") as settings:
-            settings.write(f'keep-warm = "{KEEP_WARM}s"\n')
+            settings.write(f'keep-warm = {KEEP_WARM}\n')
 
     def grows(self, count, act):
         """What the agent has more of after so many than after the first hundred."""
@@ -93,9 +95,18 @@ class Logins(Connecting):
         return host
 
     def settled(self):
-        """What the agent is once it has let every connection go but for the first host's."""
+        """What the agent is once it has let every connection go but for the first host's, and threads that wait for work
+        have ended."""
         while True:
             told = json.loads(self.irosh(self.home, "agent", "status", "--json").stdout)
             if not any(host["sessions"] for host in told["hosts"]) and len(told["hosts"]) <= 1:
-                return status(told["pid"])
+                break
             time.sleep(0.5)
+        deadline = time.monotonic() + IDLE_THREADS
+        while status(told["pid"])["threads"] > 1 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return status(told["pid"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
-//! How many files this process may have open, and those that it starts.
+//! The files that this process has open, and how many it may, and those that it starts.
 
-use std::{io, sync::OnceLock};
+use std::{fs, io, os::fd::RawFd, sync::OnceLock};
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
@@ -14,6 +14,21 @@ pub fn raise_limit() {
         BEFORE.get_or_init(|| (soft, hard));
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+}
+
+/// Closes what was inherited besides stdin, stdout and stderr: others may wait until nobody holds it any more, as who
+/// has started this process does with the other end of its stdin. To be called before anything is opened.
+///
+/// # Errors
+///
+/// What the system says of the list of descriptors.
+pub fn close_inherited() -> io::Result<()> {
+    let open = fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for fd in open.collect::<Vec<RawFd>>().into_iter().filter(|fd| *fd > 2) {
+        // The one that has listed them is closed already.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
 }
 
 /// Sets the limit as it was before it was raised. To be called between fork and exec: it allocates nothing.

@@ -13,5 +13,5 @@ pub use atomic::{
 };
 pub use lock::{Lock, LockError};
 pub use owner::OwnerError;
-pub use paths::{NoHome, Paths};
+pub use paths::{NoHome, Paths, home};
 pub use trusted::read_trusted_file;

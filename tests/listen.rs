@@ -6,73 +6,22 @@ use std::{
     collections::HashSet,
     fs,
     io::Read as _,
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Command, Stdio},
+    net::{TcpListener, TcpStream},
+    process::Stdio,
     thread,
     time::Duration,
 };
 
-use harness::{Chat, DEADLINE, Daemon, Line, Random, Route, Running, Said, feed, login, poll, run, succeed};
+use harness::{Chat, DEADLINE, Line, Port, Random, Route, Running, Said, feed, poll, run, succeed};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::geteuid,
 };
 
-/// A port that leads to `box`.
-struct Port {
-    daemon: Daemon,
-    address: SocketAddr,
-    /// Lines of known_hosts for it.
-    known_hosts: Vec<String>,
-}
-
-impl Port {
-    fn open(line: &Line, arguments: &[&str]) -> Self {
-        fs::write(known_hosts(line), format!("* {}\n", line.server.host_key)).expect("written");
-        let mut command = line.client.irosh(&[&["listen", "--json", "box"], arguments].concat());
-        let daemon = Daemon::start(command.stdin(Stdio::null()));
-        let said = daemon.stdout.find(DEADLINE, |line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let said = said.unwrap_or_else(|| panic!("it does not listen: {}", daemon.stderr.all().join("\n")));
-        let address = said["listening"].as_str().expect("an address").parse().expect("an address");
-        let known_hosts = said["known_hosts"].as_array().expect("keys");
-        let known_hosts = known_hosts.iter().map(|key| key.as_str().expect("a key").to_owned()).collect();
-        Self { daemon, address, known_hosts }
-    }
-
-    /// Plain ssh, to which `box` is the port.
-    fn ssh(&self, line: &Line) -> Command {
-        let mut ssh = line.client.command("ssh");
-        // Without what the client's configuration says of `box`.
-        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "GlobalKnownHostsFile=/dev/null"]);
-        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts(line).display()));
-        ssh.arg("-o").arg(format!("HostName={}", self.address.ip()));
-        ssh.args(["-p", &self.address.port().to_string(), "-l", &login(), "-i"]).arg(line.server.user_key());
-        ssh
-    }
-
-    /// What whoever connects to it hears first, as this user or another one.
-    fn greeting(&self, uid: Option<u32>) -> String {
-        let script = "exec 3<>/dev/tcp/$0/$1 && head -c 8 <&3";
-        let mut bash = Command::new("bash");
-        bash.args(["-c", script, &self.address.ip().to_string(), &self.address.port().to_string()]);
-        if let Some(uid) = uid {
-            bash.uid(uid).gid(uid);
-        }
-        run(bash.current_dir("/")).stdout.said()
-    }
-}
-
-/// A file in which plain ssh finds the server's key.
-fn known_hosts(line: &Line) -> PathBuf {
-    line.client.home().join("known_hosts")
-}
-
 #[test]
 fn bytes_arrive_both_ways_over_the_port_as_they_were_sent() {
     let line = Line::new(Route::Tcp);
-    let port = Port::open(&line, &[]);
+    let mut port = Port::open(&line, &[]);
     assert!(port.address.ip().is_loopback());
     let bytes = Random::bytes(1, 5_000_000);
     let output = feed(port.ssh(&line).args(["box", "cat"]), bytes.clone());
@@ -80,7 +29,7 @@ fn bytes_arrive_both_ways_over_the_port_as_they_were_sent() {
     assert!(output.stdout == bytes);
     let output = run(port.ssh(&line).args(["box", "echo out; echo err >&2; exit 3"]));
     assert_eq!((output.stdout.said(), output.status.code()), ("out\n".to_owned(), Some(3)));
-    assert_eq!(port.daemon.stderr.all(), [""; 0]);
+    assert_eq!(port.daemon().stderr.all(), [""; 0]);
 }
 
 #[test]
@@ -119,7 +68,7 @@ fn another_user_of_the_machine_is_refused() {
         assert_eq!(port.greeting(None), "SSH-2.0-", "{place}");
         let started = line.host().count("session_started");
         assert_eq!(port.greeting(Some(4711)), "", "{place}");
-        port.daemon.stderr.wait_for("the user 4711 has made it");
+        port.daemon().stderr.wait_for("the user 4711 has made it");
         assert_eq!(line.host().count("session_started"), started, "{place}");
         assert_eq!(port.greeting(None), "SSH-2.0-", "{place}");
     }
@@ -128,12 +77,12 @@ fn another_user_of_the_machine_is_refused() {
 #[test]
 fn a_host_that_is_away_is_said_and_the_port_stays() {
     let line = Line::new(Route::Tcp);
-    let port = Port::open(&line, &[]);
+    let mut port = Port::open(&line, &[]);
     kill(line.host().pid(), Signal::SIGSTOP).expect("a host");
     let begun = std::time::Instant::now();
     assert_eq!(port.greeting(None), "");
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    let said = port.daemon.stderr.wait_for("irosh: the connection from 127.0.0.1:");
+    let said = port.daemon().stderr.wait_for("irosh: the connection from 127.0.0.1:");
     assert!(said.contains("box"), "{said}");
     kill(line.host().pid(), Signal::SIGCONT).expect("a host");
     assert_eq!(succeed(port.ssh(&line).args(["box", "echo hello"])), "hello\n");
@@ -168,8 +117,8 @@ fn an_address_that_other_machines_reach_has_to_be_asked_for() {
     let output = run(&mut line.client.irosh(&["listen", "box", "0.0.0.0:0"]));
     let said = output.stderr.said();
     assert!(!output.status.success() && said.contains("--any-address"), "{said}");
-    let port = Port::open(&line, &["--any-address", "0.0.0.0:0"]);
-    port.daemon.stderr.wait_for("irosh: whoever can reach 0.0.0.0:");
+    let mut port = Port::open(&line, &["--any-address", "0.0.0.0:0"]);
+    port.daemon().stderr.wait_for("irosh: whoever can reach 0.0.0.0:");
 }
 
 #[test]
@@ -177,7 +126,7 @@ fn the_keys_of_the_host_are_printed_for_the_port() {
     let line = Line::new(Route::Tcp);
     for reached in [false, true] {
         let port = Port::open(&line, &["--known-hosts"]);
-        fs::write(known_hosts(&line), port.known_hosts.join("\n") + "\n").expect("written");
+        fs::write(Port::known_hosts_file(&line), port.known_hosts.join("\n") + "\n").expect("written");
         let said = succeed(port.ssh(&line).args(["box", "echo hello"]));
         assert_eq!(said, "hello\n", "reached before: {reached}");
     }
@@ -200,8 +149,8 @@ fn it_ends_its_sessions_when_it_is_told_to_end() {
         let line = Line::new(Route::Tcp);
         let mut port = Port::open(&line, &[]);
         let mut ssh = waiting(&port, &line);
-        port.daemon.signal(signal);
-        assert!(port.daemon.wait(DEADLINE).success(), "{signal}");
+        port.daemon().signal(signal);
+        assert!(port.daemon().wait(DEADLINE).success(), "{signal}");
         line.host().wait_ended(1);
         assert!(!ssh.wait(DEADLINE).success());
         assert!(TcpStream::connect(port.address).is_err());

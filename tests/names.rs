@@ -44,7 +44,19 @@ fn known_hosts_lines_are_printed_for_a_host_that_was_never_reached() {
     let lines = succeed(line.client.command(IROSH_PROXY).args(["--known-hosts", "box"]));
     let key: Vec<_> = line.server.host_key.split(' ').take(2).collect();
     assert!(lines.contains(&key.join(" ")), "{lines}");
-    assert!(lines.lines().all(|line| line.starts_with("box")), "{lines}");
+    let is_of_box = |line: &str| line.starts_with("box ") || line.starts_with("[box]:* ");
+    assert!(lines.lines().all(is_of_box), "{lines}");
+}
+
+#[test]
+fn who_has_no_home_in_the_environment_has_that_of_the_account() {
+    let line = Line::new(Route::Exec);
+    let config = subfolder(line.folder.path(), "config/irosh");
+    fs::copy(line.client.home().join("hosts.toml"), config.join("hosts.toml")).expect("copied");
+    let mut irosh = line.client.irosh(&["hosts", "list"]);
+    irosh.env_remove("HOME").env_remove("IROSH_HOME").env_remove("XDG_RUNTIME_DIR");
+    let listed = succeed(irosh.env("XDG_CONFIG_HOME", config.parent().expect("a folder")));
+    assert!(listed.starts_with("box  "), "{listed}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{User, geteuid};
+
 /// The folders of one user, or of the system service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -13,7 +15,7 @@ pub struct Paths {
     runtime: PathBuf,
 }
 
-/// There is neither `IROSH_HOME` nor a home directory.
+/// There is neither `IROSH_HOME` nor a home directory, also none of this user's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no home directory\nset HOME, or IROSH_HOME to a folder for irosh's files")]
 pub struct NoHome;
@@ -25,13 +27,13 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// [`NoHome`] when the environment names no home directory.
+    /// [`NoHome`] when neither the environment nor the user's account names a home directory.
     pub fn of_user() -> Result<Self, NoHome> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(home) = set("IROSH_HOME") {
             return Ok(Self::under(&home));
         }
-        let home = set("HOME").ok_or(NoHome);
+        let home = home().ok_or(NoHome);
         let absolute = |name| set(name).filter(|path| path.is_absolute());
         let config = match absolute("XDG_CONFIG_HOME") {
             Some(config) => config,
@@ -177,7 +179,15 @@ impl Paths {
     }
 }
 
+/// The home directory: that of the account where the environment has none, as in a service of the system. ssh takes that
+/// one, too.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    let of_account = || User::from_uid(geteuid()).ok().flatten().map(|user| user.dir);
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).or_else(of_account)
+}
+
 /// Whether it is a folder of this user's.
 fn is_own(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw())
+    path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw())
 }

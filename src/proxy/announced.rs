@@ -62,13 +62,14 @@ pub fn load_host_keys(paths: &Paths, id: EndpointId) -> Vec<String> {
 }
 
 /// The keys as lines of a known_hosts file for the name that ssh was given, on any port, and for the name by
-/// which it looks for them, which is another one with HostKeyAlias.
+/// which it looks for them, which is another one with HostKeyAlias. Each name has lines of its own: Dropbear's client
+/// knows no others.
 #[must_use]
 pub fn known_hosts_lines(name: &str, sought: Option<&str>, keys: &[String]) -> String {
     let name = name.to_ascii_lowercase();
     let sought = sought.filter(|sought| is_one_pattern(sought) && *sought != name);
-    let sought = sought.map(|sought| format!(",{sought}")).unwrap_or_default();
-    keys.iter().map(|key| format!("{name},[{name}]:*{sought} {key}\n")).collect()
+    let names = [name.clone(), format!("[{name}]:*")].into_iter().chain(sought.map(ToOwned::to_owned));
+    names.flat_map(|name| keys.iter().map(move |key| format!("{name} {key}\n"))).collect()
 }
 
 /// Whether a name stands for one host on a line of known_hosts: it may be whatever HostKeyAlias says.
@@ -108,9 +109,10 @@ mod tests {
     fn keys_are_for_the_name_that_was_given_and_the_one_that_is_sought() {
         let keys = ["ssh-ed25519 AAAA".to_owned()];
         let lines = |sought| known_hosts_lines("Box", sought, &keys);
-        assert_eq!(lines(None), "box,[box]:* ssh-ed25519 AAAA\n");
+        let of_box = "box ssh-ed25519 AAAA\n[box]:* ssh-ed25519 AAAA\n";
+        assert_eq!(lines(None), of_box);
         assert_eq!(lines(Some("box")), lines(None));
-        assert_eq!(lines(Some("foo")), "box,[box]:*,foo ssh-ed25519 AAAA\n");
+        assert_eq!(lines(Some("foo")), format!("{of_box}foo ssh-ed25519 AAAA\n"));
         for pattern in ["*", "a b", "a,b", "!a", "|1|", "", "a\nb"] {
             assert_eq!(lines(Some(pattern)), lines(None), "{pattern}");
         }

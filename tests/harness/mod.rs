@@ -14,6 +14,7 @@ mod client;
 mod entry;
 mod host;
 mod master;
+mod port;
 mod process;
 mod random;
 mod raw;
@@ -36,6 +37,7 @@ pub(crate) use client::{Client, Mode};
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
+pub(crate) use port::Port;
 pub(crate) use process::{
     DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
 };

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
     // Ctrl-C and Ctrl-Z in the terminal are for ssh: with direct ssh, there is no process here. Who leads a group
     // cannot leave it, and was not started by ssh.
     let _ = nix::unistd::setsid();
+    // libssh leaves the other end of stdin open here, whose end is how a client's own shows.
+    let _ = irosh::descriptors::close_inherited();
     let code = run(&arguments).unwrap_or_else(|error| {
         irosh::log::complain("irosh-proxy", &error);
         ExitCode::FAILURE

@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::{
-        fd::{AsFd as _, OwnedFd, RawFd},
+        fd::{AsFd as _, OwnedFd},
         unix::fs::OpenOptionsExt as _,
     },
     path::Path,
@@ -168,17 +168,11 @@ fn serve(paths: Paths) -> anyhow::Result<()> {
     result
 }
 
-/// Leaves the terminal, the folder and whatever else was inherited: it is of no use here, and others may wait until
-/// nobody holds it any more. Returns what stdin was.
+/// Leaves the terminal, the folder and whatever else was inherited. Returns what stdin was.
 fn leave_everything() -> io::Result<OwnedFd> {
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/")?;
-    let open =
-        std::fs::read_dir("/dev/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    for fd in open.collect::<Vec<RawFd>>().into_iter().filter(|fd| *fd > 2) {
-        // The one that has listed them is closed already.
-        let _ = nix::unistd::close(fd);
-    }
+    irosh::descriptors::close_inherited()?;
     let listener = io::stdin().as_fd().try_clone_to_owned()?;
     let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nowhere)?;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use clap::Subcommand;
 use irosh::{
-    files::Paths,
+    files::{Paths, home},
     names::{
         Aliases,
         ssh_config::{self, Lines, Proxy, SshVersion},
@@ -110,6 +110,5 @@ fn has_aes() -> bool {
 /// ssh takes the home directory of the password database and does not look at HOME; who sets HOME
 /// for a try-out means that folder all the same.
 fn ssh_folder() -> anyhow::Result<PathBuf> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    Ok(PathBuf::from(home.context("no home directory\nset HOME")?).join(".ssh"))
+    Ok(home().context("no home directory\nset HOME")?.join(".ssh"))
 }

@@ -47,5 +47,6 @@ pub mod session;
 pub mod settings;
 mod sftp_packet;
 pub mod signals;
+mod socket;
 pub mod stdio;
 pub mod transport;

@@ -4,7 +4,6 @@
 
 use std::{
     fs, io,
-    io::Read as _,
     net::Shutdown,
     os::{
         fd::{AsFd, OwnedFd},
@@ -15,19 +14,17 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::geteuid};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     time::timeout,
 };
 
-use super::{
-    message::{Answer, LONGEST, LONGEST_ANSWER, NetworkWords, Request, What, line, word},
-    socket,
-};
+use super::message::{Answer, NetworkWords, Request, What, socket_of, word};
 use crate::{
     files::{Lock, Paths},
     signals::Interrupts,
+    socket::{self, LONGEST, LONGEST_ANSWER, line, read_last_line, read_line},
     stdio::{Kind, kind},
 };
 
@@ -97,7 +94,7 @@ pub fn call_for_known_hosts(
     sought: Option<&str>,
 ) -> Called {
     let what = What::KnownHosts { target: target.to_owned(), sought: sought.map(ToOwned::to_owned) };
-    let called = socket::connect(&socket::path(paths)).ok();
+    let called = connect(&socket_of(paths)).ok();
     let stream = called.and_then(|stream| asks(stream, &Request::new(paths, network, what), &[]));
     match stream.and_then(|stream| read_line(&stream).ok()?) {
         Some(Answer::Text(lines)) => Called::Text(lines),
@@ -108,25 +105,25 @@ pub fn call_for_known_hosts(
 
 /// Asks whoever listens at a socket; nothing where nobody does. Who does not understand it has declined.
 pub(super) fn ask(paths: &Paths, path: &Path, what: What) -> Option<Answer> {
-    let stream = socket::connect(path).ok()?;
+    let stream = connect(path).ok()?;
     let request = Request::new(paths, NetworkWords::default(), what);
     let Some(stream) = asks(stream, &request, &[]) else { return Some(Answer::Declined) };
-    Some(read_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
+    Some(read_last_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
 }
 
 pub(super) fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
-    let path = socket::path(paths);
-    if let Ok(stream) = socket::connect(&path) {
+    let path = socket_of(paths);
+    if let Ok(stream) = connect(&path) {
         return Some(stream);
     }
     // One of those who find none starts it.
     let _lock = Lock::wait(&path.with_extension("lock"), STARTS).ok()?;
-    if let Ok(stream) = socket::connect(&path) {
+    if let Ok(stream) = connect(&path) {
         return Some(stream);
     }
-    let listener = socket::listen(paths).ok()?;
+    let listener = socket::listen(&path).ok()?;
     // Heard as soon as the agent listens, which need not be waited for.
-    let stream = socket::connect(&path).ok()?;
+    let stream = connect(&path).ok()?;
     let started = Command::new(program)
         .args(["agent", "serve"])
         .current_dir("/")
@@ -163,20 +160,6 @@ pub(super) fn asks(stream: UnixStream, request: &Request, fds: &[OwnedFd]) -> Op
     matches!(heard, Ok(Some(Answer::Taken))).then_some(stream)
 }
 
-/// One answer, byte by byte: a descriptor may come with the one after it.
-fn read_line(mut stream: &UnixStream) -> io::Result<Option<Answer>> {
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() <= LONGEST_ANSWER {
-        match stream.read(&mut byte)? {
-            1 if byte[0] == b'\n' => return Ok(serde_json::from_slice(&line).ok()),
-            1 => line.push(byte[0]),
-            _ => break,
-        }
-    }
-    Ok(None)
-}
-
 /// Waits until the session is over.
 fn outcome(stream: UnixStream) -> io::Result<Called> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -206,7 +189,7 @@ fn outcome(stream: UnixStream) -> io::Result<Called> {
 /// Hands ssh the end of the session.
 fn pass_end(stream: &UnixStream) -> io::Result<Called> {
     match end_of(stream)? {
-        (_, Some(end)) => socket::pass_to_ssh(&end).map(|()| Called::Done),
+        (_, Some(end)) => pass_to_ssh(&end).map(|()| Called::Done),
         (answer, None) => Ok(called(answer)),
     }
 }
@@ -229,4 +212,19 @@ fn called(answer: Option<Answer>) -> Called {
             "the agent has died, and the session with it\nrun ssh again: it starts another agent".to_owned(),
         ),
     }
+}
+
+/// Connects to an agent of this user's.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    socket::connect(path, geteuid().as_raw())
+}
+
+/// Hands ssh the socket that it is to use (`ProxyUseFdpass`), over stdout.
+///
+/// # Errors
+///
+/// What the system says, such as that stdout is no socket.
+pub fn pass_to_ssh(end: &impl AsFd) -> io::Result<()> {
+    // With one byte, as its mm_receive_fd wants it (monitor_fdpass.c).
+    socket::send(io::stdout(), &[0], &[end.as_fd()]).map(drop)
 }

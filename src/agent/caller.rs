@@ -10,18 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncWriteExt as _, Interest},
-    net::UnixStream,
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::oneshot, time::timeout};
 
 use super::{
     hosts::Use,
-    message::{Answer, Cause, Failed, LONGEST, Request, What, line, word},
+    message::{Answer, Cause, Failed, Request, What, word},
     serve::Agent,
-    socket,
 };
 use crate::{
     files::Paths,
@@ -30,6 +24,7 @@ use crate::{
         load_host_keys, public_key_lines, save_host_keys,
     },
     session::{LocalReader, LocalWriter},
+    socket::{self, line},
 };
 
 /// How long a caller may take to say what it wants.
@@ -51,7 +46,7 @@ impl Caller {
         if !socket::is_own(&self.stream) {
             return;
         }
-        let request = match timeout(ASKS, self.request()).await {
+        let request = match timeout(ASKS, socket::hear::<Request>(&self.stream, &mut self.fds)).await {
             Ok(Ok(Some(request))) if request.is_at_home(agent.paths()) && self.has_all(&request) => request,
             // Garbage, or a caller who means something else.
             _ => return self.say(&Answer::Declined),
@@ -103,26 +98,6 @@ impl Caller {
     /// Whether the descriptors have come along that are needed.
     fn has_all(&self, request: &Request) -> bool {
         !matches!(request.what, What::Session { .. }) || self.fds.len() == 2
-    }
-
-    /// What the caller says first, with the descriptors that come along.
-    async fn request(&mut self) -> io::Result<Option<Request>> {
-        let mut said = Vec::new();
-        let mut part = vec![0; LONGEST];
-        while !said.ends_with(b"\n") && self.fds.len() <= 2 {
-            let Self { stream, fds } = self;
-            stream.readable().await?;
-            let received = stream.try_io(Interest::READABLE, || {
-                socket::receive(&*stream, &mut part[..LONGEST - said.len()], fds)
-            });
-            match received {
-                Ok(0) => return Ok(None),
-                Ok(count) => said.extend_from_slice(&part[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(serde_json::from_slice(&said).ok())
     }
 
     /// Says something to a caller who may be gone, or not listen.
@@ -298,7 +273,6 @@ fn went(agent: &Agent, host: &Use, carried: Result<(), BridgeError>) -> Answer {
         return Answer::Failed(Cause::Session.says("the agent was stopped, and the session with it"));
     }
     let Err(error) = carried else {
-        host.went(None);
         return Answer::Over;
     };
     let cause = match &error {
@@ -310,7 +284,7 @@ fn went(agent: &Agent, host: &Use, carried: Result<(), BridgeError>) -> Answer {
         BridgeError::Stdio(_) | BridgeError::Write(_) => Cause::Session,
     };
     let failed = cause.of(&error);
-    host.went(Some(&failed.message));
+    host.failed(&failed.message);
     tracing::warn!("{}: {}", host.link().target().short_name(), failed.message.replace('\n', "; "));
     Answer::Failed(failed)
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::{
     call::ask,
-    message::{Answer, What},
+    message::{Answer, What, socket_of},
     status::Status,
 };
 use crate::files::Paths;
@@ -38,6 +38,12 @@ pub fn running(paths: &Paths) -> Vec<Running> {
 }
 
 impl Running {
+    /// Whether it would understand this program, if it answered.
+    #[must_use]
+    pub fn is_of_this_version(&self, paths: &Paths) -> bool {
+        self.socket == socket_of(paths)
+    }
+
     /// Ends it, and the sessions that it holds; says whether it heard.
     #[must_use]
     pub fn stop(&self, paths: &Paths) -> bool {

@@ -30,6 +30,9 @@ const LOOKS: Duration = Duration::from_secs(60);
 /// How many sessions a host allows on a connection, until it has said so.
 const ALLOWED: u32 = 64;
 
+/// For how long it is remembered what went wrong.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How many of the hosts that could not be reached are remembered.
 const FAILURES: usize = 64;
 
@@ -85,9 +88,10 @@ impl Hosts {
         &self.0.paths
     }
 
-    /// Whether there are none.
+    /// Whether there are none, and nothing went wrong that somebody may still ask about.
     pub(super) fn is_empty(&self) -> bool {
-        lock(&self.0.hosts).is_empty()
+        let lately = |(_, at, _): &(String, Instant, String)| at.elapsed() < self.0.keep_warm;
+        lock(&self.0.hosts).is_empty() && !lock(&self.0.failures).values().any(lately)
     }
 
     /// The host that a target leads to.
@@ -186,6 +190,7 @@ impl Hosts {
     pub(super) fn status(&self) -> Vec<HostStatus> {
         let hosts: Vec<_> = lock(&self.0.hosts).clone();
         let mut failures = lock(&self.0.failures).clone();
+        failures.retain(|_, (_, at, _)| at.elapsed() < REMEMBERED);
         let failure =
             |(_, at, message): (String, Instant, String)| Failure { ago: at.elapsed().as_secs(), message };
         let mut all: Vec<_> = hosts
@@ -309,21 +314,17 @@ impl Use {
         lock(&self.host.sessions).insert(self.number, (Instant::now(), session));
     }
 
-    /// Notes how it went.
-    pub(super) fn went(&self, failure: Option<&str>) {
+    /// Notes that it went wrong. That is not forgotten when all goes well the next time: ssh may have thrown the message
+    /// away.
+    pub(super) fn failed(&self, message: &str) {
         let id = self.host.link.target().addr().id;
+        let name = lock(&self.host.name).clone();
         let mut failures = lock(&self.hosts.0.failures);
-        match failure {
-            Some(message) => {
-                if failures.len() >= FAILURES {
-                    let oldest = failures.iter().min_by_key(|(_, (_, at, _))| *at).map(|(id, _)| *id);
-                    oldest.and_then(|oldest| failures.remove(&oldest));
-                }
-                let name = lock(&self.host.name).clone();
-                failures.insert(id, (name, Instant::now(), message.to_owned()));
-            }
-            None => _ = failures.remove(&id),
+        if failures.len() >= FAILURES && !failures.contains_key(&id) {
+            let oldest = failures.iter().min_by_key(|(_, (_, at, _))| *at).map(|(id, _)| *id);
+            oldest.and_then(|oldest| failures.remove(&oldest));
         }
+        failures.insert(id, (name, Instant::now(), message.to_owned()));
     }
 }
 

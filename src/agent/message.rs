@@ -13,13 +13,12 @@ use crate::{
 };
 
 /// The version of these words. It is part of the socket's name, so that nobody is understood wrongly.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 
-/// A longer line is not read of a caller.
-pub(super) const LONGEST: usize = 64 << 10;
-
-/// A longer line is not read of an agent, which may have much to tell.
-pub(super) const LONGEST_ANSWER: usize = 16 << 20;
+/// The socket of the agent that speaks as this program does: another version of it has another.
+pub(super) fn socket_of(paths: &Paths) -> PathBuf {
+    paths.agents().join(format!("agent-{}-{VERSION}.sock", env!("CARGO_PKG_VERSION")))
+}
 
 /// What a caller says, once.
 #[derive(Debug, Serialize, Deserialize)]
@@ -227,11 +226,4 @@ fn absolute(ca: String) -> String {
     }
     let absolute = std::path::absolute(&ca).ok();
     absolute.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or(ca)
-}
-
-/// A line that stands for itself.
-pub(super) fn line(said: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(said).unwrap_or_default();
-    line.push(b'\n');
-    line
 }

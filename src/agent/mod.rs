@@ -17,15 +17,13 @@ mod hosts;
 mod message;
 mod serve;
 mod session;
-mod socket;
 mod status;
 
-pub use call::{Called, call_for_known_hosts, call_for_session};
+pub use call::{Called, call_for_known_hosts, call_for_session, pass_to_ssh};
 pub use client::{Running, running};
 pub use confine::{Confined, confine};
 pub use message::NetworkWords;
 pub use serve::{ServeError, serve};
 pub use session::AgentError;
 pub(crate) use session::{AgentNews, AgentSession};
-pub use socket::pass_to_ssh;
 pub use status::{Failure, HostStatus, PathStatus, SessionState, SessionStatus, Status};

@@ -21,8 +21,7 @@ use super::{
     caller::Caller,
     confine::Confined,
     hosts::{Hosts, Use},
-    message::{Cause, Failed, NetworkWords},
-    socket,
+    message::{Cause, Failed, NetworkWords, socket_of},
     status::Status,
 };
 use crate::{
@@ -157,7 +156,7 @@ impl Found {
 
 /// Where the agent is found, if that is its own to take away: not where a service manager listens for it.
 fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
-    let own = socket::path(paths);
+    let own = socket_of(paths);
     let addr = listener.local_addr()?;
     // sd_listen_fds(3).
     let is_managed = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::proxy::PathStatus;
+pub use crate::transport::PathStatus;
 
 /// An agent and what it holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -153,6 +153,12 @@ impl Paths {
         self.runtime.join("host.json")
     }
 
+    /// The folder of the socket at which a running host answers. Nobody else gets into it, whoever may read the note.
+    #[must_use]
+    pub fn host_control(&self) -> PathBuf {
+        self.runtime.join("control")
+    }
+
     /// The folder of the sockets of the user's agents.
     #[must_use]
     pub fn agents(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 
 use std::{
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use super::{
     host_keys::Events,
     newcomers::Origin,
     peers::{Identity, Peer},
+    refusals::Turned,
     repeats::Repeats,
 };
 use crate::{
@@ -32,6 +33,7 @@ const OF_A_PEER: u32 = 3000;
 /// Writes down what happens.
 pub(super) struct Audit {
     events: Events,
+    turned: Mutex<Turned>,
     refusals: Mutex<Repeats<String>>,
     admissions: Mutex<Repeats<Identity>>,
     sessions: Mutex<Repeats<Identity>>,
@@ -41,7 +43,8 @@ impl Audit {
     pub(super) fn new(events: Events) -> Self {
         let of_peers = || Mutex::new(Repeats::new(OF_A_PEER, u32::MAX));
         let refusals = Mutex::new(Repeats::new(REFUSALS.0, REFUSALS.1));
-        Self { events, refusals, admissions: of_peers(), sessions: of_peers() }
+        let turned = Mutex::default();
+        Self { events, turned, refusals, admissions: of_peers(), sessions: of_peers() }
     }
 
     pub(super) fn event(&self, event: Event) {
@@ -68,20 +71,40 @@ impl Audit {
         from: &str,
         refusal: &Refusal,
     ) {
+        let reason = first_line(refusal);
+        self.turn(identity, origin, from, &reason);
         if !tell(&self.refusals, origin.to_string()) {
             return;
         }
         let peer = identity.map(Identity::fingerprint);
-        let reason = first_line(refusal);
         tracing::info!(peer = peer.as_deref().unwrap_or("unproved"), "refused: {reason}");
         self.event(Event::Refused { peer, from: from.to_owned(), reason });
     }
 
     /// A connection is closed that has not come as far as to be refused.
-    pub(super) fn closed(&self, origin: &Origin, why: &str) {
+    pub(super) fn closed(&self, origin: &Origin, from: &str, why: &str) {
+        self.turn(None, origin, from, why);
         if tell(&self.refusals, origin.to_string()) {
             tracing::info!("closed: {why}");
         }
+    }
+
+    /// A connection is turned away before it can say who it is.
+    pub(super) fn unheard(&self) {
+        self.all_turned().unheard += 1;
+    }
+
+    /// Those who were not let in.
+    pub(super) fn turned(&self) -> Turned {
+        self.all_turned().clone()
+    }
+
+    fn turn(&self, identity: Option<&Identity>, origin: &Origin, from: &str, why: &str) {
+        self.all_turned().note(identity.copied(), origin.to_string(), from, why, Instant::now());
+    }
+
+    fn all_turned(&self) -> MutexGuard<'_, Turned> {
+        self.turned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session is refused.

@@ -249,12 +249,12 @@ impl TurnedAway {
                 (penalty, Some((control, refusal)))
             }
             Self::Protocol(error) => {
-                shared.audit.closed(origin, &format!("not our protocol: {error}"));
+                shared.audit.closed(origin, from, &format!("not our protocol: {error}"));
                 connection.close(CloseCode::Protocol.into(), error.as_bytes());
                 (PENALTY_PROTOCOL, None)
             }
             Self::Silent { seconds } => {
-                shared.audit.closed(origin, &format!("it did not say who it is within {seconds} s"));
+                shared.audit.closed(origin, from, &format!("it did not say who it is within {seconds} s"));
                 connection.close(CloseCode::Deadline.into(), b"no Hello in time");
                 (PENALTY_REFUSED, None)
             }
@@ -484,6 +484,7 @@ impl Leg {
             standing: standing.clone(),
             instance: *instance,
             started: Instant::now(),
+            counters: session.counters(),
             told: shared.audit.tells_of_session(&standing.peer),
             pid: child.as_ref().and_then(BackendChild::pid),
             socket,

@@ -28,7 +28,10 @@ impl Shared {
         let places = self.limits.read().await.places();
         let verdict = self.newcomers().judge(&origin, proved, places, dice(), Instant::now());
         match verdict {
-            Verdict::Refuse => incoming.refuse(),
+            Verdict::Refuse => {
+                self.audit.unheard();
+                incoming.refuse();
+            }
             Verdict::Prove => _ = incoming.retry(),
             Verdict::Take => {
                 let newcomer = Newcomer { shared: self.clone(), origin, proved };

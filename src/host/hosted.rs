@@ -82,7 +82,9 @@ impl Shared {
         let (session, words) = Session::thaw(id, Role::Host, frozen, waits, local)?;
         let pid = child.as_ref().and_then(BackendChild::pid);
         let standing = Arc::new(standing);
-        let hosted = Arc::new(HostedSession { id, standing, instance, started, told, socket, pid });
+        let counters = session.counters();
+        let hosted = HostedSession { id, standing, instance, started, counters, told, socket, pid };
+        let hosted = Arc::new(hosted);
         let entry = self.sessions.enter(hosted.clone(), words).ok()?;
         entry.was_detached(detached);
         let shared = self.clone();

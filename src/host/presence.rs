@@ -105,6 +105,11 @@ impl Presence {
     }
 }
 
+/// Whether a host runs, as far as this process can see.
+pub(super) fn is_running(paths: &Paths) -> bool {
+    Lock::is_held(&lock_of(paths)).unwrap_or(false)
+}
+
 /// Held by the host that has the key.
 fn lock_of(paths: &Paths) -> PathBuf {
     paths.host_key().with_extension("lock")

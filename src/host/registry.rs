@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use iroh::endpoint::Connection;
@@ -37,6 +38,7 @@ struct Entry {
     identity: Identity,
     instance: Instance,
     connection: Connection,
+    since: Instant,
     /// By what right the peer is here, once that is decided.
     standing: Option<Arc<Standing>>,
     sessions: u32,
@@ -48,6 +50,15 @@ impl Entry {
     fn is(&self, listed: bool) -> bool {
         self.standing.as_ref().is_some_and(|standing| standing.listed == listed)
     }
+}
+
+/// A connection whose peer has come in, as it is at some moment.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) standing: Arc<Standing>,
+    pub(super) connection: Connection,
+    pub(super) since: Instant,
+    pub(super) sessions: u32,
 }
 
 /// A place in the registry, given back when dropped.
@@ -149,7 +160,15 @@ impl Registry {
             state.serial += 1;
             let serial = state.serial;
             let connection = connection.clone();
-            let entry = Entry { identity, instance, connection, standing: None, sessions: 0, window: 0 };
+            let entry = Entry {
+                identity,
+                instance,
+                connection,
+                since: Instant::now(),
+                standing: None,
+                sessions: 0,
+                window: 0,
+            };
             state.connections.insert(serial, entry);
             state.most = state.most.max(state.connections.len());
             Ok(ConnectionPlace { registry: self.clone(), serial })
@@ -192,6 +211,16 @@ impl Registry {
             let entries = state.connections.iter();
             entries.filter_map(|(serial, entry)| Some((*serial, entry.standing.clone()?))).collect()
         })
+    }
+
+    /// The connections of those who have come in.
+    pub(super) fn connected(&self) -> Vec<Connected> {
+        let connected = |entry: &Entry| {
+            let Entry { connection, since, sessions, .. } = entry;
+            let (standing, connection) = (entry.standing.clone()?, connection.clone());
+            Some(Connected { standing, connection, since: *since, sessions: *sessions })
+        };
+        self.with(|state| state.connections.values().filter_map(connected).collect())
     }
 
     /// Closes a connection.

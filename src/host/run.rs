@@ -2,11 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use iroh::Endpoint;
+use iroh::{Endpoint, EndpointId};
 use tokio::sync::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -15,6 +15,7 @@ use super::{
     announce::Announcer,
     audit::Audit,
     backend::{Backend, BuiltinServer},
+    control::Control,
     crowd::Crowd,
     event::Event,
     hand_over::{HandOver, Inherited},
@@ -98,12 +99,15 @@ pub struct Stop {
 pub struct Host {
     endpoint: Endpoint,
     presence: Presence,
+    control: Option<Control>,
     network: Network,
     shared: Arc<Shared>,
 }
 
 /// What the tasks of a host have in common.
 pub(super) struct Shared {
+    pub(super) id: EndpointId,
+    pub(super) started: Instant,
     pub(super) admission: Admission,
     pub(super) backend: Backend,
     pub(super) builtin: BuiltinServer,
@@ -114,6 +118,8 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) sessions: Sessions,
     pub(super) stop: Stop,
+    /// Since when it waits for sessions to end, and for how long it does.
+    pub(super) draining: OnceLock<(Instant, Duration)>,
     pub(super) audit: Audit,
     /// Connections that have not yet been admitted or refused.
     pub(super) newcomers: Mutex<Newcomers>,
@@ -145,6 +151,7 @@ impl Host {
         } = options;
         let key = KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?;
         let presence = Presence::claim(&paths)?;
+        let control = Control::claim(&paths);
         let address_key = AddressKey::load_or_create(&paths.loopback_key())?;
         let endpoint = bind_again(&paths, &network, portmap, &key).await?;
         let events: Events = events.into();
@@ -156,6 +163,8 @@ impl Host {
             events.clone(),
         );
         let shared = Shared {
+            id: endpoint.id(),
+            started: Instant::now(),
             admission: Admission::new(paths.authorized_peers(), paths.invites(), address_key, access),
             backend,
             builtin,
@@ -165,6 +174,7 @@ impl Host {
             registry: Registry::default(),
             sessions: Sessions::default(),
             stop: Stop::default(),
+            draining: OnceLock::new(),
             audit: Audit::new(events),
             newcomers: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -175,7 +185,7 @@ impl Host {
         if let Some(inherited) = inherited {
             shared.inherit(inherited).await;
         }
-        Ok(Self { endpoint, presence, network, shared })
+        Ok(Self { endpoint, presence, control, network, shared })
     }
 
     /// How to stop it.
@@ -202,10 +212,11 @@ impl Host {
     /// Accepts connections until told to stop. Returns what another process is to go on with, if it was told to hand
     /// that over.
     pub async fn run(self) -> Option<HandOver> {
-        let Self { endpoint, presence, network, shared } = self;
+        let Self { endpoint, presence, control, network, shared } = self;
         let stop = shared.stop.clone();
         let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
         let announcing = tokio::spawn(announcer.run());
+        let answering = control.map(|control| tokio::spawn(control.serve(shared.clone())));
         let checking = tokio::spawn(shared.clone().keep_checking_peers());
         let watching = tokio::spawn(shared.host_keys.clone().watch_file());
         loop {
@@ -236,6 +247,10 @@ impl Host {
             shared.registry.close_all(CloseCode::Detached);
             Some(HandOver { sessions })
         };
+        if let Some(answering) = answering {
+            answering.abort();
+            let _ = answering.await;
+        }
         checking.abort();
         watching.abort();
         announcing.abort();
@@ -337,6 +352,7 @@ impl Shared {
         tracing::info!(sessions, "draining");
         self.audit.event(Event::Draining { sessions });
         let drain = self.limits.read().await.drain();
+        let _ = self.draining.set((Instant::now(), drain));
         tokio::select! {
             () = self.registry.empty() => {}
             () = self.stop.now.cancelled() => {}

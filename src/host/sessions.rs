@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     protocol::{CloseCode, Instance, Refusal, RefusalCode, SessionId},
-    session::Word,
+    session::{Counters, Word},
 };
 
 /// Who has which session, and where it is told what.
@@ -42,6 +42,7 @@ pub(super) struct HostedSession {
     pub(super) standing: Arc<Standing>,
     pub(super) instance: Instance,
     pub(super) started: Instant,
+    pub(super) counters: Arc<Counters>,
     /// Whether its beginning was told, and its end is to be.
     pub(super) told: bool,
     /// Its backend's, for another process to go on with.
@@ -94,6 +95,11 @@ impl Sessions {
     /// By what right the session of each is here.
     pub(super) fn standings(&self) -> Vec<(SessionId, Arc<Standing>)> {
         self.table().entries.iter().map(|(id, entry)| (*id, entry.session.standing.clone())).collect()
+    }
+
+    /// All of them, and since when those that have no leg wait for one.
+    pub(super) fn all(&self) -> Vec<(Arc<HostedSession>, Option<Instant>)> {
+        self.table().entries.values().map(|entry| (entry.session.clone(), entry.detached)).collect()
     }
 
     /// Ends a session.

@@ -21,6 +21,15 @@ pub enum Access {
     Open,
 }
 
+impl std::fmt::Display for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Invited => "invited",
+            Self::Open => "open",
+        })
+    }
+}
+
 impl std::str::FromStr for Access {
     type Err = String;
 

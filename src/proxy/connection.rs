@@ -17,19 +17,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    apart::Fresh,
-    instances::Living,
-    path::{PathStatus, is_direct, path_of},
-    relayed::why_relayed,
-};
+use super::{apart::Fresh, instances::Living, relayed::why_relayed};
 use crate::{
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
         LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
     },
     session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::{Network, Target, pulse},
+    transport::{Network, PathStatus, Target, is_direct, path_of, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.

@@ -12,7 +12,6 @@ mod link;
 mod listen;
 mod name_service;
 mod obstacles;
-mod path;
 mod patience;
 mod relayed;
 mod session;
@@ -28,7 +27,8 @@ pub use link::Link;
 pub use listen::{ListenError, listen};
 pub(crate) use name_service::name_service_fault;
 pub use obstacles::Obstacles;
-pub use path::{PathStatus, milliseconds};
 pub use session::{ClientSession, SessionStatus, State};
 pub use stdio::{ends, stdio};
 pub use stream::SessionStream;
+
+pub use crate::transport::{PathStatus, milliseconds};

@@ -13,6 +13,7 @@ mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;
+mod path;
 pub(crate) mod pulse;
 mod relay_fault;
 mod resolver;
@@ -28,6 +29,8 @@ pub use endpoint::{
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
+pub use path::{PathStatus, milliseconds};
+pub(crate) use path::{is_direct, path_of};
 pub(crate) use relay_fault::{relay_fault, try_relay};
 pub(crate) use resolver::resolver_fault;
 pub use settings::{Authorities, Bind, NameService, Network, Relay, RelayToken, SettingError};

@@ -13,14 +13,12 @@ use std::{
 
 use clap::Subcommand;
 use irosh::{
-    agent::{self, HostStatus, SessionState, Status},
-    files::Paths,
-    host::load_settings,
-    settings::ClientSettings,
-    signals::Interrupts,
+    agent, files::Paths, host::load_settings, log::printable, settings::ClientSettings, signals::Interrupts,
     transport::Authorities,
 };
 use serde_json::json;
+
+use super::status::text;
 
 /// How long a connection is kept after its last session, unless the settings say otherwise.
 const KEEP_WARM: Duration = Duration::from_secs(600);
@@ -40,7 +38,7 @@ pub(super) struct AgentArguments {
 
 #[derive(Subcommand)]
 enum AgentCommand {
-    /// What it holds: hosts and sessions
+    /// What it holds: the hosts and sessions of `irosh status`
     Status,
     /// End it, and the sessions that it holds
     Stop,
@@ -64,63 +62,14 @@ pub(super) fn run(paths: Paths, arguments: AgentArguments) -> anyhow::Result<()>
     Ok(())
 }
 
+/// What `irosh status` says of it.
 fn status(paths: &Paths, json: bool) {
     let running = agent::running(paths);
-    if running.is_empty() && !json {
-        return super::print("no agent is running\nthe next ssh to one of our hosts starts it");
+    if !json {
+        return super::print(&printable(&text::agents(paths, &running)));
     }
-    for running in running {
-        match running.status {
-            Some(status) if json => super::print(&json!(status).to_string()),
-            Some(status) => super::print(&shown(&status)),
-            None if json => {}
-            None => {
-                super::print("an agent of another version is running; it leaves when its sessions are over")
-            }
-        }
-    }
-}
-
-fn shown(status: &Status) -> String {
-    let mut lines =
-        vec![format!("agent {}, pid {}, for {}", status.version, status.pid, lasting(status.age))];
-    for host in &status.hosts {
-        lines.extend(of_host(host));
-    }
-    lines.join("\n")
-}
-
-fn of_host(host: &HostStatus) -> Vec<String> {
-    let way = match &host.path {
-        Some(path) => format!("{path}, {:.1} ms", path.rtt_ms),
-        None if host.warm => "connected".to_owned(),
-        None => "not connected".to_owned(),
-    };
-    let mut lines = vec![format!("{}  {way}", host.name)];
-    lines.extend(host.sessions.iter().map(|session| {
-        let state = match (session.state, session.waits) {
-            (SessionState::Opening, _) => "waits for the host's answer".to_owned(),
-            (SessionState::Detached, Some(waits)) => format!("waits for the network for {}", lasting(waits)),
-            (SessionState::Detached | SessionState::Attached, _) => "attached".to_owned(),
-        };
-        let (sent, received) = (session.sent, session.received);
-        format!("  session for {}, {state}, {sent} bytes sent, {received} received", lasting(session.age))
-    }));
-    if let Some(failure) = &host.last_failure {
-        lines.push(format!(
-            "  failed {} ago: {}",
-            lasting(failure.ago),
-            failure.message.replace('\n', "\n    ")
-        ));
-    }
-    lines
-}
-
-fn lasting(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
+    for status in running.iter().filter_map(|running| running.status.as_ref()) {
+        super::print(&json!(status).to_string());
     }
 }
 

@@ -27,6 +27,7 @@ mod ssh_config;
 #[cfg(test)]
 mod ssh_server;
 mod sshd;
+mod status;
 mod terminal;
 
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ enum Command {
     Ping(ping::PingArguments),
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
+    /// What is going on: hosts, peers and sessions
+    Status(status::StatusArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -223,7 +226,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.system && arguments.command.is_a_users_own() {
         anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
     }
-    let paths = paths(arguments.system, &arguments.command)?;
+    let system = arguments.system;
+    let paths = paths(system, &arguments.command)?;
     match arguments.command {
         Command::Host(_) if std::process::id() == 1 => return init::run(),
         Command::Host(arguments) => host::run(paths, arguments)?,
@@ -241,6 +245,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ping(arguments) => return remote::run(|| ping::run(paths, arguments)),
         Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
         Command::Doctor(arguments) => return remote::run(|| doctor::run(paths, arguments)),
+        Command::Status(arguments) => return status::run(system, paths, &arguments),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,

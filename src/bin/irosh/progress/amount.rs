@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bytes in at most six characters: `1023B`, `1.5MB`, scaled by 1024 as scp does.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes, 10_000).map_or_else(|| format!("{bytes}B"), |(tenths, unit)| whole(tenths, unit))
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use amount::bytes;
 pub(crate) use line::render;
 use rate::Rate;
 

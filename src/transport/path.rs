@@ -1,4 +1,4 @@
-//! The network path that a connection takes to its host.
+//! The network path that a connection takes.
 
 use std::{fmt, time::Duration};
 
@@ -24,7 +24,7 @@ impl fmt::Display for PathStatus {
 }
 
 /// The path that is used.
-pub(super) fn path_of(connection: &Connection) -> Option<PathStatus> {
+pub(crate) fn path_of(connection: &Connection) -> Option<PathStatus> {
     let paths = connection.paths();
     let path = paths.iter().find(|path| path.is_selected())?;
     let address = match path.remote_addr() {
@@ -36,7 +36,7 @@ pub(super) fn path_of(connection: &Connection) -> Option<PathStatus> {
 }
 
 /// Resolves when the path that is used leads to no relay. Cancel safe.
-pub(super) async fn is_direct(connection: &Connection) {
+pub(crate) async fn is_direct(connection: &Connection) {
     let mut paths = connection.paths_stream();
     while let Some(paths) = paths.next().await {
         if paths.iter().any(|path| path.is_selected() && path.is_ip()) {

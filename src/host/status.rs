@@ -1,0 +1,185 @@
+//! What a host tells of itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{peers::Identity, refusals::Turned, registry::Connected, run::Shared, sessions::HostedSession};
+use crate::transport::{PathStatus, path_of};
+
+/// A host, and what is going on there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of its program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since that was started.
+    pub age: u64,
+    /// The name that peers are told.
+    pub name: String,
+    /// Its endpoint id, in hex.
+    pub endpoint_id: String,
+    /// Its backend, as `--backend` takes it.
+    pub backend: String,
+    /// Who reaches SSH.
+    pub access: super::Access,
+    /// Where it is about to end.
+    pub draining: Option<Draining>,
+    /// Those who are connected, or have a session.
+    pub peers: Vec<PeerStatus>,
+    /// Those who were not let in.
+    pub refused: Refused,
+}
+
+/// A host that takes no new sessions, and ends when the last one has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Draining {
+    /// Seconds since it was told to stop.
+    pub age: u64,
+    /// Seconds after which it ends whatever runs.
+    pub left: u64,
+}
+
+/// Somebody who came in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name in `authorized_peers`.
+    pub name: String,
+    /// The fingerprint of its identity.
+    pub peer: String,
+    /// Whether it is on the list, and not only here because everybody may come in.
+    pub listed: bool,
+    /// Its connections.
+    pub connections: Vec<ConnectionStatus>,
+    /// Its sessions, those without a connection as well.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// A connection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// Seconds since its peer came in.
+    pub age: u64,
+    /// The path that is used.
+    pub path: Option<PathStatus>,
+    /// How many sessions were opened on it and have not ended.
+    pub sessions: u32,
+}
+
+/// A session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its short name, as in the log.
+    pub session: String,
+    /// Seconds since it was opened.
+    pub age: u64,
+    /// Seconds for which it has waited for its client, where it does.
+    pub detached: Option<u64>,
+    /// Bytes from the peer to the backend.
+    pub received: u64,
+    /// Bytes from the backend to the peer.
+    pub sent: u64,
+}
+
+/// Those who were not let in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refused {
+    /// How many were refused, or had nothing sensible to say.
+    pub count: u64,
+    /// How many more were turned away before they could say who they are, as too many came at once.
+    pub unheard: u64,
+    /// The last ones, the latest first.
+    pub last: Vec<LastRefused>,
+}
+
+/// Somebody who was not let in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LastRefused {
+    /// How many seconds ago.
+    pub ago: u64,
+    /// How many times in a row, for the same reason.
+    pub times: u64,
+    /// The fingerprint of the identity, if it was proved.
+    pub peer: Option<String>,
+    /// The direct address, or the relay, the last time.
+    pub from: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Shared {
+    /// What is going on.
+    pub(super) fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            age: self.started.elapsed().as_secs(),
+            name: self.name.clone(),
+            endpoint_id: self.id.to_string(),
+            backend: self.backend.to_string(),
+            access: *self.admission.access().borrow(),
+            draining: self.draining.get().map(|(since, drain)| Draining {
+                age: since.elapsed().as_secs(),
+                left: drain.saturating_sub(since.elapsed()).as_secs(),
+            }),
+            peers: self.peers(),
+            refused: self.audit.turned().into(),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        let mut peers: BTreeMap<Identity, PeerStatus> = BTreeMap::new();
+        for Connected { standing, connection, since, sessions } in self.registry.connected() {
+            let peer = peers.entry(standing.peer.identity).or_insert_with(|| PeerStatus::of(&standing));
+            let (age, path) = (since.elapsed().as_secs(), path_of(&connection));
+            peer.connections.push(ConnectionStatus { age, path, sessions });
+        }
+        for (session, detached) in self.sessions.all() {
+            let standing = &session.standing;
+            let peer = peers.entry(standing.peer.identity).or_insert_with(|| PeerStatus::of(standing));
+            let HostedSession { id, started, counters, .. } = &*session;
+            peer.sessions.push(SessionStatus {
+                session: id.to_string(),
+                age: started.elapsed().as_secs(),
+                detached: detached.map(|since| since.elapsed().as_secs()),
+                received: counters.to_local(),
+                sent: counters.from_local(),
+            });
+        }
+        let mut peers: Vec<_> = peers.into_values().collect();
+        peers.sort_by(|one, other| one.name.cmp(&other.name));
+        for peer in &mut peers {
+            // The oldest first, as they came.
+            peer.connections.sort_by_key(|connection| std::cmp::Reverse(connection.age));
+            peer.sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
+        }
+        peers
+    }
+}
+
+impl PeerStatus {
+    fn of(standing: &super::roll::Standing) -> Self {
+        let peer = &standing.peer;
+        Self {
+            name: peer.name.clone(),
+            peer: peer.identity.fingerprint(),
+            listed: standing.listed,
+            connections: Vec::new(),
+            sessions: Vec::new(),
+        }
+    }
+}
+
+impl From<Turned> for Refused {
+    fn from(turned: Turned) -> Self {
+        let last = turned.last.into_iter().rev().map(|last| LastRefused {
+            ago: last.at.elapsed().as_secs(),
+            times: last.times,
+            peer: last.peer.map(|identity| identity.fingerprint()),
+            from: last.from,
+            reason: last.reason,
+        });
+        Self { count: turned.count, unheard: turned.unheard, last: last.collect() }
+    }
+}

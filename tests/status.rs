@@ -20,7 +20,10 @@ use irosh::{
     session::read_frame,
     transport::KeyFile,
 };
-use nix::{sys::signal::Signal, unistd::geteuid};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
 use serde_json::{Value, json};
 
 /// Somebody who is not root, nor anybody else.
@@ -143,6 +146,19 @@ fn what_went_wrong_is_told_afterwards_though_all_has_gone_well_since() {
     assert!(failure["ago"].as_u64() < Some(60), "{failure}");
     has(&refused, message);
     has(&text, &format!(" s ago: {message}"));
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_told_of_all_the_same() {
+    let line = line_in(Mode::Agent, "");
+    assert!(line.client.exec("true").status.success());
+    let agent = line.client.agent().expect("an agent")["pid"].as_i64().expect("a process");
+    let agent = Pid::from_raw(agent.try_into().expect("a process"));
+    kill(agent, Signal::SIGSTOP).expect("an agent");
+    let (status, text) = at_client(&line);
+    kill(agent, Signal::SIGCONT).expect("an agent");
+    assert_eq!(status["agents"], json!([null]));
+    has(&text, "an agent is running that does not answer\n");
 }
 
 #[test]

@@ -88,10 +88,14 @@ impl Hosts {
         &self.0.paths
     }
 
-    /// Whether there are none, and nothing went wrong that somebody may still ask about.
+    /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        let lately = |(_, at, _): &(String, Instant, String)| at.elapsed() < self.0.keep_warm;
-        lock(&self.0.hosts).is_empty() && !lock(&self.0.failures).values().any(lately)
+        lock(&self.0.hosts).is_empty()
+    }
+
+    /// Whether something went wrong a short while ago, about which somebody may ask.
+    pub(super) fn have_failed_lately(&self) -> bool {
+        lock(&self.0.failures).values().any(|(_, at, _)| at.elapsed() < self.0.keep_warm)
     }
 
     /// The host that a target leads to.
@@ -337,4 +341,23 @@ impl Drop for Use {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_kept_for_who_asks_as_long_as_a_connection_is() {
+        for (keep_warm, kept) in [(Duration::from_secs(600), true), (Duration::ZERO, false)] {
+            let hosts = Hosts::new(Paths::under(Path::new("/nonexistent")), keep_warm);
+            assert!(!hosts.have_failed_lately());
+            let failure = ("box".to_owned(), Instant::now(), "it does not answer".to_owned());
+            lock(&hosts.0.failures).insert(SecretKey::from_bytes(&[1; 32]).public(), failure);
+            assert_eq!(hosts.have_failed_lately(), kept);
+            assert_eq!(hosts.status()[0].name, "box");
+        }
+    }
 }

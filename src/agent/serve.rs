@@ -246,6 +246,6 @@ impl Agent {
     }
 
     fn is_useless(&self) -> bool {
-        self.tasks.is_empty() && self.hosts.is_empty()
+        self.tasks.is_empty() && self.hosts.is_empty() && !self.hosts.have_failed_lately()
     }
 }

@@ -94,7 +94,8 @@ impl Target {
     /// A name short enough for an error message, and without the secret of an invite.
     #[must_use]
     pub fn short_name(&self) -> String {
-        if self.name.len() <= 40 && self.secret.is_none() {
+        // An invite is longer: a key and a secret are 77 letters.
+        if self.name.len() <= 40 {
             self.name.clone()
         } else {
             self.addr.id.fmt_short().to_string()
@@ -230,6 +231,12 @@ mod tests {
         let target: Target = invite.to_string().parse().expect("an invite");
         let shown = format!("{target} {target:?}");
         assert!(!shown.contains("[9, 9") && !shown.contains("invite"), "{shown}");
+        let shortest = Invite { addr: addr().id.into(), secret: InviteSecret([0; 16]) }.to_string();
+        let target: Target = shortest.parse().expect("an invite");
+        assert!(!target.short_name().contains("invite"), "{target}");
+        // The name that was given to it tells nothing.
+        let aliases = BTreeMap::from([("box".to_owned(), shortest)]);
+        assert_eq!(Target::resolve("box", &aliases).expect("an alias").short_name(), "box");
     }
 
     proptest! {

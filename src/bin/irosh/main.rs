@@ -82,7 +82,6 @@ enum Command {
     Ping(ping::PingArguments),
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
-    /// What is going on: hosts, peers and sessions
     Status(status::StatusArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),

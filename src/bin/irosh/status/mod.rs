@@ -9,7 +9,7 @@ use irosh::{agent, files::Paths, host, log::printable};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-/// What is going on: the hosts and sessions of this user's agent, and the peers and sessions of a host that runs here.
+/// What is going on: hosts, peers and sessions
 ///
 /// Of the agent: each host, the path to it with its round-trip time, the sessions there, and what went wrong last, also
 /// where ssh has thrown the message away. Of a host (`irosh host`) of this user's, and for root of the system's: who is

@@ -49,7 +49,7 @@ async fn print_anew(look: impl Fn() -> String + Clone + Send + 'static, gap: &st
         seconds.tick().await;
         let text = spawn_blocking(look.clone()).await?;
         let mut stdout = io::stdout();
-        match write!(stdout, "{before}{text}\n").and_then(|()| stdout.flush()) {
+        match writeln!(stdout, "{before}{text}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             other => other?,
         }

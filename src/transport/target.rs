@@ -95,11 +95,7 @@ impl Target {
     #[must_use]
     pub fn short_name(&self) -> String {
         // An invite is longer: a key and a secret are 77 letters.
-        if self.name.len() <= 40 {
-            self.name.clone()
-        } else {
-            self.addr.id.fmt_short().to_string()
-        }
+        if self.name.len() <= 40 { self.name.clone() } else { self.addr.id.fmt_short().to_string() }
     }
 
     /// The host's endpoint id and addresses.

@@ -33,10 +33,10 @@ const BACKLOG: i32 = 4096;
 /// Descriptors that come with a message at most.
 const MOST: usize = 2;
 
-/// Connects to who listens at a socket, which has to be a process of this user's or of root's.
-pub(crate) fn connect(path: &Path, owner: u32) -> io::Result<UnixStream> {
+/// Connects to who listens at a socket, which has to be a process of a user who is expected there.
+pub(crate) fn connect(path: &Path, is_expected: impl FnOnce(u32) -> bool) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(path)?;
-    match is_of(&stream, owner) {
+    match peer(&stream).is_some_and(is_expected) {
         true => Ok(stream),
         false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "who listens there is another user")),
     }
@@ -55,11 +55,12 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// Whether the other end is a process of this user's, or root's.
 pub(crate) fn is_own(stream: &impl AsFd) -> bool {
-    is_of(stream, geteuid().as_raw())
+    peer(stream).is_some_and(is_trusted)
 }
 
-fn is_of(stream: &impl AsFd, owner: u32) -> bool {
-    peer(stream).is_some_and(|uid| uid == 0 || uid == owner)
+/// Whether this is this user, or root.
+pub(crate) fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == geteuid().as_raw()
 }
 
 fn peer(stream: &impl AsFd) -> Option<u32> {

@@ -5,7 +5,10 @@ mod harness;
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -380,30 +383,76 @@ fn a_host_tells_nothing_to_somebody_else() {
     assert_eq!(own.stdout.said(), "100\n", "{}", own.stderr.said());
 }
 
+/// The folders of a system's host, which somebody else owns.
+struct System {
+    folder: tempfile::TempDir,
+}
+
+impl System {
+    /// Nothing where only root could do that.
+    fn new() -> Option<Self> {
+        if !geteuid().is_root() {
+            skip("only root can give folders to somebody else");
+            return None;
+        }
+        let folder = folder();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        let system = Self { folder };
+        for (_, path) in system.folders() {
+            fs::create_dir(&path).expect("a folder");
+            chown(&path, Some(65534), Some(65534)).expect("given away");
+        }
+        Some(system)
+    }
+
+    fn folders(&self) -> [(String, PathBuf); 3] {
+        let folder = self.folder.path();
+        ["CONFIGURATION", "STATE", "RUNTIME"].map(|kind| (format!("{kind}_DIRECTORY"), folder.join(kind)))
+    }
+
+    /// Root's home.
+    fn home(&self) -> PathBuf {
+        subfolder(self.folder.path(), "root")
+    }
+
+    /// Has a command know of it.
+    fn known_to(&self, command: &mut Command) {
+        command.env_remove("IROSH_HOME").envs(self.folders());
+    }
+
+    fn status(&self, arguments: &[&str]) -> Value {
+        let mut irosh = program(IROSH, &self.home());
+        self.known_to(irosh.args(arguments));
+        parsed(&succeed(&mut irosh))
+    }
+}
+
 #[test]
 fn root_is_told_of_the_systems_host_which_is_another_users() {
-    if !geteuid().is_root() {
-        return skip("only root can become somebody else");
-    }
-    let folder = folder();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
-    let home = subfolder(folder.path(), "root");
-    let folders = ["CONFIGURATION", "STATE", "RUNTIME"].map(|kind| {
-        let path = subfolder(folder.path(), kind);
-        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("given away");
-        (format!("{kind}_DIRECTORY"), path)
-    });
-    let of_system = |command: &mut Command| _ = command.env_remove("IROSH_HOME").envs(folders.clone());
-    let mut host = HostSetup::new(&home, "tcp:127.0.0.1:1").command();
-    of_system(host.arg("--system"));
+    let Some(system) = System::new() else { return };
+    let mut host = HostSetup::new(&system.home(), "tcp:127.0.0.1:1").command();
+    system.known_to(host.arg("--system"));
     let host = Daemon::start(&mut under(&NOBODY, &host));
     host.stdout.wait_for("\"event\":\"ready\"");
     for arguments in [&["status", "--json"][..], &["--system", "status", "--json"]] {
-        let mut irosh = program(IROSH, &home);
-        of_system(irosh.args(arguments));
-        let status = parsed(&succeed(&mut irosh));
+        let status = system.status(arguments);
         assert_eq!(status["hosts"][0]["pid"], host.pid().as_raw(), "{arguments:?}: {status}");
     }
+}
+
+#[test]
+fn root_is_led_to_no_socket_of_its_own_by_whose_the_systems_host_is() {
+    let Some(system) = System::new() else { return };
+    let [.., (_, runtime)] = system.folders();
+    let control = subfolder(&runtime, "control");
+    chown(&control, Some(65534), Some(65534)).expect("given away");
+    let roots = system.home().join("socket");
+    let listener = UnixListener::bind(&roots).expect("a socket");
+    symlink(&roots, control.join("host.sock")).expect("a link");
+    assert_eq!(system.status(&["status", "--json"])["hosts"], json!([]));
+    let mut said = String::new();
+    listener.accept().expect("a caller").0.read_to_string(&mut said).expect("read");
+    assert_eq!(said, "", "who has come leaves without a word");
 }
 
 #[test]

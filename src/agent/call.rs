@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{sys::signal::Signal, unistd::geteuid};
+use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     time::timeout,
@@ -216,7 +216,7 @@ fn called(answer: Option<Answer>) -> Called {
 
 /// Connects to an agent of this user's.
 fn connect(path: &Path) -> io::Result<UnixStream> {
-    socket::connect(path, geteuid().as_raw())
+    socket::connect(path, socket::is_trusted)
 }
 
 /// Hands ssh the socket that it is to use (`ProxyUseFdpass`), over stdout.

@@ -70,10 +70,11 @@ pub fn running(paths: &Paths) -> Option<Running> {
     }
 }
 
-/// Connects to the host, which is the user's whose the folder is: root asks the system's, too.
+/// Connects to the host, which is the user's whose the folder is: root asks the system's, too. It could be led to another
+/// socket there, but to none of root's own.
 fn connect(paths: &Paths) -> io::Result<StdUnixStream> {
     let owner = fs::symlink_metadata(paths.host_control())?.uid();
-    socket::connect(&socket_of(paths), owner)
+    socket::connect(&socket_of(paths), |uid| uid == owner)
 }
 
 fn ask(mut stream: &StdUnixStream) -> io::Result<Option<Status>> {

@@ -68,6 +68,8 @@ pub(crate) async fn stops(connection: &Connection) {
 /// Resolves when something is acknowledged, and something is heard that is to be acknowledged. One without the other is
 /// half a way: who has sent in vain for long waits as long before it sends again, whatever it hears meanwhile.
 pub(crate) async fn comes_back(connection: &Connection) {
+    // What has arrived while this process stood still is old news.
+    sleep(LOOK / 5).await;
     let before = Counts::of(connection);
     loop {
         let now = Counts::of(connection);

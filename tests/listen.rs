@@ -1,4 +1,4 @@
-//! `irosh listen`: a local port whose connections are sessions.
+//! A local port whose connections are sessions: of `irosh listen`, and of the agent for hosts that have one.
 
 mod harness;
 
@@ -7,16 +7,18 @@ use std::{
     fs,
     io::Read as _,
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixListener,
     process::Stdio,
     thread,
     time::Duration,
 };
 
-use harness::{Chat, DEADLINE, Line, Port, Random, Route, Running, Said, feed, poll, run, succeed};
+use harness::{Chat, DEADLINE, Line, Mode, Port, Random, Route, Running, Said, feed, poll, run, succeed};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::geteuid,
+    unistd::{Pid, geteuid},
 };
+use serde_json::Value;
 
 #[test]
 fn bytes_arrive_both_ways_over_the_port_as_they_were_sent() {
@@ -155,4 +157,131 @@ fn it_ends_its_sessions_when_it_is_told_to_end() {
         assert!(!ssh.wait(DEADLINE).success());
         assert!(TcpStream::connect(port.address).is_err());
     }
+}
+
+/// A line with an agent that has a port of `box`.
+fn with_port_of_agent(place: &str) -> Line {
+    let mut line = Line::new(Route::Tcp);
+    line.client.use_mode(Mode::Agent);
+    add_box(&line, &["--listen", place]);
+    succeed(&mut line.client.irosh(&["agent", "start"]));
+    line
+}
+
+fn add_box(line: &Line, arguments: &[&str]) {
+    let ticket = line.host().ticket();
+    succeed(&mut line.client.irosh(&[&["hosts", "add", "box", &ticket], arguments].concat()));
+}
+
+/// The ports of the agent, once they are as they are wanted.
+fn ports(line: &Line, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    poll("the ports", DEADLINE, || {
+        let ports = line.client.agent()?["ports"].as_array()?.clone();
+        wanted(&ports).then_some(ports)
+    })
+}
+
+fn is_open(ports: &[Value]) -> bool {
+    ports.len() == 1 && ports[0]["problem"].is_null()
+}
+
+/// The port that the agent has open.
+fn port_of_agent(line: &Line) -> Port {
+    let ports = ports(line, is_open);
+    Port::at(line, ports[0]["place"].as_str().expect("a place").parse().expect("an address"))
+}
+
+#[test]
+fn the_agent_has_the_port_of_a_host_open_for_as_long_as_hosts_toml_says_so() {
+    let line = with_port_of_agent("0");
+    let port = port_of_agent(&line);
+    let bytes = Random::bytes(3, 1_000_000);
+    let output = feed(port.ssh(&line).args(["box", "cat"]), bytes.clone());
+    assert!(output.status.success() && output.stdout == bytes, "{}", output.stderr.said());
+    let mut ssh = waiting(&port, &line);
+    let status = line.client.agent().expect("an agent");
+    assert_eq!(status["hosts"][0]["sessions"].as_array().map(Vec::len), Some(1), "{status}");
+    let listed = succeed(&mut line.client.irosh(&["hosts", "list"]));
+    assert!(listed.ends_with("  port 127.0.0.1:0\n"), "{listed}");
+    add_box(&line, &["--listen", "[::1]:0"]);
+    ports(&line, |ports| is_open(ports) && ports[0]["place"].as_str().is_some_and(|at| at.contains("::1")));
+    assert!(TcpStream::connect(port.address).is_err());
+    add_box(&line, &["--no-listen"]);
+    ports(&line, <[Value]>::is_empty);
+    // Who was there stays.
+    drop(ssh.stdin());
+    assert!(ssh.wait(DEADLINE).success());
+}
+
+#[test]
+fn another_user_of_the_machine_is_refused_at_a_port_of_the_agent() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let line = with_port_of_agent("0");
+    let port = port_of_agent(&line);
+    assert_eq!(port.greeting(None), "SSH-2.0-");
+    assert_eq!(port.greeting(Some(4711)), "");
+    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    assert!(log.contains("the user 4711 has made it"), "{log}");
+    assert_eq!(line.host().count("session_started"), 1);
+}
+
+#[test]
+fn a_port_that_the_agent_cannot_open_is_said_and_tried_again() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let place = taken.local_addr().expect("an address").to_string();
+    let line = with_port_of_agent(&place);
+    let in_use = |ports: &[Value]| {
+        ports.iter().any(|port| port["problem"].as_str().is_some_and(|why| why.contains("in use")))
+    };
+    ports(&line, in_use);
+    let said = succeed(&mut line.client.irosh(&["agent", "status"]));
+    assert!(said.contains(&format!("{place} is not box: Address already in use")), "{said}");
+    drop(taken);
+    assert_eq!(port_of_agent(&line).greeting(None), "SSH-2.0-");
+    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    assert_eq!(log.matches("box: cannot listen at").count(), 1, "{log}");
+}
+
+#[test]
+fn a_port_of_the_agent_is_for_this_machine_alone() {
+    let line = Line::new(Route::Tcp);
+    let ticket = line.host().ticket();
+    let refused = run(&mut line.client.irosh(&["hosts", "add", "box", &ticket, "--listen", "0.0.0.0:2222"]));
+    assert!(!refused.status.success() && refused.stderr.said().contains("--any-address"));
+    let mut line = line;
+    line.client.use_mode(Mode::Agent);
+    let hosts = format!("[hosts.box]\ntarget = \"{ticket}\"\nlisten = \"0.0.0.0:0\"\n");
+    fs::write(line.client.home().join("hosts.toml"), hosts).expect("written");
+    succeed(&mut line.client.irosh(&["agent", "start"]));
+    ports(&line, |ports| {
+        ports.iter().any(|port| port["problem"].as_str().is_some_and(|why| why.contains("other machines")))
+    });
+}
+
+#[test]
+fn an_agent_stays_for_as_long_as_it_has_a_port() {
+    let (with, without) = (with_port_of_agent("0"), with_port_of_agent("0"));
+    add_box(&without, &["--no-listen"]);
+    let pid = |line: &Line| {
+        let agent = line.client.agent().expect("an agent");
+        Pid::from_raw(agent["pid"].as_i64().expect("a process id").try_into().expect("a process id"))
+    };
+    let (of_with, of_without) = (pid(&with), pid(&without));
+    let leaves = |agent| poll("its end", DEADLINE, || kill(agent, None).is_err().then_some(()));
+    leaves(of_without);
+    assert_eq!(pid(&with), of_with);
+    add_box(&with, &["--no-listen"]);
+    leaves(of_with);
+}
+
+#[test]
+fn an_agent_leaves_its_ports_to_one_of_another_version_that_was_started_later() {
+    let line = with_port_of_agent("0");
+    let port = port_of_agent(&line);
+    assert_eq!(port.greeting(None), "SSH-2.0-");
+    let _later = UnixListener::bind(line.client.home().join("run/agent-9.9.9-1.sock")).expect("a socket");
+    let is_closed = || TcpStream::connect(port.address).is_err().then_some(());
+    poll("the port is closed", DEADLINE, is_closed);
 }

@@ -111,6 +111,13 @@ pub(super) fn ask(paths: &Paths, path: &Path, what: What) -> Option<Answer> {
     Some(read_last_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
 }
 
+/// Has an agent run, by running `program` where there is none; says whether one hears.
+#[must_use]
+pub fn start(paths: &Paths, program: &Path) -> bool {
+    let request = Request::new(paths, NetworkWords::default(), What::Status);
+    find_or_start(paths, program).is_some_and(|stream| asks(stream, &request, &[]).is_some())
+}
+
 pub(super) fn find_or_start(paths: &Paths, program: &Path) -> Option<UnixStream> {
     let path = socket_of(paths);
     if let Ok(stream) = connect(&path) {

@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::oneshot, time::timeou
 
 use super::{
     hosts::Use,
-    message::{Answer, Cause, Failed, Request, What, word},
+    message::{Answer, Cause, Failed, NetworkWords, Request, What, word},
     serve::Agent,
 };
 use crate::{
@@ -223,6 +223,21 @@ impl Caller {
 fn end_for_caller() -> io::Result<((LocalReader, LocalWriter), OwnedFd)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     Ok((ends(ours.try_clone()?.into(), ours.into())?, theirs.into()))
+}
+
+impl Agent {
+    /// Carries a session of somebody who has come to the port of a host, for as long as both sides want it.
+    pub(super) async fn carry_for_port(self: Arc<Self>, name: &str, local: (LocalReader, LocalWriter)) {
+        match self.host(&NetworkWords::of_environment(), name).await {
+            Ok(host) => {
+                let (tell, _) = oneshot::channel();
+                // Nobody tells it to end.
+                let (_give_up, given_up) = oneshot::channel();
+                carry_alone(self, host, local, tell, given_up).await;
+            }
+            Err(failed) => tracing::warn!("{name}: {}", failed.message.replace('\n', "; ")),
+        }
+    }
 }
 
 /// Carries a session that goes on without its caller.

@@ -20,13 +20,7 @@ pub struct Running {
 /// The agents that run: mostly one, and one more while that of an older version has something left to do.
 #[must_use]
 pub fn running(paths: &Paths) -> Vec<Running> {
-    let Ok(folder) = fs::read_dir(paths.agents()) else { return Vec::new() };
-    let is_agent = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("agent-") && name.ends_with(".sock")
-    };
-    let sockets = folder.filter_map(|entry| Some(entry.ok()?.path())).filter(is_agent);
-    let running = sockets.filter_map(|socket| {
+    let running = sockets(paths).filter_map(|socket| {
         let answer = ask(paths, &socket, What::Status)?;
         let status = match answer {
             Answer::Status(status) => Some(*status),
@@ -35,6 +29,16 @@ pub fn running(paths: &Paths) -> Vec<Running> {
         Some(Running { socket, status })
     });
     running.collect()
+}
+
+/// The sockets at which agents listen, or did.
+pub(super) fn sockets(paths: &Paths) -> impl Iterator<Item = PathBuf> {
+    let is_agent = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("agent-") && name.ends_with(".sock")
+    };
+    let entries = fs::read_dir(paths.agents()).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_agent)
 }
 
 impl Running {

@@ -190,6 +190,17 @@ impl NetworkWords {
         Self { relay, dns, bind, ca: ca.map(absolute), relay_token: env::var("IROSH_RELAY_TOKEN").ok() }
     }
 
+    /// What stands in the environment, where there is no command line.
+    pub(super) fn of_environment() -> Self {
+        let variable = |name| env::var(name).ok();
+        Self::new(
+            variable("IROSH_RELAY"),
+            variable("IROSH_DNS"),
+            variable("IROSH_BIND"),
+            variable("IROSH_CA"),
+        )
+    }
+
     /// What they mean.
     ///
     /// # Errors

@@ -15,15 +15,16 @@ mod client;
 mod confine;
 mod hosts;
 mod message;
+mod ports;
 mod serve;
 mod session;
 mod status;
 
-pub use call::{Called, call_for_known_hosts, call_for_session, pass_to_ssh};
+pub use call::{Called, call_for_known_hosts, call_for_session, pass_to_ssh, start};
 pub use client::{Running, running};
 pub use confine::{Confined, confine};
 pub use message::NetworkWords;
 pub use serve::{ServeError, serve};
 pub use session::AgentError;
 pub(crate) use session::{AgentNews, AgentSession};
-pub use status::{Failure, HostStatus, PathStatus, SessionState, SessionStatus, Status};
+pub use status::{Failure, HostStatus, PathStatus, PortStatus, SessionState, SessionStatus, Status};

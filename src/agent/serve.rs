@@ -6,7 +6,7 @@ use std::{
         fd::OwnedFd,
         unix::{fs::MetadataExt as _, net::UnixListener as StdListener},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,9 +19,11 @@ use tokio_util::{
 
 use super::{
     caller::Caller,
+    client,
     confine::Confined,
     hosts::{Hosts, Use},
     message::{Cause, Failed, NetworkWords, socket_of},
+    ports::Ports,
     status::Status,
 };
 use crate::{
@@ -56,6 +58,7 @@ pub enum ServeError {
 /// An agent while it serves.
 pub(super) struct Agent {
     hosts: Hosts,
+    ports: Ports,
     confined: Confined,
     begun: Instant,
     stopping: CancellationToken,
@@ -80,6 +83,7 @@ pub async fn serve(
     let listener = UnixListener::from_std(listener).map_err(ServeError::NoSocket)?;
     let agent = Arc::new(Agent {
         hosts: Hosts::new(paths, keep_warm),
+        ports: Ports::default(),
         confined,
         begun: Instant::now(),
         stopping: CancellationToken::new(),
@@ -111,6 +115,11 @@ pub async fn serve(
                 }
             },
             _ = looks.tick() => {
+                if found.as_ref().is_none_or(|found| !found.is_superseded(agent.paths())) {
+                    agent.ports.follow(&agent);
+                } else {
+                    agent.ports.close();
+                }
                 useless = if agent.is_useless() { useless + 1 } else { 0 };
                 if useless > 2 && found.as_ref().is_none_or(Found::leave) {
                     // Who has called meanwhile is heard; others find no agent, and start one.
@@ -128,6 +137,7 @@ pub async fn serve(
         }
     }
     agent.stop();
+    agent.ports.close();
     if let Some(found) = &found {
         found.leave();
     }
@@ -145,6 +155,13 @@ struct Found {
 }
 
 impl Found {
+    /// Whether an agent of another version was started after this one: ports are for that one to open.
+    fn is_superseded(&self, paths: &Paths) -> bool {
+        let begun = |path: &Path| path.symlink_metadata().and_then(|found| found.modified()).ok();
+        let own = begun(&self.path);
+        client::sockets(paths).any(|other| other != self.path && begun(&other) > own)
+    }
+
     /// Lets nobody find it any more. What has taken its place is another's.
     fn leave(&self) -> bool {
         if self.path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.inode) {
@@ -224,6 +241,7 @@ impl Agent {
             pid: std::process::id(),
             age: self.begun.elapsed().as_secs(),
             hosts: self.hosts.status(),
+            ports: self.ports.status(),
         }
     }
 
@@ -246,6 +264,7 @@ impl Agent {
     }
 
     fn is_useless(&self) -> bool {
-        self.tasks.is_empty() && self.hosts.is_empty() && !self.hosts.have_failed_lately()
+        let has_none = self.tasks.is_empty() && self.hosts.is_empty() && self.ports.is_empty();
+        has_none && !self.hosts.have_failed_lately()
     }
 }

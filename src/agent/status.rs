@@ -1,5 +1,7 @@
 //! What an agent tells of itself.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::transport::PathStatus;
@@ -15,6 +17,19 @@ pub struct Status {
     pub age: u64,
     /// The hosts that it is connected to, or was not able to reach.
     pub hosts: Vec<HostStatus>,
+    /// The ports that are hosts' SSH servers to programs of this user.
+    pub ports: Vec<PortStatus>,
+}
+
+/// A port that leads to a host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// The host's name.
+    pub name: String,
+    /// Where it is, or is to be.
+    pub place: SocketAddr,
+    /// Why it is not open, which is tried again and again.
+    pub problem: Option<String>,
 }
 
 /// A host and the sessions there.

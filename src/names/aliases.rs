@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, path::Path};
 use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use crate::{
     files::{LockError, read_trusted_file, update_file},
     transport::{Invite, Target, TargetError},
@@ -12,11 +13,47 @@ use crate::{
 
 /// The aliases of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written", into = "Written")]
 pub struct Aliases {
     /// Ticket or endpoint id by name, as it was typed; no two names differ by case alone.
-    #[serde(default)]
     pub hosts: BTreeMap<String, String>,
+    /// Where the agent listens for those that have a port.
+    pub ports: BTreeMap<String, Place>,
+}
+
+/// What adding a name says of the port of its host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Listens {
+    /// It stays what it was.
+    #[default]
+    AsBefore,
+    /// There is none.
+    Nowhere,
+    /// There.
+    At(Place),
+}
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    hosts: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a ticket, or a table with `target` and maybe `listen`")]
+enum Entry {
+    Target(String),
+    Table(Table),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<Place>,
 }
 
 /// The aliases could not be read or changed.
@@ -69,14 +106,26 @@ impl Aliases {
         Target::resolve(text, &self.hosts)
     }
 
-    /// Gives a target a name, or an existing name another target; returns the old one.
+    /// The port of a host, by a name as it may be typed.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<Place> {
+        let name = Target::bare_name(name);
+        self.ports.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, place)| *place)
+    }
+
+    /// Gives a target a name, or an existing name another target or port; returns the old target.
     ///
     /// An invite is kept with its secret, which the first connection may still need.
     ///
     /// # Errors
     ///
     /// [`AliasError`]; nothing is changed then.
-    pub fn add(path: &Path, name: &str, target: &str) -> Result<Option<String>, AliasError> {
+    pub fn add(
+        path: &Path,
+        name: &str,
+        target: &str,
+        listens: Listens,
+    ) -> Result<Option<String>, AliasError> {
         let name = check_name(name)?;
         update_file(path, 0o600, |text| {
             let mut aliases = Self::parse(path, text)?;
@@ -86,8 +135,14 @@ impl Aliases {
                 Some(secret) => Invite { addr, secret: secret.clone() }.to_string(),
                 None => EndpointTicket::new(addr).to_string(),
             };
-            let old = aliases.take(name);
+            let (old, port) = aliases.take(name).unzip();
+            let port = match listens {
+                Listens::AsBefore => port.flatten(),
+                Listens::Nowhere => None,
+                Listens::At(place) => Some(place),
+            };
             aliases.hosts.insert(name.to_owned(), word);
+            aliases.ports.extend(port.map(|place| (name.to_owned(), place)));
             Ok((Some(aliases.render()?), old))
         })
     }
@@ -103,13 +158,13 @@ impl Aliases {
             let mut aliases = Self::parse(path, text)?;
             let old = aliases.take(name);
             let text = old.is_some().then(|| aliases.render()).transpose()?;
-            Ok((text, old))
+            Ok((text, old.map(|(target, _)| target)))
         })
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    fn take(&mut self, name: &str) -> Option<(String, Option<Place>)> {
         let name = self.hosts.keys().find(|other| other.eq_ignore_ascii_case(name))?.clone();
-        self.hosts.remove(&name)
+        Some((self.hosts.remove(&name)?, self.ports.remove(&name)))
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, AliasError> {
@@ -121,6 +176,35 @@ impl Aliases {
 
     fn render(&self) -> Result<String, AliasError> {
         toml::to_string(self).map_err(|error| io::Error::other(error).into())
+    }
+}
+
+impl From<Written> for Aliases {
+    fn from(written: Written) -> Self {
+        let mut aliases = Self::default();
+        for (name, entry) in written.hosts {
+            let (target, listen) = match entry {
+                Entry::Target(target) => (target, None),
+                Entry::Table(Table { target, listen }) => (target, listen),
+            };
+            aliases.ports.extend(listen.map(|place| (name.clone(), place)));
+            aliases.hosts.insert(name, target);
+        }
+        aliases
+    }
+}
+
+impl From<Aliases> for Written {
+    fn from(aliases: Aliases) -> Self {
+        let Aliases { hosts, mut ports } = aliases;
+        let entries = hosts.into_iter().map(|(name, target)| {
+            let entry = match ports.remove(&name) {
+                None => Entry::Target(target),
+                listen => Entry::Table(Table { target, listen }),
+            };
+            (name, entry)
+        });
+        Self { hosts: entries.collect() }
     }
 }
 
@@ -164,15 +248,45 @@ mod tests {
     fn names_are_added_replaced_and_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("hosts.toml");
-        assert_eq!(Aliases::add(&path, "Box.irosh", &id()).expect("added"), None);
+        assert_eq!(Aliases::add(&path, "Box.irosh", &id(), Listens::AsBefore).expect("added"), None);
         let aliases = Aliases::load(&path).expect("read");
         assert_eq!(aliases.resolve("BOX").expect("found").addr().id.to_string(), id());
-        assert!(Aliases::add(&path, "other", "box").expect("an alias of an alias").is_none());
-        assert!(Aliases::add(&path, "box", &id()).expect("replaced").is_some());
-        assert!(Aliases::add(&path, "BOX", &id()).expect("the same in another case").is_some());
+        assert!(
+            Aliases::add(&path, "other", "box", Listens::AsBefore).expect("an alias of an alias").is_none()
+        );
+        assert!(Aliases::add(&path, "box", &id(), Listens::AsBefore).expect("replaced").is_some());
+        assert!(
+            Aliases::add(&path, "BOX", &id(), Listens::AsBefore).expect("the same in another case").is_some()
+        );
         assert_eq!(Aliases::load(&path).expect("read").hosts.keys().collect::<Vec<_>>(), ["BOX", "other"]);
         assert!(Aliases::remove(&path, "box").expect("removed").is_some());
         assert!(Aliases::remove(&path, "box").expect("not there").is_none());
+    }
+
+    #[test]
+    fn a_name_keeps_its_port_until_it_is_told_of_another_or_of_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        let text =
+            format!("[hosts]\nplain = \"{0}\"\n\n[hosts.box]\ntarget = \"{0}\"\nlisten = 2222\n", id());
+        std::fs::write(&path, text).expect("written");
+        let ports = || {
+            let ports = Aliases::load(&path).expect("read").ports;
+            ports.iter().map(|(name, place)| format!("{name} {place}")).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(), ["box 127.0.0.1:2222"]);
+        Aliases::add(&path, "Box", &id(), Listens::AsBefore).expect("added");
+        assert_eq!(ports(), ["Box 127.0.0.1:2222"]);
+        Aliases::add(&path, "a", &id(), Listens::At("[::1]:3".parse().expect("a place"))).expect("added");
+        assert_eq!(ports(), ["Box 127.0.0.1:2222", "a [::1]:3"]);
+        Aliases::add(&path, "box", &id(), Listens::Nowhere).expect("added");
+        Aliases::remove(&path, "a").expect("removed");
+        assert_eq!(ports(), [""; 0]);
+        for wrong in ["listen = \"here\"", "listen = 70000", "listens = 2"] {
+            let text = format!("[hosts.box]\ntarget = \"{}\"\n{wrong}\n", id());
+            std::fs::write(&path, text).expect("written");
+            assert!(matches!(Aliases::load(&path), Err(AliasError::Damaged { .. })), "{wrong}");
+        }
     }
 
     #[test]
@@ -180,7 +294,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("hosts.toml");
         for name in ["", "-box", "a b", "$(x)", "a;b", &id()] {
-            assert!(Aliases::add(&path, name, &id()).is_err(), "{name}");
+            assert!(Aliases::add(&path, name, &id(), Listens::AsBefore).is_err(), "{name}");
         }
         assert!(!path.exists());
     }
@@ -190,7 +304,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("hosts.toml");
         std::fs::write(&path, "hosts = 3").expect("write");
-        assert!(matches!(Aliases::add(&path, "box", &id()), Err(AliasError::Damaged { .. })));
+        assert!(matches!(
+            Aliases::add(&path, "box", &id(), Listens::AsBefore),
+            Err(AliasError::Damaged { .. })
+        ));
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "hosts = 3");
     }
 }

@@ -46,14 +46,49 @@ pub async fn listen(
     failed: impl Fn(SocketAddr, ListenError) + Clone + Send + 'static,
     stop: CancellationToken,
 ) {
+    let until = stop.clone();
+    accept(port, until, move |accepted| {
+        let (paths, link, failed, stop) = (paths.clone(), link.clone(), failed.clone(), stop.clone());
+        async move {
+            let stop = async {
+                stop.cancelled().await;
+                Stop::Gone
+            };
+            let carried = match accepted.local {
+                Ok(local) => carry(&paths, &link, local, |_| {}, stop).await.map_err(ListenError::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = carried {
+                failed(accepted.from, error);
+            }
+        }
+    })
+    .await;
+}
+
+/// A connection that has come.
+pub(crate) struct Accepted {
+    pub(crate) from: SocketAddr,
+    /// This end of it, or why it is refused.
+    pub(crate) local: Result<(LocalReader, LocalWriter), ListenError>,
+}
+
+/// Has each connection to a port served, until `stop` is cancelled and all of them are.
+pub(crate) async fn accept<F>(
+    port: TcpListener,
+    stop: CancellationToken,
+    serve: impl Fn(Accepted) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = ()> + Send,
+{
     let sessions = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(port.accept()).await {
         match accepted {
             Ok((stream, from)) => {
-                let (paths, link, failed, stop) = (paths.clone(), link.clone(), failed.clone(), stop.clone());
+                let serve = serve.clone();
                 sessions.spawn(async move {
-                    if let Err(error) = serve(&paths, &link, stream, from, stop).await {
-                        failed(from, error);
+                    if let Some(local) = admit(stream, from).await {
+                        serve(Accepted { from, local }).await;
                     }
                 });
             }
@@ -68,27 +103,20 @@ pub async fn listen(
     sessions.wait().await;
 }
 
-async fn serve(
-    paths: &Paths,
-    link: &Link,
+/// The connection, if it is this user's; nothing where nobody is there any more.
+async fn admit(
     stream: TcpStream,
     from: SocketAddr,
-    stop: CancellationToken,
-) -> Result<(), ListenError> {
+) -> Option<Result<(LocalReader, LocalWriter), ListenError>> {
     match caller(&stream, from).await {
-        Caller::Foreign(uid) => return Err(ListenError::Foreign(uid)),
-        Caller::Gone => return Ok(()),
+        Caller::Foreign(uid) => return Some(Err(ListenError::Foreign(uid))),
+        Caller::Gone => return None,
         Caller::Trusted | Caller::Unknown => {}
     }
     // Where it is not granted, bytes arrive all the same.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let local = (LocalReader::new(reader), LocalWriter::new(writer));
-    let stop = async {
-        stop.cancelled().await;
-        Stop::Gone
-    };
-    Ok(carry(paths, link, local, |_| {}, stop).await?)
+    Some(Ok((LocalReader::new(reader), LocalWriter::new(writer))))
 }
 
 async fn caller(stream: &TcpStream, from: SocketAddr) -> Caller {

@@ -24,6 +24,7 @@ pub use connection::{HostConnection, SessionError};
 pub use dial::Dialer;
 pub use dial_error::DialError;
 pub use link::Link;
+pub(crate) use listen::accept;
 pub use listen::{ListenError, listen};
 pub(crate) use name_service::name_service_fault;
 pub use obstacles::Obstacles;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::ensure;
 use clap::Subcommand;
 use irosh::{
     agent, files::Paths, host::load_settings, log::printable, settings::ClientSettings, signals::Interrupts,
@@ -40,6 +41,8 @@ pub(super) struct AgentArguments {
 enum AgentCommand {
     /// What it holds: the hosts and sessions of `irosh status`
     Status,
+    /// Start it, which the first ssh does otherwise, so that the ports of hosts are open
+    Start,
     /// End it, and the sessions that it holds
     Stop,
     /// Serve those who call at the socket that stdin is; it is started by itself where it is needed
@@ -56,6 +59,7 @@ impl AgentArguments {
 pub(super) fn run(paths: Paths, arguments: AgentArguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(AgentCommand::Status) {
         AgentCommand::Status => status(&paths, arguments.json),
+        AgentCommand::Start => start(&paths)?,
         AgentCommand::Stop => stop(&paths),
         AgentCommand::Serve => return serve(paths),
     }
@@ -71,6 +75,15 @@ fn status(paths: &Paths, json: bool) {
     for status in running.iter().filter_map(|running| running.status.as_ref()) {
         super::print(&json!(status).to_string());
     }
+}
+
+fn start(paths: &Paths) -> anyhow::Result<()> {
+    ensure!(
+        agent::start(paths, &std::env::current_exe()?),
+        "no agent can be started\nsee whether {} is a folder of your own that can be written to",
+        paths.agents().display()
+    );
+    Ok(())
 }
 
 fn stop(paths: &Paths) {

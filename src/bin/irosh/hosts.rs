@@ -5,7 +5,7 @@ use clap::Subcommand;
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
-    names::{Aliases, without_secret},
+    names::{Aliases, Listens, Place, without_secret},
     proxy::load_host_keys,
 };
 use serde_json::json;
@@ -32,6 +32,12 @@ enum HostsCommand {
         name: String,
         /// A ticket, an endpoint id, an invite or another name
         target: String,
+        /// A port for programs with an SSH library of their own, which the agent has open as `irosh listen` does
+        #[arg(long, value_name = "[ADDRESS:]PORT")]
+        listen: Option<Place>,
+        /// No such port any more
+        #[arg(long, conflicts_with = "listen")]
+        no_listen: bool,
     },
     /// Forget a name
     Remove {
@@ -53,16 +59,28 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
             for name in aliases.hosts.keys() {
                 // Without the secret of an invite.
                 let target = EndpointTicket::new(aliases.resolve(name)?.addr().clone()).to_string();
+                let port = aliases.ports.get(name);
                 if arguments.json {
-                    super::print(&json!({ "name": name, "target": target }).to_string());
+                    super::print(&json!({ "name": name, "target": target, "listen": port }).to_string());
                 } else {
-                    super::print(&format!("{name}  {target}"));
+                    let port = port.map(|place| format!("  port {place}")).unwrap_or_default();
+                    super::print(&format!("{name}  {target}{port}"));
                 }
             }
         }
-        HostsCommand::Add { name, target } => {
-            if Aliases::add(&file, &name, &target)?.is_some() {
+        HostsCommand::Add { name, target, listen, no_listen } => {
+            let listens = match listen {
+                Some(place) => Listens::At(for_this_machine(place)?),
+                None if no_listen => Listens::Nowhere,
+                None => Listens::AsBefore,
+            };
+            if Aliases::add(&file, &name, &target, listens)?.is_some() {
                 super::print(&format!("{name} stood for another host until now, or for an older ticket"));
+            }
+            if let Some(place) = listen {
+                super::print(&format!(
+                    "{place} is {name} for as long as an agent runs, which `irosh agent start` starts"
+                ));
             }
             ssh_config::refresh(paths)?;
         }
@@ -77,19 +95,30 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
     Ok(())
 }
 
+/// A place that nobody gets to from elsewhere.
+fn for_this_machine(place: Place) -> anyhow::Result<Place> {
+    match place.reached_from_elsewhere() {
+        None => Ok(place),
+        Some(why) => bail!("{why}\nlisten at 127.0.0.1, or run `irosh listen --any-address`"),
+    }
+}
+
 fn show(paths: &Paths, target: &str, json: bool) -> anyhow::Result<()> {
-    let target = Aliases::load(&paths.aliases())?.resolve(target)?;
+    let aliases = Aliases::load(&paths.aliases())?;
+    let port = aliases.port(target).map(|place| place.to_string());
+    let target = aliases.resolve(target)?;
     let addr = target.addr();
     let ips: Vec<_> = addr.ip_addrs().map(ToString::to_string).collect();
     let relays: Vec<_> = addr.relay_urls().map(ToString::to_string).collect();
     let keys = load_host_keys(paths, addr.id);
     if json {
-        let line = json!({ "endpoint_id": addr.id.to_string(), "addresses": ips, "relays": relays, "host_keys": keys });
+        let line = json!({ "endpoint_id": addr.id.to_string(), "addresses": ips, "relays": relays, "host_keys": keys, "listen": port });
         super::print(&line.to_string());
         return Ok(());
     }
     super::print(&format!("endpoint id  {}", addr.id));
-    for (what, items) in [("address", ips), ("relay", relays), ("host key", keys)] {
+    let port = port.into_iter().collect();
+    for (what, items) in [("address", ips), ("relay", relays), ("host key", keys), ("port", port)] {
         for item in items {
             super::print(&format!("{what:<11}  {item}"));
         }

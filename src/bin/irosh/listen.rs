@@ -1,15 +1,15 @@
 //! `irosh listen`.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use irosh::{
     files::Paths,
     host::load_settings,
-    names::Aliases,
+    names::{Aliases, Place},
     protocol::CloseCode,
     proxy::{Dialer, Link, ListenError, listen, load_host_keys, public_key_lines, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
@@ -51,16 +51,8 @@ pub(super) struct ListenArguments {
     #[arg(add = completion::targets(super::remote::known_names))]
     target: String,
     /// Where to listen; at a free port of 127.0.0.1 unless it is given
-    #[arg(value_name = "[ADDRESS:]PORT", value_parser = place, default_value = "0", hide_default_value = true)]
-    place: SocketAddr,
-}
-
-/// Where to listen: an address and a port, or a port alone.
-fn place(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(port) = text.parse() {
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
-    }
-    text.parse().map_err(|_| "give a port, or an address and a port, as in 127.0.0.1:2222".to_owned())
+    #[arg(value_name = "[ADDRESS:]PORT", default_value = "0", hide_default_value = true)]
+    place: Place,
 }
 
 pub(super) async fn run(paths: Paths, arguments: ListenArguments) -> anyhow::Result<ExitCode> {
@@ -97,16 +89,13 @@ pub(super) async fn run(paths: Paths, arguments: ListenArguments) -> anyhow::Res
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn bind(place: SocketAddr, any_address: bool) -> anyhow::Result<TcpListener> {
-    let is_of_this_machine = place.ip().is_loopback();
-    ensure!(
-        is_of_this_machine || any_address,
-        "{} can be reached from other machines, for whom every user there would be you\nlisten at 127.0.0.1, or say \
-         --any-address",
-        place.ip()
-    );
-    let listener = TcpListener::bind(place).await.with_context(|| format!("cannot listen at {place}"))?;
-    if !is_of_this_machine {
+async fn bind(place: Place, any_address: bool) -> anyhow::Result<TcpListener> {
+    let elsewhere = place.reached_from_elsewhere();
+    if let Some(why) = elsewhere.as_ref().filter(|_| !any_address) {
+        bail!("{why}\nlisten at 127.0.0.1, or say --any-address");
+    }
+    let listener = TcpListener::bind(place.0).await.with_context(|| format!("cannot listen at {place}"))?;
+    if elsewhere.is_some() {
         irosh::log::complain("irosh", &format!("whoever can reach {place} reaches the host as this user"));
     }
     Ok(listener)
@@ -158,15 +147,6 @@ fn complain(from: SocketAddr, error: ListenError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_port_alone_is_one_of_this_machine() {
-        assert_eq!(place("2222").expect("a port").to_string(), "127.0.0.1:2222");
-        assert_eq!(place("[::1]:2222").expect("a place").to_string(), "[::1]:2222");
-        for wrong in ["", "localhost", "70000", "127.0.0.1"] {
-            assert!(place(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn keys_are_for_the_name_by_which_a_program_looks_for_them() {

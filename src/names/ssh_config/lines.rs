@@ -177,7 +177,8 @@ mod tests {
         let id = iroh::SecretKey::from_bytes(&[3; 32]).public().to_string();
         let damaged = "endpointaaaa".to_owned();
         let hosts = [("box", id.clone()), ("Den", id.clone()), ("torn", damaged), ("a b\nUser c", id)];
-        Aliases { hosts: hosts.map(|(name, target)| (name.to_owned(), target)).into() }
+        let hosts = hosts.map(|(name, target)| (name.to_owned(), target)).into();
+        Aliases { hosts, ..Aliases::default() }
     }
 
     fn paths() -> Paths {

@@ -34,12 +34,19 @@ pub(crate) fn agents(paths: &Paths, running: &[agent::Running]) -> String {
 }
 
 fn agent(status: &agent::Status) -> String {
-    let agent::Status { version, pid, age, hosts } = status;
+    let agent::Status { version, pid, age, hosts, ports } = status;
     let mut lines = vec![format!("agent {version}, pid {pid}, for {}", lasting(*age))];
     if hosts.is_empty() {
         lines.push("  no host is connected".to_owned());
     }
     lines.extend(hosts.iter().flat_map(reached));
+    lines.extend(ports.iter().map(|port| {
+        let (name, place) = (one_line(&port.name), port.place);
+        match &port.problem {
+            None => format!("  {place} is {name}"),
+            Some(problem) => format!("  {place} is not {name}: {}", one_line(problem)),
+        }
+    }));
     lines.join("\n")
 }
 

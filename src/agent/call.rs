@@ -23,6 +23,7 @@ use tokio::{
 use super::message::{Answer, NetworkWords, Request, What, socket_of, word};
 use crate::{
     files::{Lock, Paths},
+    log,
     signals::Interrupts,
     socket::{self, LONGEST, LONGEST_ANSWER, line, read_last_line, read_line},
     stdio::{Kind, kind},
@@ -182,32 +183,56 @@ fn outcome(stream: UnixStream) -> io::Result<Called> {
             // An agent that stands still says nothing any more, and whoever signals again has waited enough.
             let _ = timeout(ENDS, interrupted.next()).await;
         };
-        let line = tokio::select! {
-            line = lines.next_line() => line.ok().flatten(),
+        let answered = async {
+            loop {
+                let line = lines.next_line().await.ok().flatten()?;
+                match serde_json::from_str(&line) {
+                    Ok(Answer::Warned(why)) => warn(&why),
+                    answer => return answer.ok(),
+                }
+            }
+        };
+        let answer = tokio::select! {
+            answer = answered => answer,
             () = told => {
                 let silent = "the agent does not answer\nsee whether it stands still: irosh agent status";
                 return Ok(Called::Failed(silent.to_owned()));
             }
         };
-        Ok(called(line.and_then(|line| serde_json::from_str(&line).ok())))
+        Ok(called(answer))
     })
 }
 
 /// Hands ssh the end of the session.
 fn pass_end(stream: &UnixStream) -> io::Result<Called> {
-    match end_of(stream)? {
+    match end_of(stream, warn)? {
         (_, Some(end)) => pass_to_ssh(&end).map(|()| Called::Done),
         (answer, None) => Ok(called(answer)),
     }
 }
 
-/// Waits for an end of a session, or for why there is none.
-pub(super) fn end_of(stream: &UnixStream) -> io::Result<(Option<Answer>, Option<OwnedFd>)> {
-    let (mut fds, mut said, mut byte) = (Vec::new(), Vec::new(), [0]);
-    while said.len() < LONGEST_ANSWER && socket::receive(stream, &mut byte, &mut fds)? > 0 && byte != *b"\n" {
-        said.push(byte[0]);
+/// Waits for an end of a session, or for why there is none; `warned` is told what else is wrong.
+pub(super) fn end_of(
+    stream: &UnixStream,
+    warned: impl Fn(&str),
+) -> io::Result<(Option<Answer>, Option<OwnedFd>)> {
+    loop {
+        let (mut fds, mut said, mut byte) = (Vec::new(), Vec::new(), [0]);
+        while said.len() < LONGEST_ANSWER
+            && socket::receive(stream, &mut byte, &mut fds)? > 0
+            && byte != *b"\n"
+        {
+            said.push(byte[0]);
+        }
+        match serde_json::from_slice(&said) {
+            Ok(Answer::Warned(why)) => warned(&why),
+            answer => return Ok((answer.ok(), fds.pop())),
+        }
     }
-    Ok((serde_json::from_slice(&said).ok(), fds.pop()))
+}
+
+fn warn(why: &str) {
+    log::complain("irosh-proxy", &why);
 }
 
 fn called(answer: Option<Answer>) -> Called {

@@ -6,10 +6,11 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use iroh::EndpointId;
 use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::oneshot, time::timeout};
 
 use super::{
@@ -20,8 +21,8 @@ use super::{
 use crate::{
     files::Paths,
     proxy::{
-        BridgeError, SessionError, SessionStatus, State, Stop, carry, ends, known_hosts_lines,
-        load_host_keys, public_key_lines, save_host_keys,
+        BridgeError, SessionError, SessionStatus, State, Stop, carry, ends, host_keys_kept,
+        known_hosts_lines, load_host_keys, public_key_lines, save_host_keys,
     },
     session::{LocalReader, LocalWriter},
     socket::{self, line},
@@ -130,17 +131,29 @@ impl Caller {
             Ok(local) => local,
             Err(error) => return Answer::Failed(Cause::Caller.of(&BridgeError::Stdio(error))),
         };
-        let (tell, mut begun) = oneshot::channel();
+        let id = host.link().target().addr().id;
+        let (tell, begun) = oneshot::channel();
         let (give_up, given_up) = oneshot::channel();
         let session = tokio::spawn(carry_alone(Arc::clone(agent), host, local, tell, given_up));
-        tokio::pin!(session);
-        let stop = tokio::select! {
-            answer = &mut session => return answer.unwrap_or(Answer::Declined),
-            stop = told(&self.stream) => stop,
+        let status = OnceLock::new();
+        let warned = async {
+            let Ok(begun) = begun.await else { return };
+            if let Ok(welcome) = status.get_or_init(|| begun).host().welcome().await {
+                self.warn_of_keys(agent, id, &welcome.host_keys);
+            }
+        };
+        tokio::pin!(session, warned);
+        let mut is_warned = false;
+        let stop = loop {
+            tokio::select! {
+                answer = &mut session => return answer.unwrap_or(Answer::Declined),
+                stop = told(&self.stream) => break stop,
+                () = &mut warned, if !is_warned => is_warned = true,
+            }
         };
         let _ = give_up.send(stop);
-        let has_spoken = |status: SessionStatus| status.counters().to_local() > 0;
-        if begun.try_recv().is_ok_and(has_spoken) {
+        let has_spoken = |status: &SessionStatus| status.counters().to_local() > 0;
+        if status.get().is_some_and(has_spoken) {
             // ssh has what it wanted: its last words are on their way, and nobody waits for them.
             return Answer::Over;
         }
@@ -154,6 +167,7 @@ impl Caller {
             Err(error) => return Some(Answer::Failed(Cause::Caller.of(&BridgeError::Stdio(error)))),
         };
         let is_warm = host.link().current().is_some();
+        let id = host.link().target().addr().id;
         let (tell, begun) = oneshot::channel();
         let (give_up, given_up) = oneshot::channel();
         let session = tokio::spawn(carry_alone(Arc::clone(agent), host, local, tell, given_up));
@@ -178,6 +192,7 @@ impl Caller {
                 return session.await.ok();
             }
         };
+        self.warn_of_keys(agent, id, &welcome.host_keys);
         let end = Answer::End { host_keys: welcome.host_keys.iter().map(hex::encode).collect() };
         if self.send(&end, Some(&theirs)).is_err() {
             let _ = give_up.send(Stop::Gone);
@@ -192,6 +207,13 @@ impl Caller {
             answer = &mut session => answer.ok(),
             _ = told(&self.stream) => None,
             () = self.tell_of_outages(&status) => None,
+        }
+    }
+
+    /// Says that ssh will not find the host's keys, where they cannot be kept for it.
+    fn warn_of_keys(&self, agent: &Agent, id: EndpointId, keys: &[Vec<u8>]) {
+        if let Err(why) = host_keys_kept(agent.paths(), id, keys) {
+            self.say(&Answer::Warned(why));
         }
     }
 

@@ -118,6 +118,8 @@ pub(super) enum Answer {
     End {
         host_keys: Vec<String>,
     },
+    /// Something is wrong that does not end it; more is said later.
+    Warned(String),
     /// The host is not reached any more.
     Detached(String),
     /// It is reached again, after so many milliseconds.

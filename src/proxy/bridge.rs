@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     announced::save_host_keys,
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     files::Paths,
+    log,
     protocol::CloseCode,
     session::{Ended, LocalReader, LocalWriter},
     transport::{Network, Target},
@@ -154,8 +155,16 @@ async fn keep_host_keys(paths: Paths, host: HostConnection, id: iroh::EndpointId
     let Ok(welcome) = host.welcome().await else {
         return;
     };
-    if let Err(error) = save_host_keys(&paths, id, &welcome.host_keys) {
-        // Of an alias, ssh looks for them there and nowhere else; of others, KnownHostsCommand asks the host.
-        tracing::warn!("ssh may not know the host's keys, which cannot be kept: {error}");
+    if let Err(why) = host_keys_kept(&paths, id, &welcome.host_keys) {
+        tracing::warn!("{why}");
+        // Who hands ssh a socket looks at what was said so far.
+        let _ = spawn_blocking(log::flush).await;
     }
+}
+
+/// Keeps what a host announces; an error is what ssh's user is to be told.
+pub(crate) fn host_keys_kept(paths: &Paths, id: iroh::EndpointId, keys: &[Vec<u8>]) -> Result<(), String> {
+    // Of an alias, ssh looks for them there and nowhere else; of others, KnownHostsCommand asks the host.
+    save_host_keys(paths, id, keys)
+        .map_err(|error| format!("ssh may not know the host's keys, which cannot be kept: {error}"))
 }

@@ -19,6 +19,7 @@ mod stdio;
 mod stream;
 
 pub use announced::{known_hosts_lines, load_host_keys, public_key_lines, save_host_keys};
+pub(crate) use bridge::host_keys_kept;
 pub use bridge::{BridgeError, Stop, bridge, carry};
 pub use connection::{HostConnection, SessionError};
 pub use dial::Dialer;

@@ -4,7 +4,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::{Command, ExitCode, Stdio},
+    process::{ChildStderr, Command, ExitCode, Stdio},
 };
 
 use irosh::{
@@ -77,18 +77,30 @@ fn hand_over() -> anyhow::Result<ExitCode> {
         .stdout(output)
         .stderr(Stdio::piped())
         .spawn()?;
+    let mut stderr = child.stderr.take();
     if speaks(&ours)? {
+        stderr.iter_mut().try_for_each(say_so_far)?;
         pass_to_ssh(&ours)?;
         return Ok(ExitCode::SUCCESS);
     }
     let _ = ours.shutdown(Shutdown::Both);
     let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
+    if let Some(mut stderr) = stderr {
         stderr.read_to_string(&mut said)?;
     }
     child.wait()?;
     irosh::log::say(&said);
     Ok(ExitCode::FAILURE)
+}
+
+/// Says what a process has said until now; nobody hears it from now on.
+fn say_so_far(stderr: &mut ChildStderr) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(&*stderr, true)?;
+    let mut said = vec![0; 64 << 10];
+    if let Ok(count) = stderr.read(&mut said) {
+        irosh::log::say(&String::from_utf8_lossy(&said[..count]));
+    }
+    Ok(())
 }
 
 /// Waits until there is something to read, which stays there; nothing is where the other end has closed.

@@ -134,6 +134,8 @@ fn sessions_of_an_agent_that_is_killed_end_and_the_next_ssh_starts_another() {
             assert!(said.contains("irosh-proxy: the agent has died, and the session with it"), "{said}");
             assert!(said.contains("irosh-proxy: run ssh again"), "{said}");
         }
+        // What it has open is closed one by one.
+        poll("an agent that hears no more", DEADLINE, || line.client.agent().is_none().then_some(()));
         says_hello(&line);
         assert_ne!(pid(&line), agent);
         // The next agent tells the host which one is gone.

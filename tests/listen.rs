@@ -222,8 +222,9 @@ fn another_user_of_the_machine_is_refused_at_a_port_of_the_agent() {
     let port = port_of_agent(&line);
     assert_eq!(port.greeting(None), "SSH-2.0-");
     assert_eq!(port.greeting(Some(4711)), "");
-    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
-    assert!(log.contains("the user 4711 has made it"), "{log}");
+    let log = || fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    let is_said = || log().contains("the user 4711 has made it").then_some(());
+    poll("it is in the log", DEADLINE, is_said);
     assert_eq!(line.host().count("session_started"), 1);
 }
 

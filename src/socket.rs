@@ -2,13 +2,14 @@
 
 use std::{
     fs, io,
-    io::{BufRead as _, BufReader, IoSlice, IoSliceMut, Read as _},
+    io::{IoSlice, IoSliceMut, Read as _},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
+    time::{Duration, Instant},
 };
 
 use nix::unistd::geteuid;
@@ -33,9 +34,14 @@ const BACKLOG: i32 = 4096;
 /// Descriptors that come with a message at most.
 const MOST: usize = 2;
 
-/// Connects to who listens at a socket, which has to be a process of a user who is expected there.
+/// Connects to who listens at a socket, which has to be a process of a user who is expected there. Where as many wait as
+/// can, this one does not.
 pub(crate) fn connect(path: &Path, is_expected: impl FnOnce(u32) -> bool) -> io::Result<UnixStream> {
-    let stream = UnixStream::connect(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
     match peer(&stream).is_some_and(is_expected) {
         true => Ok(stream),
         false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "who listens there is another user")),
@@ -140,9 +146,23 @@ pub(crate) fn read_line<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Res
     Ok(None)
 }
 
-/// The last answer, which may be long. Nothing where it makes no sense.
-pub(crate) fn read_last_line<T: DeserializeOwned>(stream: &UnixStream) -> io::Result<Option<T>> {
-    let mut line = Vec::new();
-    BufReader::new(stream).take(LONGEST_ANSWER as u64).read_until(b'\n', &mut line)?;
+/// The last answer, which may be long, but not in coming. Nothing where it makes no sense.
+pub(crate) fn read_last_line<T: DeserializeOwned>(
+    mut stream: &UnixStream,
+    within: Duration,
+) -> io::Result<Option<T>> {
+    let deadline = Instant::now() + within;
+    let (mut line, mut part) = (Vec::new(), vec![0; LONGEST]);
+    while !line.ends_with(b"\n") && line.len() <= LONGEST_ANSWER {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part)? {
+            0 => break,
+            count => line.extend_from_slice(&part[..count]),
+        }
+    }
     Ok(serde_json::from_slice(&line).ok())
 }

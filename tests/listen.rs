@@ -7,7 +7,7 @@ use std::{
     fs,
     io::Read as _,
     net::{TcpListener, TcpStream},
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     process::Stdio,
     thread,
     time::Duration,
@@ -282,7 +282,40 @@ fn an_agent_leaves_its_ports_to_one_of_another_version_that_was_started_later() 
     let line = with_port_of_agent("0");
     let port = port_of_agent(&line);
     assert_eq!(port.greeting(None), "SSH-2.0-");
-    let _later = UnixListener::bind(line.client.home().join("run/agent-9.9.9-1.sock")).expect("a socket");
+    let later = UnixListener::bind(line.client.home().join("run/agent-9.9.9-1.sock")).expect("a socket");
     let is_closed = || TcpStream::connect(port.address).is_err().then_some(());
     poll("the port is closed", DEADLINE, is_closed);
+    // It is gone, and has left its socket behind.
+    drop(later);
+    assert_eq!(port_of_agent(&line).greeting(None), "SSH-2.0-");
+}
+
+#[test]
+fn ports_are_read_once_the_file_that_others_could_write_is_made_safe() {
+    let line = with_port_of_agent("0");
+    port_of_agent(&line);
+    let hosts = line.client.home().join("hosts.toml");
+    let text = fs::read_to_string(&hosts).expect("hosts.toml");
+    let mode = |mode| fs::set_permissions(&hosts, fs::Permissions::from_mode(mode)).expect("changed");
+    fs::write(&hosts, text.replace("127.0.0.1:0", "[::1]:0")).expect("written");
+    mode(0o666);
+    let log = line.client.home().join("agent.log");
+    let is_said = || fs::read_to_string(&log).ok()?.contains("ports stay as they are").then_some(());
+    poll("the file is not read", DEADLINE, is_said);
+    mode(0o600);
+    ports(&line, |ports| is_open(ports) && ports[0]["place"].as_str().is_some_and(|at| at.contains("::1")));
+}
+
+#[test]
+fn a_port_goes_from_one_host_to_another_at_once() {
+    let line = with_port_of_agent("0");
+    let place = port_of_agent(&line).address.to_string();
+    add_box(&line, &["--listen", &place]);
+    ports(&line, is_open);
+    let hosts = line.client.home().join("hosts.toml");
+    let text = fs::read_to_string(&hosts).expect("hosts.toml");
+    fs::write(&hosts, text.replace("[hosts.box]", "[hosts.crate]")).expect("written");
+    ports(&line, |ports| ports[0]["name"] == "crate" && is_open(ports));
+    let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+    assert!(!log.contains("in use"), "{log}");
 }

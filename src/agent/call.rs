@@ -29,6 +29,9 @@ use crate::{
     stdio::{Kind, kind},
 };
 
+/// How long an agent that has heard may take to answer: one that is to stop ends its sessions first.
+const ANSWERS: Duration = Duration::from_secs(10);
+
 /// How long an agent may take to say that it has heard: one that was stopped says nothing.
 const HEARS: Duration = Duration::from_secs(3);
 
@@ -109,7 +112,7 @@ pub(super) fn ask(paths: &Paths, path: &Path, what: What) -> Option<Answer> {
     let stream = connect(path).ok()?;
     let request = Request::new(paths, NetworkWords::default(), what);
     let Some(stream) = asks(stream, &request, &[]) else { return Some(Answer::Declined) };
-    Some(read_last_line(&stream).ok().flatten().unwrap_or(Answer::Declined))
+    Some(read_last_line(&stream, ANSWERS).ok().flatten().unwrap_or(Answer::Declined))
 }
 
 /// Has an agent run, by running `program` where there is none; says whether one hears.

@@ -6,10 +6,10 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::yield_now};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{serve::Agent, status::PortStatus};
@@ -27,6 +27,8 @@ pub(super) struct Ports(Mutex<State>);
 struct State {
     /// Which file was read last.
     read: Option<Version>,
+    /// Why it was not read anew.
+    unread: Option<String>,
     ports: BTreeMap<String, Port>,
 }
 
@@ -37,38 +39,34 @@ struct Port {
 }
 
 /// What tells a file from another one, and from itself before it was changed.
-type Version = (u64, u64, i64, i64, u64);
+type Version = [i128; 7];
 
 impl Ports {
     /// Opens and closes them as hosts.toml says by now, and tries those again that could not be opened.
-    pub(super) fn follow(&self, agent: &Arc<Agent>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = agent.paths().aliases();
-        let now = version(&file);
-        if state.read != now {
-            state.read = now;
-            match Aliases::load(&file) {
-                Ok(aliases) => state.follow(&aliases.ports),
-                // What is open stays so, until the file is mended.
-                Err(error) => tracing::warn!("ports stay as they are: {}", with_causes(&error)),
-            }
-        }
-        for (name, port) in &mut state.ports {
+    pub(super) async fn follow(&self, agent: &Arc<Agent>) {
+        self.lock().read(&agent.paths().aliases());
+        // What was closed is let go of, so that it can be another host's.
+        yield_now().await;
+        for (name, port) in &mut self.lock().ports {
             port.try_to_open(name, agent);
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes all of them; sessions go on.
     pub(super) fn close(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+        *self.lock() = State::default();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).ports.is_empty()
+        self.lock().ports.is_empty()
     }
 
     pub(super) fn status(&self) -> Vec<PortStatus> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         let status = |(name, port): (&String, &Port)| PortStatus {
             name: name.clone(),
             place: port.open.as_ref().map_or(port.place.0, |(at, _)| *at),
@@ -79,6 +77,28 @@ impl Ports {
 }
 
 impl State {
+    /// Reads the file, unless it is the one that was read.
+    fn read(&mut self, file: &Path) {
+        let now = version(file);
+        if self.read == now {
+            return;
+        }
+        match Aliases::load(file) {
+            Ok(aliases) => {
+                (self.read, self.unread) = (now, None);
+                self.follow(&aliases.ports);
+            }
+            // What is open stays so, until the file is mended.
+            Err(error) => {
+                let why = with_causes(&error);
+                if self.unread.as_ref() != Some(&why) {
+                    tracing::warn!("ports stay as they are: {why}");
+                }
+                self.unread = Some(why);
+            }
+        }
+    }
+
     fn follow(&mut self, wanted: &BTreeMap<String, Place>) {
         self.ports.retain(|name, port| wanted.get(name) == Some(&port.place));
         for (name, place) in wanted {
@@ -133,5 +153,7 @@ async fn serve(name: String, listener: TcpListener, agent: Arc<Agent>, stop: Can
 /// `None` where there is none.
 fn version(file: &Path) -> Option<Version> {
     let found = fs::metadata(file).ok()?;
-    Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()].map(i128::from);
+    let [a, b, c, d] = times;
+    Some([found.dev().into(), found.ino().into(), found.size().into(), a, b, c, d])
 }

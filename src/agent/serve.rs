@@ -116,7 +116,7 @@ pub async fn serve(
             },
             _ = looks.tick() => {
                 if found.as_ref().is_none_or(|found| !found.is_superseded(agent.paths())) {
-                    agent.ports.follow(&agent);
+                    agent.ports.follow(&agent).await;
                 } else {
                     agent.ports.close();
                 }
@@ -152,35 +152,40 @@ pub async fn serve(
 struct Found {
     path: PathBuf,
     inode: (u64, u64),
+    /// Whether a service manager listens there.
+    is_managed: bool,
 }
 
 impl Found {
-    /// Whether an agent of another version was started after this one: ports are for that one to open.
+    /// Whether an agent of another version was started after this one, and runs: ports are for that one to open.
     fn is_superseded(&self, paths: &Paths) -> bool {
         let begun = |path: &Path| path.symlink_metadata().and_then(|found| found.modified()).ok();
         let own = begun(&self.path);
-        client::sockets(paths).any(|other| other != self.path && begun(&other) > own)
+        let runs = |path: &Path| crate::socket::connect(path, crate::socket::is_trusted).is_ok();
+        client::sockets(paths).any(|other| other != self.path && begun(&other) > own && runs(&other))
     }
 
-    /// Lets nobody find it any more. What has taken its place is another's.
+    /// Lets nobody find it any more. What has taken its place is another's, and a service manager goes on to listen.
     fn leave(&self) -> bool {
-        if self.path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.inode) {
+        if !self.is_managed
+            && self.path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.inode)
+        {
             let _ = fs::remove_file(&self.path);
         }
         true
     }
 }
 
-/// Where the agent is found, if that is its own to take away: not where a service manager listens for it.
+/// Where the agent is found by those who look for one.
 fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
     let own = socket_of(paths);
     let addr = listener.local_addr()?;
     // sd_listen_fds(3).
     let is_managed = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
     match addr.as_pathname() {
-        Some(path) if path == own && !is_managed => {
+        Some(path) if path == own => {
             let meta = path.symlink_metadata()?;
-            Ok(Some(Found { path: own, inode: (meta.dev(), meta.ino()) }))
+            Ok(Some(Found { path: own, inode: (meta.dev(), meta.ino()), is_managed }))
         }
         _ => Ok(None),
     }

@@ -18,6 +18,7 @@ pub struct Status {
     /// The hosts that it is connected to, or was not able to reach.
     pub hosts: Vec<HostStatus>,
     /// The ports that are hosts' SSH servers to programs of this user.
+    #[serde(default)]
     pub ports: Vec<PortStatus>,
 }
 

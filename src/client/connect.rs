@@ -219,6 +219,7 @@ where
         name: &options.login,
         deadline: options.authentication_deadline,
         authenticator: options.authenticator,
+        by_key: options.by_key,
         shared: &shared,
     };
     login.run(&mut handle).await?;

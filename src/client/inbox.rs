@@ -183,10 +183,9 @@ impl Inbox {
         // Whoever is told finds the state changed.
         self.session.send_replace(over);
         state.replies.clear();
-        state.wake();
-        drop(state);
         self.unread.cancel();
         self.closed.cancel();
+        state.wake();
     }
 
     /// The next reply to a request goes there; dropped when there will be none.

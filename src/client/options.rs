@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::client::{
-    auth::{Authenticator, NoCredentials},
+    auth::{Authenticator, ByKey, NoCredentials},
     event::{ConnectionEvent, EventSink},
     host_key::HostKeyPolicy,
 };
@@ -12,6 +12,7 @@ use crate::client::{
 pub struct ClientOptions {
     pub(crate) login: Vec<u8>,
     pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) by_key: Option<ByKey>,
     pub(crate) host_keys: HostKeyPolicy,
     pub(crate) connect_deadline: Option<Duration>,
     pub(crate) handshake_deadline: Duration,
@@ -36,6 +37,7 @@ impl ClientOptions {
         Self {
             login: login.as_ref().to_vec(),
             authenticator: Box::new(NoCredentials),
+            by_key: None,
             host_keys: HostKeyPolicy::Announced(Vec::new()),
             connect_deadline: None,
             handshake_deadline: Duration::from_secs(30),
@@ -61,6 +63,15 @@ impl ClientOptions {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
         self.authenticator = Box::new(authenticator);
+        self
+    }
+
+    /// A file, not there at first, in which it is noted that a key was all that this login took at this server: the
+    /// next time a key is offered in the same breath as the question what the server takes, which saves a round trip.
+    /// A [`Client`](super::Client) that is [noted](super::Client::noted) has one for each host and login.
+    #[must_use]
+    pub fn noted_in(mut self, file: impl Into<PathBuf>) -> Self {
+        self.by_key = Some(ByKey::at(file.into()));
         self
     }
 

@@ -19,6 +19,7 @@ use crate::{
     agent::{AgentError, AgentNews, AgentSession, NetworkWords},
     client::{
         ClientOptions, ConnectError, Connection, ConnectionEvent, HostKeyPolicy, Phase, Session,
+        auth::ByKey,
         connect::{connect_over, first_session, identification},
         connection::OpenError,
         event::EventSink,
@@ -33,6 +34,8 @@ use crate::{
 /// Dials hosts. Any number of connections can be made with one; they go on when it is dropped.
 pub struct Client {
     way: Way,
+    /// Where it is kept how logins went.
+    paths: Option<Paths>,
 }
 
 /// How a client comes to a host.
@@ -97,7 +100,7 @@ impl Client {
     ///
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
-        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, identity).await?)) })
+        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, identity).await?)), paths: None })
     }
 
     /// Has the user's agent open the sessions, on connections that may be there already; it is started by running
@@ -112,19 +115,22 @@ impl Client {
         (words, network): (NetworkWords, Network),
         identity: SecretKey,
     ) -> Self {
-        let (paths, program, instead) = (paths.clone(), program.to_owned(), OnceCell::new());
-        Self { way: Way::Agent(Box::new(ByAgent { paths, program, words, network, identity, instead })) }
+        let (program, instead) = (program.to_owned(), OnceCell::new());
+        let agent = ByAgent { paths: paths.clone(), program, words, network, identity, instead };
+        Self { way: Way::Agent(Box::new(agent)), paths: Some(paths.clone()) }
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
-    /// among the same files reaches them. Without it, they wait for as long as they keep sessions.
+    /// among the same files reaches them. Without it, they wait for as long as they keep sessions. It is also noted there
+    /// where a key is all that a login takes, which saves a round trip the next time.
     #[must_use]
     pub fn noted(self, paths: &Paths) -> Self {
-        match self.way {
-            Way::Dial(dialer) => Self { way: Way::Dial(Arc::new(dialer.as_ref().clone().noted(paths))) },
+        let way = match self.way {
+            Way::Dial(dialer) => Way::Dial(Arc::new(dialer.as_ref().clone().noted(paths))),
             // The agent does so itself.
-            Way::Agent(_) => self,
-        }
+            agent @ Way::Agent(_) => agent,
+        };
+        Self { way, paths: Some(paths.clone()) }
     }
 
     /// Connects to a host, logs in there and opens a session. Dropping the future ends the connection.
@@ -151,6 +157,9 @@ impl Client {
         target: &ResolvedTarget,
         mut options: ClientOptions,
     ) -> Result<Connection, ClientError> {
+        if let (None, Some(paths)) = (&options.by_key, &self.paths) {
+            options.by_key = ByKey::of(paths, target.target.addr().id, &options.login);
+        }
         if let Way::Agent(agent) = &self.way {
             let ByAgent { paths, program, words, .. } = &**agent;
             let events = options.events.clone();

@@ -52,6 +52,8 @@ pub struct SshConfig {
     pub stream_local_bind_unlink: bool,
     /// `PreferredAuthentications`, in order; `None` for the usual ones.
     pub preferred_authentications: Option<Vec<Method>>,
+    /// Methods that are not to be used (`PubkeyAuthentication no` and its like).
+    pub methods_off: Vec<Method>,
     /// `SendEnv`: patterns of names.
     pub send_env: Vec<String>,
     /// `SetEnv`.
@@ -122,6 +124,7 @@ impl Default for SshConfig {
             gateway_ports: false,
             stream_local_bind_unlink: false,
             preferred_authentications: None,
+            methods_off: Vec::new(),
             send_env: Vec::new(),
             set_env: Vec::new(),
             request_tty: RequestTty::Auto,
@@ -241,6 +244,9 @@ impl SshConfig {
                 self.preferred_authentications =
                     Some(value.split(',').map(|name| Method::from_name(name.trim())).collect());
             }
+            "pubkeyauthentication" => self.allow(Method::PublicKey, value),
+            "kbdinteractiveauthentication" => self.allow(Method::KeyboardInteractive, value),
+            "passwordauthentication" => self.allow(Method::Password, value),
             "sendenv" => self.send_env.extend(value.split_whitespace().map(str::to_owned)),
             "setenv" => self.set_env.extend(variable(bytes)),
             "requesttty" => {
@@ -296,16 +302,24 @@ impl SshConfig {
         }
     }
 
+    fn allow(&mut self, method: Method, value: &str) {
+        if matches!(value, "no" | "false") {
+            self.methods_off.push(method);
+        }
+    }
+
     /// How to log in.
     #[must_use]
     pub fn standard_options(&self, host: &str, home: Option<&Path>) -> StandardOptions {
         let usual = StandardOptions::new(host, home);
+        let mut preferred = self.preferred_authentications.clone().unwrap_or(usual.preferred);
+        preferred.retain(|method| !self.methods_off.contains(method));
         StandardOptions {
             agent: self.identity_agent.clone(),
             identity_files: self.identity_files.clone().unwrap_or(usual.identity_files),
             certificate_files: self.certificate_files.clone(),
             identities_only: self.identities_only,
-            preferred: self.preferred_authentications.clone().unwrap_or(usual.preferred),
+            preferred,
             password_prompts: self.password_prompts,
             host: usual.host,
         }

@@ -38,6 +38,13 @@ fn what_ssh_prints_is_read() {
     assert_eq!(names, [&b"FOO"[..], b"LANG", b"LC_ALL"]);
 }
 
+#[test]
+fn methods_that_are_turned_off_are_not_used() {
+    let text = "pubkeyauthentication false\nkbdinteractiveauthentication no\npasswordauthentication yes\n";
+    let options = SshConfig::parse(text, &tokens()).standard_options("box", None);
+    assert_eq!(options.preferred, [Method::Password]);
+}
+
 #[tokio::test]
 async fn the_users_own_ssh_reads_its_file_and_runs_no_proxy() {
     if std::process::Command::new("ssh").arg("-V").output().is_err() {

@@ -177,6 +177,12 @@ impl Paths {
         self.state.join("instances")
     }
 
+    /// Where it is noted at which servers a key was all that a login took.
+    #[must_use]
+    pub fn logins_by_key(&self) -> PathBuf {
+        self.state.join("logins_by_key")
+    }
+
     /// The SSH host keys that the host of this endpoint id has announced. ssh's configuration names the file, so it
     /// is where it is after the next start, and from wherever the user has logged in.
     #[must_use]

@@ -78,10 +78,9 @@ fn connect(paths: &Paths) -> io::Result<StdUnixStream> {
 }
 
 fn ask(mut stream: &StdUnixStream) -> io::Result<Option<Status>> {
-    stream.set_read_timeout(Some(ANSWERS))?;
     stream.set_write_timeout(Some(ANSWERS))?;
     io::Write::write_all(&mut stream, &line(&Request::Status))?;
-    let answer = socket::read_last_line(stream)?;
+    let answer = socket::read_last_line(stream, ANSWERS)?;
     Ok(match answer {
         Some(Answer::Status(status)) => Some(*status),
         Some(Answer::Declined) | None => None,

@@ -32,7 +32,8 @@ async fn a_server_that_is_killed_ends_every_session(server: Server) {
     let captured = captured.await.expect("joined");
     assert!(matches!(captured, Err(SessionError::Disconnected(_))), "{captured:?}");
     assert!(matches!(session.exec("true").await, Err(SessionError::Disconnected(_))));
-    assert!(matches!(session.send("x").await, Err(SessionError::Disconnected(_))));
+    let sent = session.send("x").await;
+    assert!(matches!(sent, Err(SessionError::Disconnected(_))), "{sent:?}");
     assert!(session.open_session().await.is_err());
     assert!(matches!(
         session.resize(irosh::client::PtySize::new(1, 1)).await,

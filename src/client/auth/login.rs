@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use russh::{
-    MethodSet,
+    MethodKind, MethodSet,
     client::{AuthResult, Handle, KeyboardInteractiveAuthResponse},
     keys::{HashAlg, ssh_key::Algorithm},
 };
 use tokio::sync::watch;
 
 use super::{
-    Attempt, Authenticator, Key, Method, Questions, ServerSays,
+    Attempt, Authenticator, ByKey, Key, Method, Questions, ServerSays,
     signer::{Adapter, AdapterError},
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// What sshd says before it hangs up on who tried too often, at all its versions.
 const TOO_MANY: &str = "Too many authentication failures";
+
+/// What OpenSSH's server and the built-in one call themselves.
+const OPENSSH: &str = "SSH-2.0-OpenSSH";
 
 /// Rounds of questions in one attempt, more than which no server needs.
 const MOST_ROUNDS: usize = 64;
@@ -76,6 +79,8 @@ pub(crate) struct Login<'a> {
     /// How long the server may take for each step.
     pub(crate) deadline: Duration,
     pub(crate) authenticator: Box<dyn Authenticator>,
+    /// Whether a key was enough the last time.
+    pub(crate) by_key: Option<ByKey>,
     pub(crate) shared: &'a Arc<Shared>,
 }
 
@@ -108,9 +113,21 @@ impl Login<'_> {
     ///
     /// [`ConnectError`].
     pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), ConnectError> {
-        let mut says = ServerSays { login: self.shown_name(), methods: Vec::new(), partial_success: false };
         let mut progress = Progress::default();
-        let mut outcome = self.first(handle, &mut progress).await?;
+        let result = self.try_all(handle, &mut progress).await;
+        if let Some(by_key) = &self.by_key {
+            by_key.note(result.is_ok() && progress.ended_with_a_key && !progress.partial);
+        }
+        result
+    }
+
+    async fn try_all(
+        &mut self,
+        handle: &mut Handle<ClientHandler>,
+        progress: &mut Progress,
+    ) -> Result<(), ConnectError> {
+        let mut says = ServerSays { login: self.shown_name(), methods: Vec::new(), partial_success: false };
+        let mut outcome = self.first(handle, progress).await?;
         loop {
             match outcome {
                 Outcome::In => return Ok(()),
@@ -119,7 +136,7 @@ impl Login<'_> {
                         && let Some(why) = self.hung_up(handle).await
                         && why != Disconnected::ByUs
                     {
-                        return Err(self.ended(why, &progress));
+                        return Err(self.ended(why, progress));
                     }
                     says.methods = methods.iter().map(|kind| Method::of(*kind)).collect();
                     says.partial_success = partial_success;
@@ -133,28 +150,34 @@ impl Login<'_> {
                 // People and agents take the time that they need, but a server that leaves is noticed.
                 tokio::select! {
                     attempt = self.authenticator.next_attempt(&says) => attempt,
-                    why = gone(self.shared) => return Err(self.ended(why, &progress)),
+                    why = gone(self.shared) => return Err(self.ended(why, progress)),
                 }
             };
+            let takes_keys = says.methods.contains(&Method::PublicKey);
+            let again = || progress.too_early.take_if(|_| takes_keys).map(Attempt::PublicKey);
+            let attempt = attempt.or_else(again);
             outcome = match attempt {
-                None => return Err(self.refused(&says, progress)),
+                None => return Err(self.refused(&says, std::mem::take(progress))),
                 Some(Attempt::Cancel) => return Err(ConnectError::Cancelled),
-                Some(attempt) => self.attempt(handle, attempt, &mut progress).await?,
+                Some(attempt) => self.attempt(handle, attempt, progress).await?,
             };
         }
     }
 
-    /// Asks what the server takes, and offers the first key in the same breath: a round trip less.
+    /// Asks what the server takes; where a key was all that it took the last time, that is offered in the same breath.
     async fn first(
         &mut self,
         handle: &mut Handle<ClientHandler>,
         progress: &mut Progress,
     ) -> Result<Outcome, ConnectError> {
-        let login = self.shown_name();
-        let key = tokio::select! {
-            key = self.authenticator.first_key(&login) => key,
-            why = gone(self.shared) => return Err(self.ended(why, progress)),
-        };
+        let mut key = None;
+        if self.by_key.as_ref().is_some_and(ByKey::is_expected) && self.answers_in_order() {
+            let login = self.shown_name();
+            key = tokio::select! {
+                key = self.authenticator.first_key(&login) => key,
+                why = gone(self.shared) => return Err(self.ended(why, progress)),
+            };
+        }
         let none = match key {
             None => self.in_time(handle.authenticate_none(self.name)).await?,
             Some(key) => {
@@ -162,11 +185,21 @@ impl Login<'_> {
                 sent.map_err(|error| self.gone(&error, progress))?;
                 match self.public_key(handle, &key, progress).await? {
                     Outcome::Untried => self.in_time(handle.none_ahead_answer()).await?,
-                    outcome => return Ok(outcome),
+                    outcome => {
+                        let refused = matches!(&outcome, Outcome::No { methods, .. } if !methods.contains(&MethodKind::PublicKey));
+                        progress.too_early = refused.then(|| Box::new(key));
+                        return Ok(outcome);
+                    }
                 }
             }
         };
         none.map(Outcome::from).map_err(|error| self.gone(&error, progress))
+    }
+
+    /// Whether the server is one that is known to answer one request after the other, and to ignore those that follow a
+    /// success (RFC 4252 section 5.1).
+    fn answers_in_order(&self) -> bool {
+        self.shared.metadata().identification.starts_with(OPENSSH)
     }
 
     async fn attempt(
@@ -214,6 +247,7 @@ impl Login<'_> {
             };
         }
         progress.add(key.name(), false);
+        progress.ended_with_a_key = true;
         let busy = watch::Sender::new(false);
         let mut signer = Adapter { signer: key.signer.as_ref(), busy: &busy };
         let tried = async {
@@ -336,12 +370,16 @@ struct Progress {
     notes: Vec<String>,
     partial: bool,
     last_was_secret: bool,
+    /// Whether a key was the last that was tried.
+    ended_with_a_key: bool,
+    /// A key that was offered when something else was wanted first.
+    too_early: Option<Box<Key>>,
 }
 
 impl Progress {
     fn add(&mut self, what: String, secret: bool) {
         self.tried.push(what);
-        self.last_was_secret = secret;
+        (self.last_was_secret, self.ended_with_a_key) = (secret, false);
     }
 }
 

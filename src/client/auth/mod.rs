@@ -2,6 +2,7 @@
 
 mod agent;
 mod attempt;
+mod by_key;
 mod identity;
 mod login;
 mod prompt;
@@ -17,6 +18,7 @@ pub use prompt::{Answer, NoPrompt, Prompt, Question, Topic};
 pub use signer::{KeySigner, LocalKey, SignError};
 pub use standard::{Standard, StandardOptions};
 
+pub(crate) use by_key::ByKey;
 pub(crate) use login::{Login, refusal, wrong_password};
 
 /// Proves who logs in, one attempt after the other.
@@ -24,8 +26,8 @@ pub(crate) use login::{Login, refusal, wrong_password};
 /// The `none` method has been tried before the first: it tells what the server allows, and some servers
 /// need no more.
 pub trait Authenticator: Send {
-    /// A key to offer along with `none`, before the server has said what it takes: saves a round trip where it takes
-    /// that key. It counts as an attempt like any other, and is not to be offered again.
+    /// A key to offer along with `none`, before the server has said what it takes, where a key was all that the last
+    /// login there took: saves a round trip. It counts as an attempt like any other, and is not to be offered again.
     fn first_key<'a>(&'a mut self, login: &'a str) -> BoxFuture<'a, Option<Key>> {
         let _ = login;
         Box::pin(async { None })

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use irosh::client::HostKeyPolicy;
 use russh::{
-    ChannelId, MethodKind, MethodSet,
+    ChannelId, MethodKind, MethodSet, SshId,
     keys::{PrivateKey, PublicKey, ssh_key::private::Ed25519Keypair},
     server::{Auth, Config, Handler, Response},
 };
@@ -26,6 +26,10 @@ pub(crate) struct Script {
     pub(crate) password: Option<&'static str>,
     /// Whether any key is right.
     pub(crate) keys: bool,
+    /// Whether the password comes first and a key after it.
+    pub(crate) key_last: bool,
+    /// What it calls itself.
+    pub(crate) name: Option<&'static str>,
     /// Whether questions come first and the password after them.
     pub(crate) both: bool,
     /// Whether nothing at all is asked.
@@ -66,10 +70,11 @@ impl Scripted {
         if script.password.is_some() && !script.both {
             methods.push(MethodKind::Password);
         }
-        if script.keys {
+        if script.keys && !script.key_last {
             methods.push(MethodKind::PublicKey);
         }
         let config = Config {
+            server_id: SshId::Standard(script.name.unwrap_or("SSH-2.0-test").into()),
             methods,
             keys: vec![key],
             auth_rejection_time: Duration::ZERO,
@@ -104,10 +109,14 @@ impl Scripted {
         if self.script.password.is_some() && (!self.script.both || self.answered) {
             methods.push(MethodKind::Password);
         }
-        if self.script.keys {
+        if self.takes_keys() {
             methods.push(MethodKind::PublicKey);
         }
         Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }
+    }
+
+    fn takes_keys(&self) -> bool {
+        self.script.keys && (!self.script.key_last || self.answered)
     }
 
     fn ask(&self) -> Auth {
@@ -161,6 +170,11 @@ impl Handler for Scripted {
 
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
         let right = self.script.password == Some(password) && (!self.script.both || self.answered);
+        if right && self.script.key_last {
+            self.answered = true;
+            let methods = MethodSet::from(&[MethodKind::PublicKey][..]);
+            return Ok(Auth::Reject { proceed_with_methods: Some(methods), partial_success: true });
+        }
         Ok(if right { Auth::Accept } else { self.refuse() })
     }
 
@@ -198,7 +212,7 @@ impl Handler for Scripted {
         _: &str,
         _: russh::server::PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        Ok(if self.script.keys { Auth::Accept } else { self.refuse() })
+        Ok(if self.takes_keys() { Auth::Accept } else { self.refuse() })
     }
 
     async fn auth_publickey(
@@ -206,7 +220,7 @@ impl Handler for Scripted {
         _: &str,
         _: russh::server::VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
-        Ok(if self.script.keys { Auth::Accept } else { self.refuse() })
+        Ok(if self.takes_keys() { Auth::Accept } else { self.refuse() })
     }
 
     async fn channel_open_session(

@@ -5,10 +5,8 @@ mod harness;
 use std::{
     collections::HashSet,
     fs,
-    io::Read as _,
     net::{TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
-    process::Stdio,
     thread,
     time::Duration,
 };
@@ -136,13 +134,7 @@ fn the_keys_of_the_host_are_printed_for_the_port() {
 
 /// An ssh that is ready, and waits for input.
 fn waiting(port: &Port, line: &Line) -> Running {
-    let mut ssh = port.ssh(line);
-    ssh.args(["box", "echo ready; cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut ssh = Running::start(&mut ssh);
-    let mut stdout = ssh.stdout();
-    stdout.read_exact(&mut [0; 6]).expect("it is ready");
-    ssh.keep_stdout(stdout);
-    ssh
+    Running::waiting(&mut port.ssh(line))
 }
 
 #[test]

@@ -41,13 +41,7 @@ fn line_in(mode: Mode, settings: &str) -> Line {
 
 /// An ssh that says `ready`, then waits for input.
 fn waiting(line: &Line) -> Running {
-    let mut ssh = line.client.ssh();
-    ssh.args(["box", "echo ready; cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut ssh = Running::start(&mut ssh);
-    let mut stdout = ssh.stdout();
-    stdout.read_exact(&mut [0; 6]).expect("it is ready");
-    ssh.keep_stdout(stdout);
-    ssh
+    Running::waiting(&mut line.client.ssh())
 }
 
 fn ends_well(mut ssh: Running) {

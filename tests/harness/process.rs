@@ -75,6 +75,16 @@ impl Running {
         self.child.stderr.take().expect("a piped stderr")
     }
 
+    /// An ssh to `box` that has said that it is ready, and waits for input.
+    pub(crate) fn waiting(ssh: &mut Command) -> Self {
+        ssh.args(["box", "echo ready; cat"]);
+        let mut ssh = Self::start(ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let mut stdout = ssh.stdout();
+        stdout.read_exact(&mut [0; 6]).expect("it is ready");
+        ssh.keep_stdout(stdout);
+        ssh
+    }
+
     /// Holds on to what [`Running::stdout`] has given.
     pub(crate) fn keep_stdout(&mut self, stdout: ChildStdout) {
         self.child.stdout = Some(stdout);

@@ -66,8 +66,9 @@ impl Admission {
         Self { peers, invites, address_key, access, reading: Mutex::default(), redeeming: Mutex::default() }
     }
 
-    pub(super) fn set_access(&self, access: Access) {
-        self.access.send_replace(access);
+    /// Returns the access before.
+    pub(super) fn set_access(&self, access: Access) -> Access {
+        self.access.send_replace(access)
     }
 
     /// The access as it is, and as it will be.

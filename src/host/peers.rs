@@ -9,6 +9,7 @@ use std::{fmt, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
 use russh::keys::ssh_key::{Fingerprint, HashAlg, PublicKey, public::KeyData};
+use serde::{Deserialize, Serialize};
 
 use super::restrictions::{Restrictions, quoted};
 use crate::{
@@ -86,7 +87,7 @@ pub struct PeerOptions {
 }
 
 /// A line that keeps somebody out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// The fingerprint of the identity.
     pub fingerprint: String,

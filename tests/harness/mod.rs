@@ -21,6 +21,7 @@ mod raw;
 mod relay;
 mod route;
 mod server;
+mod system;
 mod terminal;
 mod tree;
 
@@ -46,6 +47,7 @@ pub(crate) use raw::{Raw, RawHost, raw_runtime};
 pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
+pub(crate) use system::{NOBODY, System};
 pub(crate) use terminal::on_a_terminal;
 pub(crate) use tree::{odd_tree, same_tree};
 

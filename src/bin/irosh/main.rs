@@ -5,6 +5,7 @@ mod ask;
 mod code_prompt;
 mod comparing;
 mod completion;
+mod discover;
 mod doctor;
 mod escapes;
 mod forward_spec;
@@ -133,6 +134,9 @@ struct NetworkArguments {
     /// Authorities that vouch for relays besides the usual: system, or a PEM file
     #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
     ca: Option<Authorities>,
+    /// Whether machines on this network find each other by multicast (mDNS); true by default
+    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
+    lan: Option<bool>,
 }
 
 impl NetworkArguments {
@@ -144,14 +148,15 @@ impl NetworkArguments {
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
             ca: variable("IROSH_CA").map(Into::into),
+            lan: variable("IROSH_LAN").and_then(|text| text.parse().ok()),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        let NetworkArguments { relay, dns, bind, ca } = arguments;
-        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
+        let NetworkArguments { relay, dns, bind, ca, lan } = arguments;
+        Self { relay, dns, bind, ca, lan, relay_token: RelayToken::of_environment() }
     }
 }
 
@@ -257,7 +262,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::HostKeys(arguments) => host_keys::run(&admin(system, paths)?, &arguments)?,
         Command::Reload(arguments) => reload::run(admin(system, paths)?, &arguments)?,
         Command::Join(arguments) => return remote::run(|| join::run(paths, arguments)),
-        Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
+        Command::Hosts(arguments) => return hosts::run(&paths, arguments),
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
         Command::Exec(arguments) => return remote::session::run_exec(paths, arguments),

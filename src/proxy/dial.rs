@@ -61,14 +61,15 @@ impl Dialer {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        let who = Greeter { identity, instance: Instance::generate(), living: None };
+        let who = Greeter { identity, instance: Instance::generate(), living: None, aliases: None };
         Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
-    /// among the same files reaches them.
+    /// among the same files reaches them. An invite that is used is kept under no name there any more.
     #[must_use]
     pub fn noted(mut self, paths: &Paths) -> Self {
+        self.who.aliases = Some(paths.aliases());
         let living = Living::new(paths.instances());
         self.who.instance = living.instance();
         self.who.living = Some(living);

@@ -26,13 +26,15 @@ pub struct Network {
 }
 
 impl Network {
+    /// The same with ports that are free: for what runs beside the one that has these.
+    pub(crate) fn on_any_port(&self) -> Self {
+        let free = |addr: &SocketAddr| SocketAddr::new(addr.ip(), 0);
+        Self { bind: Bind(self.bind.0.iter().map(free).collect()), ..self.clone() }
+    }
+
     /// The HTTP proxy of the environment by which relays and the name service are reached.
     pub(crate) fn web_proxy(&self) -> Option<Url> {
-        let service = match &self.dns {
-            NameService::Custom { pkarr, .. } => Some(pkarr.clone()),
-            NameService::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok(),
-            NameService::None => None,
-        };
+        let service = self.dns.service();
         let relays = self.relay.urls();
         let servers = relays.iter().map(|url| &**url).chain(&service);
         web_proxy(servers, |name| std::env::var(name).ok())
@@ -153,6 +155,17 @@ impl Relay {
             Self::Default => RelayMode::Default.relay_map().urls(),
             Self::None => Vec::new(),
             Self::Urls(urls) => urls.clone(),
+        }
+    }
+}
+
+impl NameService {
+    /// Where records are published and resolved over HTTP.
+    pub(crate) fn service(&self) -> Option<Url> {
+        match self {
+            Self::Custom { pkarr, .. } => Some(pkarr.clone()),
+            Self::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok(),
+            Self::None => None,
         }
     }
 }

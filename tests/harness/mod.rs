@@ -14,6 +14,8 @@ mod client;
 mod entry;
 mod host;
 mod master;
+mod meeting;
+mod names;
 mod port;
 mod process;
 mod random;
@@ -37,6 +39,8 @@ pub(crate) use client::{Client, Mode};
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
+pub(crate) use meeting::{Meeting, Shown, installed_ssh};
+pub(crate) use names::NameServer;
 pub(crate) use port::Port;
 pub(crate) use process::{
     DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,

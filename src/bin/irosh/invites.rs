@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use iroh::EndpointAddr;
+use iroh::{EndpointAddr, EndpointId};
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
@@ -17,6 +17,9 @@ use serde_json::json;
 
 #[derive(clap::Args)]
 pub(super) struct TicketArguments {
+    /// As short as it can be: the endpoint id and one relay. The addresses of this machine are not in it
+    #[arg(long)]
+    short: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -62,7 +65,7 @@ enum InviteCommand {
     },
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time span: use 90s, 30m, 24h or 7d");
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (count, unit) = text.split_at(split);
@@ -82,6 +85,15 @@ fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
     if let Some(addr) = Presence::of_running(paths)? {
         return Ok(addr);
     }
+    let id = own_id(paths)?;
+    tracing::warn!(
+        "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
+    );
+    Ok(id.into())
+}
+
+/// The endpoint id of this host, which has one from now on.
+pub(super) fn own_id(paths: &Paths) -> anyhow::Result<EndpointId> {
     // The system's service makes its key itself, so that it is the service's.
     let key = if *paths == Paths::of_system() {
         KeyFile::load(&paths.host_key())?
@@ -89,14 +101,18 @@ fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
         let name = irosh::log::machine_name();
         KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?
     };
-    tracing::warn!(
-        "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
-    );
-    Ok(key.secret().public().into())
+    Ok(key.secret().public())
+}
+
+/// Its id and a relay: by that, all other ways to it are found.
+fn short(addr: &EndpointAddr) -> EndpointAddr {
+    let bare = EndpointAddr::new(addr.id);
+    addr.relay_urls().take(1).cloned().fold(bare, EndpointAddr::with_relay_url)
 }
 
 pub(super) fn ticket(paths: &Paths, arguments: &TicketArguments) -> anyhow::Result<()> {
     let addr = addr(paths)?;
+    let addr = if arguments.short { short(&addr) } else { addr };
     let id = addr.id.to_string();
     let ticket = EndpointTicket::new(addr).to_string();
     if arguments.json {

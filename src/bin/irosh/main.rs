@@ -2,6 +2,8 @@
 
 mod agent;
 mod ask;
+mod code_prompt;
+mod comparing;
 mod completion;
 mod doctor;
 mod escapes;
@@ -11,8 +13,10 @@ mod host_keys;
 mod hosts;
 mod init;
 mod invites;
+mod join;
 mod listen;
 mod man;
+mod pair;
 mod passwd;
 mod peers;
 mod ping;
@@ -58,10 +62,12 @@ enum Command {
     Ticket(invites::TicketArguments),
     /// Print an invite, which admits a new peer; list those that are open, or take one back
     Invite(invites::InviteArguments),
+    Pair(pair::PairArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
     /// The SSH host keys that this host announces
     HostKeys(host_keys::HostKeysArguments),
+    Join(join::JoinArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -176,12 +182,15 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Doctor, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
+        use Command::{
+            Agent, Doctor, Exec, Forward, Get, Hosts, Join, Listen, Ping, Proxy, Put, Shell, SshConfig,
+        };
         matches!(
             self,
             Agent(_)
                 | Proxy(_)
                 | Hosts(_)
+                | Join(_)
                 | SshConfig(_)
                 | Shell(_)
                 | Exec(_)
@@ -232,8 +241,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
         Command::Invite(arguments) => invites::invite(&paths, arguments)?,
+        Command::Pair(arguments) => return remote::run(|| pair::run(paths, arguments)),
         Command::Peers(arguments) => peers::peers(&paths, arguments)?,
         Command::HostKeys(arguments) => host_keys::run(&paths, &arguments)?,
+        Command::Join(arguments) => return remote::run(|| join::run(paths, arguments)),
         Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
@@ -282,7 +293,9 @@ mod tests {
         let mut irosh = Arguments::command();
         irosh.build();
         for name in
-            ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor"]
+            [
+            "hosts", "join", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor",
+        ]
         {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");

@@ -11,7 +11,7 @@ use irosh::{
     files::{Paths, home},
     names::{
         Aliases,
-        ssh_config::{self, Lines, Proxy, SshVersion},
+        ssh_config::{self, Installed, Lines, Proxy, SshVersion},
     },
 };
 
@@ -35,24 +35,24 @@ enum SshConfigCommand {
 pub(super) fn run(paths: &Paths, arguments: SshConfigArguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(SshConfigCommand::Print) {
         SshConfigCommand::Print => super::print(&lines(paths)?),
-        SshConfigCommand::Install => {
-            let installed = ssh_config::install(&ssh_folder()?, &lines(paths)?)?;
-            super::print(&format!("wrote {}", installed.own_file.display()));
-            match installed.backup {
-                Some(backup) => super::print(&format!(
-                    "included it in {}, which was copied to {}",
-                    installed.user_file.display(),
-                    backup.display()
-                )),
-                None => super::print(&format!("{} includes it", installed.user_file.display())),
-            }
-        }
+        SshConfigCommand::Install => super::print(&install(paths)?.join("\n")),
         SshConfigCommand::Remove => {
             let removed = ssh_config::remove(&ssh_folder()?)?;
             super::print(if removed { "removed" } else { "nothing was installed" });
         }
     }
     Ok(())
+}
+
+/// Has ssh read our lines; says what was done.
+pub(super) fn install(paths: &Paths) -> anyhow::Result<[String; 2]> {
+    let Installed { own_file, user_file, backup } = ssh_config::install(&ssh_folder()?, &lines(paths)?)?;
+    let (wrote, user_file) = (format!("wrote {}", own_file.display()), user_file.display());
+    let included = match backup {
+        Some(backup) => format!("included it in {user_file}, which was copied to {}", backup.display()),
+        None => format!("{user_file} includes it"),
+    };
+    Ok([wrote, included])
 }
 
 /// Follows a change of the aliases, where our lines are installed.

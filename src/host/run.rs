@@ -35,7 +35,7 @@ use crate::{
     files::{Paths, PrivateFileError},
     memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
-    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly},
+    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly, lan},
 };
 
 /// How often the list of peers is looked at for changes.
@@ -214,6 +214,7 @@ impl Host {
     pub async fn run(self) -> Option<HandOver> {
         let Self { endpoint, presence, control, network, shared } = self;
         let stop = shared.stop.clone();
+        let on_this_network = network.lan.then(|| lan::announce(&endpoint, endpoint.id()));
         let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
         let announcing = tokio::spawn(announcer.run());
         let answering = control.map(|control| tokio::spawn(control.serve(shared.clone())));
@@ -231,6 +232,7 @@ impl Host {
                 },
             }
         }
+        drop(on_this_network);
         let handed_over = if stop.drain.is_cancelled() || stop.now.is_cancelled() {
             tokio::select! {
                 () = shared.drain() => {}

@@ -13,6 +13,7 @@ mod congestion;
 mod crypto;
 mod endpoint;
 mod identity;
+pub(crate) mod lan;
 mod path;
 pub(crate) mod pulse;
 mod relay_fault;
@@ -29,6 +30,8 @@ pub use endpoint::{
 };
 pub(crate) use identity::openssh_public;
 pub use identity::{KeyError, KeyFile};
+#[cfg(fuzzing)]
+pub use lan::read_packet;
 pub use path::{PathStatus, milliseconds};
 pub(crate) use path::{is_direct, path_of};
 pub(crate) use relay_fault::{relay_fault, try_relay};

@@ -132,6 +132,13 @@ impl FromStr for Target {
     }
 }
 
+/// A host that is known by nothing else.
+impl From<EndpointAddr> for Target {
+    fn from(addr: EndpointAddr) -> Self {
+        Self { name: addr.id.to_string(), addr, secret: None }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.short_name())

@@ -101,6 +101,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
         .env("IROSH_RELAY", "none")
         .env("IROSH_DNS", "none")
         .env("IROSH_BIND", "127.0.0.1:0")
+        .env("IROSH_LAN", "false")
         .env("IROSH_AGENT", "off")
         .env_remove("IROSH_LOG")
         .env_remove("SSH_AUTH_SOCK")

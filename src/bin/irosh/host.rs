@@ -48,7 +48,7 @@ pub(super) struct HostArguments {
     #[arg(long)]
     name: Option<String>,
     /// Whether to ask the router for a port (UPnP, PCP, NAT-PMP); not by default where --bind is given
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, env = "IROSH_PORTMAP", value_name = "true|false")]
     portmap: Option<bool>,
     #[command(flatten)]
     network: NetworkArguments,
@@ -102,6 +102,7 @@ async fn host(
         bind: settings.bind,
         ca: settings.ca,
         relay_token: settings.relay_token,
+        lan: settings.lan,
     };
     let network = NetworkChoice::from(network).or(file);
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
@@ -273,7 +274,7 @@ async fn watch_signals(
                     Ok(settings) => {
                         let access = access.or(settings.access).unwrap_or_default();
                         Host::reload(&reload, access, settings.limits).await;
-                        tracing::info!("settings and lists read again; backend, host-keys, name, relay, dns and bind stay until a restart");
+                        tracing::info!("settings and lists read again; backend, host-keys, name and how the network is used stay until a restart");
                     }
                     Err(error) => tracing::error!("the settings stay as they were: {error}"),
                 }

@@ -3,6 +3,7 @@
 mod agent;
 mod ask;
 mod completion;
+mod discover;
 mod doctor;
 mod escapes;
 mod forward_spec;
@@ -122,6 +123,9 @@ struct NetworkArguments {
     /// Authorities that vouch for relays besides the usual: system, or a PEM file
     #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
     ca: Option<Authorities>,
+    /// Whether machines on this network find each other by multicast (mDNS); true by default
+    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
+    lan: Option<bool>,
 }
 
 impl NetworkArguments {
@@ -133,14 +137,15 @@ impl NetworkArguments {
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
             ca: variable("IROSH_CA").map(Into::into),
+            lan: variable("IROSH_LAN").and_then(|text| text.parse().ok()),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        let NetworkArguments { relay, dns, bind, ca } = arguments;
-        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
+        let NetworkArguments { relay, dns, bind, ca, lan } = arguments;
+        Self { relay, dns, bind, ca, lan, relay_token: RelayToken::of_environment() }
     }
 }
 
@@ -234,7 +239,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Invite(arguments) => invites::invite(&paths, arguments)?,
         Command::Peers(arguments) => peers::peers(&paths, arguments)?,
         Command::HostKeys(arguments) => host_keys::run(&paths, &arguments)?,
-        Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
+        Command::Hosts(arguments) => return hosts::run(&paths, arguments),
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
         Command::Exec(arguments) => return remote::session::run_exec(paths, arguments),

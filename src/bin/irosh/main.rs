@@ -16,6 +16,7 @@ mod man;
 mod passwd;
 mod peers;
 mod ping;
+mod programs;
 mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
@@ -83,6 +84,7 @@ enum Command {
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
     Status(status::StatusArguments),
+    Service(service::ServiceArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -196,8 +198,8 @@ impl Command {
 
     /// Whether it needs the rights of who runs it, and not those of whose the files are.
     fn stays_who_it_is(&self) -> bool {
-        use Command::{Host, Man, SftpServer, Sshd};
-        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_))
+        use Command::{Host, Man, Service, SftpServer, Sshd};
+        matches!(self, Host(_) | Service(_) | Sshd(_) | SftpServer { .. } | Man(_))
     }
 
     /// What the command exits with after an error.
@@ -245,6 +247,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
         Command::Doctor(arguments) => return remote::run(|| doctor::run(paths, arguments)),
         Command::Status(arguments) => return status::run(system, paths, &arguments),
+        Command::Service(arguments) => return service::run(system, arguments),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,

@@ -63,31 +63,12 @@ pub(super) fn refresh(paths: &Paths) -> anyhow::Result<()> {
 
 fn lines(paths: &Paths) -> anyhow::Result<String> {
     let aliases = Aliases::load(&paths.aliases())?;
-    let proxy = proxy()?;
+    let proxy = super::programs::beside_this_one("irosh-proxy")?;
     // A path that no line of a configuration can hold.
     let path = proxy.to_str().filter(|path| !path.contains(char::is_control));
     let path = path.with_context(|| format!("ssh can be told of no program at {}", proxy.display()))?;
     let lines = Lines { proxy: Proxy::At(path), version: version_of_ssh(), aes: has_aes() };
     Ok(lines.render(paths, &aliases))
-}
-
-/// Where `irosh-proxy` is: not by the name that a link leads to, which the next version may not have.
-fn proxy() -> std::io::Result<PathBuf> {
-    const NAME: &str = "irosh-proxy";
-    let beside = std::env::current_exe()?.with_file_name(NAME);
-    let is_it = |path: &PathBuf| match (path.canonicalize(), beside.canonicalize()) {
-        (Ok(path), Ok(beside)) => path == beside,
-        _ => false,
-    };
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).filter(|folder| folder.is_absolute());
-    // As it was called, where that was by a path.
-    let called =
-        std::env::args_os().next().map(PathBuf::from).filter(|called| called.components().count() > 1);
-    let called =
-        called.and_then(|called| std::path::absolute(called).ok()).map(|path| path.with_file_name(NAME));
-    let found = on_path.map(|folder| folder.join(NAME)).chain(called).find(is_it);
-    Ok(found.unwrap_or(beside))
 }
 
 /// Where there is no ssh yet, the one that comes will be a new one.

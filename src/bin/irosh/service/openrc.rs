@@ -138,18 +138,13 @@ fn script(plan: &Plan) -> String {
     // OpenRC's own script evaluates them once more.
     let program = shell_quoted(&shell_quoted(&plan.program.to_string_lossy()));
     let words = shell_quoted(&words);
-    // Whatever stands there but nothing is a yes.
-    let (user, no_rights) = match plan.account {
-        Account::Root => ("root:root".to_owned(), ""),
-        Account::Own | Account::Irosh => (format!("{0}:{0}", account::NAME), "yes"),
-    };
+    let user = if plan.account == Account::Root { "root" } else { account::NAME };
     let mut text = String::new();
     for line in SCRIPT.lines() {
         match line.split_once('=').map(|(name, _)| name) {
             Some("command") => text += &format!("command={program}"),
             Some("command_args") => text += &format!("command_args={words}"),
-            Some("command_user") => text += &format!("command_user=\"{user}\""),
-            Some("no_new_privs") => text += &format!("no_new_privs=\"{no_rights}\""),
+            Some("command_user") => text += &format!("command_user=\"{user}:{user}\""),
             _ => text += line,
         }
         text.push('\n');
@@ -180,7 +175,6 @@ mod tests {
         has(r"command=''\''/opt/a b/irosh'\'''");
         has(r"command_args='--system host --backend '\''exec:echo $1'\'''");
         has("command_user=\"root:root\"");
-        has("no_new_privs=\"\"");
         has("export IROSH_RELAY=none");
         assert_eq!(text.lines().nth(1), Some(MARK));
         // Nothing is replaced that is not there.

@@ -21,6 +21,8 @@ pub struct ClientSettings {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether hosts are looked for on this network, without a server.
+    pub lan: Option<bool>,
     /// Whether an agent holds connections and sessions.
     #[serde(default)]
     pub agent: AgentUse,
@@ -57,8 +59,8 @@ pub fn agent_use(paths: &Paths) -> AgentUse {
 
 impl From<ClientSettings> for NetworkChoice {
     fn from(settings: ClientSettings) -> Self {
-        let ClientSettings { relay, dns, bind, ca, relay_token, agent: _, keep_warm: _ } = settings;
-        Self { relay, dns, bind, ca, relay_token }
+        let ClientSettings { relay, dns, bind, ca, relay_token, lan, agent: _, keep_warm: _ } = settings;
+        Self { relay, dns, bind, ca, relay_token, lan }
     }
 }
 
@@ -75,6 +77,8 @@ pub struct NetworkChoice {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether machines on this network find each other without a server.
+    pub lan: Option<bool>,
 }
 
 impl NetworkChoice {
@@ -87,6 +91,7 @@ impl NetworkChoice {
             bind: self.bind.or(file.bind).unwrap_or_default(),
             ca: self.ca.or(file.ca),
             relay_token: self.relay_token.or(file.relay_token),
+            lan: self.lan.or(file.lan).unwrap_or(true),
         }
     }
 }
@@ -99,8 +104,15 @@ mod tests {
     fn the_command_line_goes_before_the_file_and_the_file_before_the_default() {
         let here = NetworkChoice { relay: Some(Relay::None), ..NetworkChoice::default() };
         let relay = Some(Relay::Default);
-        let file = NetworkChoice { relay, dns: Some(NameService::None), ..NetworkChoice::default() };
+        let (dns, lan) = (Some(NameService::None), Some(false));
+        let file = NetworkChoice { relay, dns, lan, ..NetworkChoice::default() };
         let network = here.or(file);
-        assert_eq!(network, Network { relay: Relay::None, dns: NameService::None, ..Network::default() });
+        assert_eq!(
+            network,
+            Network { relay: Relay::None, dns: NameService::None, lan: false, ..Network::default() }
+        );
+        let on = NetworkChoice { lan: Some(true), ..NetworkChoice::default() };
+        assert!(on.or(NetworkChoice { lan: Some(false), ..NetworkChoice::default() }).lan);
+        assert!(NetworkChoice::default().or(NetworkChoice::default()).lan);
     }
 }

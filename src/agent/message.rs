@@ -183,13 +183,21 @@ pub struct NetworkWords {
     bind: Option<String>,
     ca: Option<String>,
     relay_token: Option<String>,
+    lan: Option<String>,
 }
 
 impl NetworkWords {
     /// These, and what stands in the environment alone.
     #[must_use]
-    pub fn new(relay: Option<String>, dns: Option<String>, bind: Option<String>, ca: Option<String>) -> Self {
-        Self { relay, dns, bind, ca: ca.map(absolute), relay_token: env::var("IROSH_RELAY_TOKEN").ok() }
+    pub fn new(
+        relay: Option<String>,
+        dns: Option<String>,
+        bind: Option<String>,
+        ca: Option<String>,
+        lan: Option<String>,
+    ) -> Self {
+        let relay_token = env::var("IROSH_RELAY_TOKEN").ok();
+        Self { relay, dns, bind, ca: ca.map(absolute), relay_token, lan }
     }
 
     /// What stands in the environment, where there is no command line.
@@ -200,6 +208,7 @@ impl NetworkWords {
             variable("IROSH_DNS"),
             variable("IROSH_BIND"),
             variable("IROSH_CA"),
+            variable("IROSH_LAN"),
         )
     }
 
@@ -215,21 +224,28 @@ impl NetworkWords {
             bind: self.bind.as_deref().map(str::parse).transpose()?,
             ca: self.ca.clone().map(Into::into),
             relay_token: self.relay_token.clone().and_then(RelayToken::new),
+            lan: self.lan.as_deref().map(switch).transpose()?,
         })
     }
 }
 
 impl From<&NetworkChoice> for NetworkWords {
     fn from(choice: &NetworkChoice) -> Self {
-        let NetworkChoice { relay, dns, bind, ca, relay_token } = choice.clone();
+        let NetworkChoice { relay, dns, bind, ca, relay_token, lan } = choice.clone();
         Self {
             relay: relay.map(Into::into),
             dns: dns.map(Into::into),
             bind: bind.map(Into::into),
             ca: ca.map(Into::into).map(absolute),
             relay_token: relay_token.map(|token| token.as_str().to_owned()),
+            lan: lan.map(|lan| lan.to_string()),
         }
     }
+}
+
+/// What is on or off.
+fn switch(text: &str) -> Result<bool, SettingError> {
+    text.parse().map_err(|_| SettingError::Lan(text.to_owned()))
 }
 
 /// The file of `ca` for somebody who is in another folder.

@@ -27,6 +27,7 @@ use crate::{
     },
     files::Paths,
     names::Aliases,
+    pairing::{AboutHost, Code, PairingError, join_host},
     proxy::{DialError, Dialer, SessionError, SessionStream, State},
     transport::{BindFailed, Network, Target, TargetError},
 };
@@ -323,6 +324,41 @@ impl ResolvedTarget {
         Self::read(text.as_ref(), |name| aliases.resolve(name))
     }
 
+    /// Pairs with the host that shows a code: `identity` is let in there from then on, and `name` is what it is called.
+    /// The login is the one for which the host vouches, if it does.
+    ///
+    /// What an [`AboutHost`] says beside that, such as the keys of its SSH server, is heard again with each connection.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use irosh::{client::{Client, ClientOptions, ResolvedTarget}, transport::Network};
+    ///
+    /// let identity = iroh::SecretKey::generate();
+    /// let code = "7-velvet-otter".parse()?;
+    /// let target = ResolvedTarget::by_code(&code, &Network::default(), &identity, "alice@laptop").await?;
+    /// let client = Client::bind(Network::default(), identity).await?;
+    /// let session = client.connect(&target, ClientOptions::new("alice")).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PairingError`].
+    pub async fn by_code(
+        code: &Code,
+        network: &Network,
+        identity: &SecretKey,
+        name: &str,
+    ) -> Result<Self, PairingError> {
+        let met = join_host(network, code, false).await?;
+        if met.is_to_be_compared() {
+            // There is nobody here to do so.
+            met.give_up().await;
+            return Err(PairingError::NobodyCompares);
+        }
+        Ok(met.introduce(identity, name).await?.into())
+    }
+
     fn read(text: &[u8], resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
         let (login, name) = match text.iter().rposition(|byte| *byte == b'@') {
             Some(at @ 1..) => (Some(text[..at].to_vec()), &text[at + 1..]),
@@ -330,7 +366,11 @@ impl ResolvedTarget {
         };
         // A login may be any bytes; what names a host is text.
         let name = String::from_utf8_lossy(name);
-        Ok(Self { login, target: resolve(&name)?, name: name.into_owned() })
+        let target = resolve(&name).map_err(|error| match error {
+            TargetError::Unknown { name, .. } if name.parse::<Code>().is_ok() => TargetError::Code,
+            other => other,
+        })?;
+        Ok(Self { login, target, name: name.into_owned() })
     }
 
     /// The login before the `@`.
@@ -355,6 +395,14 @@ impl ResolvedTarget {
 impl From<Target> for ResolvedTarget {
     fn from(target: Target) -> Self {
         Self { login: None, name: target.short_name(), target }
+    }
+}
+
+/// The host of a pairing, with the login for which it vouches.
+impl From<AboutHost> for ResolvedTarget {
+    fn from(host: AboutHost) -> Self {
+        let login = host.login.filter(|_| host.vouched).map(String::into_bytes);
+        Self { login, ..host.target.into() }
     }
 }
 
@@ -383,5 +431,13 @@ mod tests {
             assert_eq!((target.login(), target.name()), (login.map(str::as_bytes), id.as_str()));
         }
         assert!("alice@".parse::<ResolvedTarget>().is_err());
+    }
+
+    #[test]
+    fn a_code_is_no_target_and_is_not_repeated() {
+        let error = "alice@7-velvet-otter".parse::<ResolvedTarget>().expect_err("no target");
+        assert_eq!(error, TargetError::Code);
+        assert!(!error.to_string().contains("otter"));
+        assert!(matches!("3-tier-db".parse::<ResolvedTarget>(), Err(TargetError::Unknown { .. })));
     }
 }

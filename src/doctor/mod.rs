@@ -6,6 +6,7 @@
 mod files;
 mod finding;
 mod host;
+mod lan;
 mod network;
 mod programs;
 mod ssh;
@@ -55,6 +56,7 @@ pub async fn examine(case: &Case, mut tell: impl FnMut(Finding)) {
     checks.push_back(within("settings", async { files::settings(&case.paths) }));
     checks.push_back(within("agent", files::agent(&case.paths)));
     checks.push_back(within("network", network::look(dialer.as_ref(), &case.network)));
+    checks.push_back(within("local network", lan::look(case)));
     checks.push_back(within("ssh configuration", ssh::look(case)));
     if let (Some(name), Ok(dialer)) = (&case.target, &dialer) {
         checks.push_back(within("host", host::look(dialer, case, name, has_key)));

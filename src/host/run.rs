@@ -37,7 +37,7 @@ use super::{
 use crate::{
     files::{Paths, PrivateFileError},
     protocol::{CloseCode, Refusal, RefusalCode},
-    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly},
+    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly, lan},
 };
 
 /// How long what a process of this user has asked for may still take when the host ends.
@@ -223,6 +223,7 @@ impl Host {
     pub async fn run(self) -> Option<HandOver> {
         let Self { endpoint, presence, control, network, shared } = self;
         let stop = shared.stop.clone();
+        let on_this_network = network.lan.then(|| lan::announce(&endpoint, endpoint.id()));
         let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
         let announcing = tokio::spawn(announcer.run());
         let answering = control.map(|control| tokio::spawn(control.serve(shared.clone())));
@@ -240,6 +241,7 @@ impl Host {
                 },
             }
         }
+        drop(on_this_network);
         let handed_over = if stop.drain.is_cancelled() || stop.now.is_cancelled() {
             tokio::select! {
                 () = shared.drain() => {}

@@ -61,6 +61,8 @@ pub struct HostSettings {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether clients on this network are told where the host is, without a server.
+    pub lan: Option<bool>,
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,
@@ -268,12 +270,12 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let settings = load(
-            "relay = \"none\"\ndns = \"none\"\nportmap = true\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
+            "relay = \"none\"\ndns = \"none\"\nportmap = true\nlan = false\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
              access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");
-        assert_eq!(settings.relay, Some(Relay::None));
+        assert_eq!((settings.relay, settings.lan), (Some(Relay::None), Some(false)));
         assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
         assert_eq!(settings.limits.drain_time, 9);
         assert_eq!(settings.host_keys, ["/etc/ssh/k.pub"]);

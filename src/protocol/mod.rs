@@ -1,8 +1,9 @@
-//! `irosh/1` as `PROTOCOL.md` has it: frames and their bytes, without any I/O.
+//! `irosh/1` as `PROTOCOL.md` has it: frames and their bytes, without any I/O. [`pairing`] has those of `irosh-pair/1`.
 
 mod codes;
 mod extensions;
 mod frame;
+pub mod pairing;
 mod proof;
 mod wire;
 

@@ -1,6 +1,6 @@
 //! Reaching a host again that was reached before.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use iroh::Endpoint;
 use tokio::time::{sleep, timeout};
@@ -47,6 +47,24 @@ pub(super) async fn reach_again(
             sleep(SHORT_TRY).await;
             tries(LONG_TRY, LONG_TRY).await
         } => host,
+        host = reach_nearby(dialer, target) => host,
+    }
+}
+
+/// Reaches a host again that has moved, or from where this machine has moved to, where both are on one network.
+async fn reach_nearby(dialer: &Dialer, target: &Target) -> Result<HostConnection, Arc<SessionError>> {
+    if !dialer.network().lan {
+        return pending().await;
+    }
+    loop {
+        if let Some(host) = dialer.dial_nearby(target).await {
+            match let_in(host).await {
+                Ok(host) => return Ok(host),
+                Err(Some(error)) => return Err(error),
+                Err(None) => {}
+            }
+        }
+        sleep(jittered(LONGEST_PAUSE)).await;
     }
 }
 
@@ -77,7 +95,11 @@ async fn reach(
     target: &Target,
     within: Duration,
 ) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(from, before, target, within).await.ok_or(None)?;
+    let_in(dialer.dial_again(from, before, target, within).await.ok_or(None)?).await
+}
+
+/// Has a host let us in. An error is one that waiting does not mend.
+async fn let_in(host: HostConnection) -> Result<HostConnection, Option<Arc<SessionError>>> {
     // The network may go away once more before the answer is there.
     match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
         Ok(_) => Ok(host),

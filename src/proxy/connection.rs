@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,18 +14,19 @@ use iroh::{
 };
 use tokio::{
     sync::{SetOnce, mpsc, watch},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::timeout,
 };
 
 use super::{apart::Fresh, instances::Living, relayed::why_relayed};
 use crate::{
+    names::Aliases,
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
         LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
     },
     session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::{Network, PathStatus, Target, is_direct, path_of, pulse},
+    transport::{InviteSecret, Network, PathStatus, Target, is_direct, path_of, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.
@@ -38,6 +40,28 @@ pub(super) struct Greeter {
     pub(super) instance: Instance,
     /// Where it is among those of its user.
     pub(super) living: Option<Living>,
+    /// The user's names of hosts.
+    pub(super) aliases: Option<PathBuf>,
+}
+
+/// An invite that is about to be used, and the names that may keep it.
+struct Used {
+    aliases: PathBuf,
+    secret: InviteSecret,
+}
+
+impl Used {
+    fn of(target: &Target, who: &Greeter) -> Option<Self> {
+        Some(Self { aliases: who.aliases.clone()?, secret: target.secret()?.clone() })
+    }
+
+    /// It was used.
+    async fn forget(self) {
+        let forgetting = spawn_blocking(move || Aliases::forget_secret(&self.aliases, &self.secret));
+        if let Ok(Err(error)) = forgetting.await {
+            tracing::warn!("the invite was used, and stays in the list of hosts: {error}");
+        }
+    }
 }
 
 /// How long a host may take for each step after the handshake: to take `Hello` and a session's header, to answer
@@ -194,7 +218,7 @@ impl HostConnection {
                     welcome.clone(),
                     control.clone(),
                 ));
-                tasks.spawn(listen(recv, answer, Arc::clone(&sessions)));
+                tasks.spawn(listen(recv, answer, Arc::clone(&sessions), Used::of(target, who)));
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
         }
@@ -488,13 +512,21 @@ async fn say(mut send: SendStream, mut frames: mpsc::Receiver<Frame>) {
 }
 
 /// Reads what the host says on the control stream: first its answer.
-async fn listen(mut recv: RecvStream, answer: watch::Sender<Option<Answer>>, sessions: Sessions) {
+async fn listen(
+    mut recv: RecvStream,
+    answer: watch::Sender<Option<Answer>>,
+    sessions: Sessions,
+    invite: Option<Used>,
+) {
     let first = read_control(&mut recv).await.and_then(|frame| match frame {
         Frame::Welcome(welcome) => Ok(Arc::from(welcome)),
         Frame::Refused(refusal) => Err(refusal.into()),
         other => Err(SessionError::Protocol(other.unexpected().to_string())),
     });
     let answered = first.is_ok();
+    if let Some(invite) = invite.filter(|_| answered) {
+        invite.forget().await;
+    }
     answer.send_replace(Some(first.map_err(Arc::new)));
     while answered && let Ok(frame) = read_control(&mut recv).await {
         let (session, word) = match frame {

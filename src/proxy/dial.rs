@@ -1,11 +1,13 @@
 //! Dialling a host.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use iroh::{Endpoint, EndpointAddr, PublicKey, SecretKey, endpoint::Connection};
+use futures_util::future::{FusedFuture as _, FutureExt as _};
+use iroh::{Endpoint, EndpointAddr, EndpointId, PublicKey, SecretKey, TransportAddr, endpoint::Connection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
@@ -17,6 +19,7 @@ use super::{
     dial_error::{DialError, Missed},
     instances::Living,
     name_service::name_service_fault,
+    nearby::{alone, connect_nearby},
     obstacles::Obstacles,
     patience::Patience,
 };
@@ -29,6 +32,13 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long a host may take to answer before it is looked into.
 const LONG: Duration = Duration::from_secs(1);
+
+/// How long a host may take to answer at the addresses that are known before it is asked for on this network. Where they
+/// lead to it, nobody is asked.
+const KNOWN_FIRST: Duration = Duration::from_millis(100);
+
+/// How long it is asked for on this network where no other way leads to it.
+const NEARBY: Duration = Duration::from_millis(1500);
 
 /// How often an address that takes no more connections is asked again before it is asked whether it is the
 /// host's.
@@ -61,14 +71,15 @@ impl Dialer {
     /// [`BindFailed`] when no socket could be opened.
     pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        let who = Greeter { identity, instance: Instance::generate(), living: None };
+        let who = Greeter { identity, instance: Instance::generate(), living: None, aliases: None };
         Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
-    /// among the same files reaches them.
+    /// among the same files reaches them. An invite that is used is kept under no name there any more.
     #[must_use]
     pub fn noted(mut self, paths: &Paths) -> Self {
+        self.who.aliases = Some(paths.aliases());
         let living = Living::new(paths.instances());
         self.who.instance = living.instance();
         self.who.living = Some(living);
@@ -88,10 +99,6 @@ impl Dialer {
     ///
     /// [`DialError`] within 15 s.
     pub async fn dial(&self, target: &Target) -> Result<HostConnection, DialError> {
-        let relay_only = target.addr().ip_addrs().next().is_none();
-        if self.network.relay == Relay::None && relay_only && target.addr().relay_urls().next().is_some() {
-            return Err(DialError::RelaysOff { name: target.short_name() });
-        }
         let addr = self.everywhere(target.addr());
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
@@ -145,10 +152,38 @@ impl Dialer {
         Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
     }
 
+    /// Connects to a host that was reached before by an address that it tells on this network, however long that takes.
+    /// `None` where nobody can be asked there.
+    pub(super) async fn dial_nearby(&self, target: &Target) -> Option<HostConnection> {
+        let connection = connect_nearby(&self.network, &self.apart, target.addr().id).await?;
+        Some(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
+    }
+
+    /// Connects to whoever says on this network to have this id, at this address and by no other way.
+    pub(super) async fn dial_at(
+        &self,
+        id: EndpointId,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> Option<HostConnection> {
+        let addr = EndpointAddr::new(id).with_ip_addr(address);
+        let connection = self.apart.connect(&alone(&self.network), addr.clone(), deadline).await.ok()?;
+        Some(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, &addr.into()).await)
+    }
+
+    /// How it reaches the network.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// The addresses of a host, and where it has a relay, those that we know: it moves to another of them when its
     /// own is gone, which a ticket of before does not tell.
     fn everywhere(&self, addr: &EndpointAddr) -> EndpointAddr {
         match &self.network.relay {
+            Relay::None => {
+                let directs = addr.ip_addrs().copied().map(TransportAddr::Ip);
+                EndpointAddr::from_parts(addr.id, directs)
+            }
             Relay::Urls(urls) if addr.relay_urls().next().is_some() => {
                 urls.iter().cloned().fold(addr.clone(), EndpointAddr::with_relay_url)
             }
@@ -156,9 +191,34 @@ impl Dialer {
         }
     }
 
+    /// Connects by all that is known of a host, and on this network, whatever becomes of the other.
+    async fn connect(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
+        let begun = Instant::now();
+        let nearby = async {
+            if addr.ip_addrs().next().is_some() {
+                sleep(KNOWN_FIRST).await;
+            }
+            connect_nearby(&self.network, &self.apart, addr.id).await
+        };
+        let nearby = nearby.fuse();
+        tokio::pin!(nearby);
+        let missed = tokio::select! {
+            biased;
+            known = self.connect_known(addr) => match known {
+                Ok(connection) => return Ok(connection),
+                Err(missed) => missed,
+            },
+            Some(connection) = &mut nearby => return Ok(connection),
+        };
+        if nearby.is_terminated() {
+            return Err(missed);
+        }
+        timeout_at(begun + NEARBY, nearby).await.ok().flatten().ok_or(missed)
+    }
+
     /// Connects by all addresses at once. The first to answer decides, so where that is not the host, each address
     /// is tried by itself: two machines may have the same one, such as docker's.
-    async fn connect(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
+    async fn connect_known(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
         let deadline = Instant::now() + CONNECT_DEADLINE;
         let missed = match connect(&self.endpoint, addr, deadline, REFUSALS).await {
             Err(missed) if missed.was_answered() => missed,
@@ -210,10 +270,18 @@ impl Dialer {
 
     async fn explain(&self, target: &Target, missed: Missed) -> DialError {
         let name = target.short_name();
+        let has_relays = target.addr().relay_urls().next().is_some();
         match missed {
+            Missed::NoAddress if has_relays && self.network.relay == Relay::None => {
+                DialError::RelaysOff { name }
+            }
             Missed::NoAddress => match name_service_fault(&self.endpoint, &self.network).await {
                 Some((service, fault)) => DialError::NoNameService { name, service, fault },
-                None => DialError::NameNotFound { name, asked: self.network.dns != NameService::None },
+                None => DialError::NameNotFound {
+                    name,
+                    asked: self.network.dns != NameService::None,
+                    nearby: self.network.lan,
+                },
             },
             Missed::Silent => {
                 self.seen().turned_away = false;

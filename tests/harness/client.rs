@@ -38,6 +38,7 @@ pub(crate) struct Client {
     bind: String,
     authority: Option<PathBuf>,
     mode: Mode,
+    lan: bool,
     /// The public line of its identity.
     pub(crate) identity: String,
 }
@@ -50,7 +51,8 @@ impl Client {
         fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        let client = Self { home, relay, bind, authority: None, mode: Mode::of_environment(), identity };
+        let mode = Mode::of_environment();
+        let client = Self { home, relay, bind, authority: None, mode, lan: false, identity };
         let text = format!(
             "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
              StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
@@ -76,6 +78,12 @@ impl Client {
     /// Binds these addresses; none binds every interface on a free port.
     pub(crate) fn bind(&mut self, addrs: &str) {
         addrs.clone_into(&mut self.bind);
+    }
+
+    /// Binds every interface, and looks for hosts on the networks that these lead to.
+    pub(crate) fn use_lan(&mut self) {
+        self.bind("");
+        self.lan = true;
     }
 
     /// Believes what this file of certificates vouches for.
@@ -133,6 +141,7 @@ impl Client {
     pub(crate) fn command(&self, words: impl AsRef<OsStr>) -> Command {
         let mut command = program(words, &self.home);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind);
+        command.env("IROSH_LAN", self.lan.to_string());
         command.env("IROSH_AGENT", if self.mode == Mode::Alone { "off" } else { "auto" });
         command.envs(self.authority.iter().map(|authority| ("IROSH_CA", authority)));
         command

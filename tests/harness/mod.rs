@@ -14,6 +14,8 @@ mod client;
 mod entry;
 mod host;
 mod master;
+mod meeting;
+mod names;
 mod port;
 mod process;
 mod random;
@@ -38,6 +40,8 @@ pub(crate) use client::{Client, Mode};
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
+pub(crate) use meeting::{Meeting, Shown, installed_ssh};
+pub(crate) use names::NameServer;
 pub(crate) use port::Port;
 pub(crate) use process::{
     DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
@@ -103,6 +107,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
         .env("IROSH_RELAY", "none")
         .env("IROSH_DNS", "none")
         .env("IROSH_BIND", "127.0.0.1:0")
+        .env("IROSH_LAN", "false")
         .env("IROSH_AGENT", "off")
         .env_remove("IROSH_LOG")
         .env_remove("SSH_AUTH_SOCK")

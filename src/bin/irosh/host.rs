@@ -49,7 +49,7 @@ pub(super) struct HostArguments {
     #[arg(long)]
     name: Option<String>,
     /// Whether to ask the router for a port (UPnP, PCP, NAT-PMP); not by default where --bind is given
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, env = "IROSH_PORTMAP", value_name = "true|false")]
     portmap: Option<bool>,
     #[command(flatten)]
     network: NetworkArguments,
@@ -106,6 +106,7 @@ async fn host(
         bind: settings.bind,
         ca: settings.ca,
         relay_token: settings.relay_token,
+        lan: settings.lan,
     };
     let network = network.or(file);
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;

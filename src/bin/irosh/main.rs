@@ -2,7 +2,10 @@
 
 mod agent;
 mod ask;
+mod code_prompt;
+mod comparing;
 mod completion;
+mod discover;
 mod doctor;
 mod escapes;
 mod forward_spec;
@@ -11,11 +14,14 @@ mod host_keys;
 mod hosts;
 mod init;
 mod invites;
+mod join;
 mod listen;
 mod man;
+mod pair;
 mod passwd;
 mod peers;
 mod ping;
+mod programs;
 mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
@@ -60,11 +66,13 @@ enum Command {
     Ticket(invites::TicketArguments),
     /// Print an invite, which admits a new peer; list those that are open, or take one back
     Invite(invites::InviteArguments),
+    Pair(pair::PairArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
     /// The SSH host keys that this host announces
     HostKeys(host_keys::HostKeysArguments),
     Reload(reload::ReloadArguments),
+    Join(join::JoinArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -86,6 +94,7 @@ enum Command {
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
     Status(status::StatusArguments),
+    Service(service::ServiceArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -125,6 +134,9 @@ struct NetworkArguments {
     /// Authorities that vouch for relays besides the usual: system, or a PEM file
     #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
     ca: Option<Authorities>,
+    /// Whether machines on this network find each other by multicast (mDNS); true by default
+    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
+    lan: Option<bool>,
 }
 
 impl NetworkArguments {
@@ -136,14 +148,15 @@ impl NetworkArguments {
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
             ca: variable("IROSH_CA").map(Into::into),
+            lan: variable("IROSH_LAN").and_then(|text| text.parse().ok()),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        let NetworkArguments { relay, dns, bind, ca } = arguments;
-        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
+        let NetworkArguments { relay, dns, bind, ca, lan } = arguments;
+        Self { relay, dns, bind, ca, lan, relay_token: RelayToken::of_environment() }
     }
 }
 
@@ -179,12 +192,15 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Doctor, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
+        use Command::{
+            Agent, Doctor, Exec, Forward, Get, Hosts, Join, Listen, Ping, Proxy, Put, Shell, SshConfig,
+        };
         matches!(
             self,
             Agent(_)
                 | Proxy(_)
                 | Hosts(_)
+                | Join(_)
                 | SshConfig(_)
                 | Shell(_)
                 | Exec(_)
@@ -199,8 +215,8 @@ impl Command {
 
     /// Whether it needs the rights of who runs it, and not those of whose the files are.
     fn stays_who_it_is(&self) -> bool {
-        use Command::{Host, Man, SftpServer, Sshd};
-        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
+        use Command::{Host, Man, Service, SftpServer, Sshd};
+        matches!(self, Host(_) | Service(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
     }
 
     /// Whether it asks the host that runs, and turns to the files only where there is none.
@@ -241,10 +257,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => invites::ticket(&admin(system, paths)?, &arguments)?,
         Command::Invite(arguments) => invites::invite(&admin(system, paths)?, arguments)?,
+        Command::Pair(arguments) => return remote::run(|| pair::run(paths, arguments)),
         Command::Peers(arguments) => peers::peers(&admin(system, paths)?, arguments)?,
         Command::HostKeys(arguments) => host_keys::run(&admin(system, paths)?, &arguments)?,
         Command::Reload(arguments) => reload::run(admin(system, paths)?, &arguments)?,
-        Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
+        Command::Join(arguments) => return remote::run(|| join::run(paths, arguments)),
+        Command::Hosts(arguments) => return hosts::run(&paths, arguments),
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
         Command::Exec(arguments) => return remote::session::run_exec(paths, arguments),
@@ -255,6 +273,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
         Command::Doctor(arguments) => return remote::run(|| doctor::run(paths, arguments)),
         Command::Status(arguments) => return status::run(system, paths, &arguments),
+        Command::Service(arguments) => return service::run(system, arguments),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
@@ -301,7 +320,9 @@ mod tests {
         let mut irosh = Arguments::command();
         irosh.build();
         for name in
-            ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor"]
+            [
+            "hosts", "join", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor",
+        ]
         {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");

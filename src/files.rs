@@ -14,4 +14,4 @@ pub use atomic::{
 pub use lock::{Lock, LockError};
 pub use owner::OwnerError;
 pub use paths::{NoHome, Paths, home};
-pub use trusted::read_trusted_file;
+pub use trusted::{read_trusted_bytes, read_trusted_file};

@@ -3,9 +3,12 @@
 mod admission;
 mod announce;
 mod audit;
+mod authorities;
 mod backend;
 mod budget;
+mod certificates;
 mod choice;
+mod claim;
 mod connection;
 mod control;
 mod crowd;
@@ -22,10 +25,12 @@ mod peer_edits;
 mod peers;
 mod presence;
 mod process;
+mod published_keys;
 mod refusals;
 mod registry;
 mod repeats;
 mod restrictions;
+mod revoked_list;
 mod roll;
 mod run;
 mod sessions;
@@ -36,8 +41,10 @@ mod status;
 mod vouching;
 
 pub use admission::{Admission, Admitted};
+pub use authorities::Authority;
 pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
 pub use choice::BackendChoice;
+pub use claim::Claim;
 pub use control::{Running, running};
 pub use event::Event;
 pub use hand_over::{HandOver, Inherited};
@@ -47,11 +54,22 @@ pub use host_keys::{
 pub use invites::{OpenInvite, Terms, end_invites_of, issue, open_invites, revoke_invites};
 pub use limits::{MaxStartups, Penalties};
 pub use loopback::{AddressKey, Addresses};
-pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, revoke};
+pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke};
 pub use peers::{AuthorizedPeers, BadLine, Identity, Peer, PeerOptions, Revoked};
 pub use presence::{Presence, PresenceError};
+pub use published_keys::{FetchError, KeysUrl, PublishedKeys, fetch_keys, published_name};
 pub use restrictions::Restrictions;
+pub use revoked_list::check_revoked_keys;
 pub use run::{Host, HostError, HostOptions, Reload, Stop};
 pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};
-pub use status::{ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status};
+pub use status::{
+    CertificateStatus, ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status,
+};
 pub use vouching::{CannotVouch, can_vouch};
+
+/// A certificate as it would be written, of bytes that can be read as one.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn certificate_again(blob: &[u8]) -> Option<Vec<u8>> {
+    certificates::UserCertificate::read(blob).ok()?.certificate().to_bytes().ok()
+}

@@ -1,11 +1,15 @@
 //! `host.toml`.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions,
+    published_keys::KeysUrl,
 };
 use crate::files::read_trusted_file;
 use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
@@ -66,6 +70,10 @@ pub struct HostSettings {
     pub host_keys: Vec<String>,
     /// Who reaches SSH.
     pub access: Option<Access>,
+    /// The list of keys and certificates that are kept out, beside this file unless it is an absolute path.
+    pub revoked_keys: Option<PathBuf>,
+    /// Where `irosh peers allow github:NAME` finds the keys of a name.
+    pub keys_url: Option<KeysUrl>,
     /// The name that peers are told; the machine's when absent.
     pub name: Option<String>,
     /// The built-in SSH server: the table `[sshd]`, with sshd_config's keywords.
@@ -197,7 +205,7 @@ mod tests {
     fn every_key_is_read() {
         let settings = load(
             "relay = \"none\"\ndns = \"none\"\nportmap = true\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
+             access = \"open\"\nrevoked-keys = \"revoked\"\nkeys-url = \"https://git.example/%u.keys\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");
@@ -205,6 +213,8 @@ mod tests {
         assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
         assert_eq!(settings.limits.drain_time, 9);
         assert_eq!(settings.host_keys, ["/etc/ssh/k.pub"]);
+        assert_eq!(settings.revoked_keys.as_deref(), Some(Path::new("revoked")));
+        assert!(settings.keys_url.is_some());
     }
 
     #[test]
@@ -219,6 +229,7 @@ mod tests {
             ("relya = 1", "relya"),
             ("access = \"all\"", "access"),
             ("backend = \"x\"", "tcp:ADDRESS:PORT"),
+            ("keys-url = \"https://git.example/keys\"", "%u"),
             ("[limits]\nmax-foo = 1", "max-foo"),
             ("[limits]\nmax-startups = \"1\"", "START:RATE:FULL"),
         ] {

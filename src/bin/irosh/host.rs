@@ -119,6 +119,7 @@ async fn host(
         },
         host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
         access: access.or(settings.access).unwrap_or_default(),
+        revoked_keys: settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file)),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
         events: Box::new(move |event| tell(&output, json, &event)),
@@ -272,7 +273,8 @@ async fn watch_signals(
                 match load_settings::<HostSettings>(&paths.host_settings()) {
                     Ok(settings) => {
                         let access = access.or(settings.access).unwrap_or_default();
-                        Host::reload(&reload, access, settings.limits).await;
+                        let revoked = settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file));
+                        Host::reload(&reload, access, revoked, settings.limits).await;
                         tracing::info!("settings and lists read again; backend, host-keys, name, relay, dns and bind stay until a restart");
                     }
                     Err(error) => tracing::error!("the settings stay as they were: {error}"),

@@ -2,6 +2,7 @@
 
 mod agent;
 mod ask;
+mod authorities;
 mod completion;
 mod doctor;
 mod escapes;
@@ -20,6 +21,7 @@ mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
 mod proxy_arguments;
+mod published_keys;
 mod remote;
 mod service;
 mod sftp_server;

@@ -5,13 +5,16 @@ use clap::Subcommand;
 use irosh::{
     files::Paths,
     host::{
-        Access, AddressKey, Addresses, Allowed, AuthorizedPeers, Edit, HostSettings, Peer, Presence,
-        Revocation, Revoked, allow, can_vouch, end_invites_of, load_settings, revoke,
+        Access, AddressKey, Addresses, Allowed, Authority, AuthorizedPeers, Edit, HostSettings, Peer,
+        Presence, Revocation, Revoked, allow, can_vouch, end_invites_of, load_settings, published_name,
+        revoke,
     },
     log::{printable, say},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
+
+use super::{authorities, published_keys};
 
 #[derive(clap::Args)]
 pub(super) struct PeersArguments {
@@ -28,7 +31,9 @@ enum PeersCommand {
     List,
     /// Admit an identity, or change what it may do: options that are not named stay as they are
     Allow {
-        /// `[options] ssh-ed25519 AAAA... comment`, a line of authorized_peers or of a public key file
+        /// `[options] ssh-ed25519 AAAA... comment`, a line of authorized_peers or of a public key file; with
+        /// `cert-authority` in front, whoever has a user certificate of that key. `[options] github:NAME` fetches the
+        /// keys that NAME has published there, or at `keys-url` of host.toml, and shows them first
         #[arg(required = true, num_args = 1..)]
         key: Vec<String>,
         /// What to call it, in place of the key's comment
@@ -37,6 +42,9 @@ enum PeersCommand {
         /// Start anew, without the options that it has
         #[arg(long)]
         replace: bool,
+        /// Admit the keys that were fetched without asking
+        #[arg(long)]
+        yes: bool,
     },
     /// Take an admission back, end the peer's sessions, and keep it out where everybody may come in
     Revoke {
@@ -49,8 +57,17 @@ pub(super) fn peers(paths: &Paths, arguments: PeersArguments) -> anyhow::Result<
     let json = arguments.json;
     match arguments.command.unwrap_or(PeersCommand::List) {
         PeersCommand::List => list(paths, json),
-        PeersCommand::Allow { key, name, replace } => {
-            admit(paths, &key.join(" "), name, if replace { Edit::Replace } else { Edit::Change }, json)
+        PeersCommand::Allow { key, name, replace, yes } => {
+            let (line, edit) = (key.join(" "), if replace { Edit::Replace } else { Edit::Change });
+            if let Some((options, published)) = published_name(&line) {
+                return published_keys::allow(paths, (options, published), yes, |line| {
+                    admit(paths, line, name.clone(), edit, json)
+                });
+            }
+            match Authority::parse(&line, &TimeZone::system()) {
+                Some(authority) => authorities::allow(paths, authority, name, edit, json),
+                None => admit(paths, &line, name, edit, json),
+            }
         }
         PeersCommand::Revoke { who } => take_back(paths, &who, json),
     }
@@ -64,6 +81,7 @@ fn list(paths: &Paths, json: bool) -> anyhow::Result<()> {
     }
     let addresses = addresses(paths, &list);
     list.peers.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
+    list.authorities.iter().for_each(|authority| authorities::show(authority, json));
     list.revoked.iter().for_each(|revoked| show_revoked(revoked, json));
     Ok(())
 }
@@ -91,15 +109,18 @@ fn take_back(paths: &Paths, who: &str, json: bool) -> anyhow::Result<()> {
     let file = paths.authorized_peers();
     let list = AuthorizedPeers::load(&file)?;
     let meant = list.peers.iter().filter(|peer| peer.name == who).count();
-    if meant > 1 {
+    // Keys that were published together go together.
+    if meant > 1 && published_name(who).is_none() {
         bail!("{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them");
     }
     let addresses = addresses(paths, &list);
-    let Revocation { gone, kept_out } = revoke(&file, who, access(paths)? == Access::Open)?;
-    if gone.is_empty() && kept_out.is_empty() {
+    let Revocation { gone, authorities: gone_too, kept_out } =
+        revoke(&file, who, access(paths)? == Access::Open)?;
+    if gone.is_empty() && gone_too.is_empty() && kept_out.is_empty() {
         bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");
     }
     gone.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
+    gone_too.iter().for_each(|authority| authorities::show(authority, json));
     kept_out.iter().for_each(|revoked| show_revoked(revoked, json));
     let fingerprints: Vec<_> = gone.iter().map(|peer| peer.identity.fingerprint()).collect();
     let ended = end_invites_of(&paths.invites(), Timestamp::now(), &fingerprints)

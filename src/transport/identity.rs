@@ -9,7 +9,6 @@ use iroh::SecretKey;
 use russh::keys::ssh_key::{
     self, LineEnding, PrivateKey,
     private::{Ed25519Keypair, KeypairData},
-    public::Ed25519PublicKey,
 };
 use zeroize::Zeroizing;
 
@@ -100,7 +99,7 @@ impl KeyFile {
         }
         let key = Self::load(path)?;
         // As ssh-keygen does, for `irosh peers allow`; who cannot have it can ask ssh-keygen -y.
-        let mut public = openssh_public(key.secret.public().as_bytes());
+        let mut public = key.public();
         public.set_comment(comment);
         let text = public.to_openssh().unwrap_or_default() + "\n";
         if let Err(error) = write_file(&path.with_added_extension("pub"), text.as_bytes(), 0o644) {
@@ -124,7 +123,7 @@ impl KeyFile {
     /// The public half, as OpenSSH writes it.
     #[must_use]
     pub fn public(&self) -> ssh_key::PublicKey {
-        openssh_public(self.secret.public().as_bytes())
+        Identity::ed25519(*self.secret.public().as_bytes()).public_key()
     }
 }
 
@@ -187,11 +186,6 @@ pub(crate) fn find_key(path: &Path) -> Result<FoundKey, KeyError> {
         }
         _ => KeyFile::of(path, &key).map(FoundKey::Private),
     }
-}
-
-/// An OpenSSH public key from the 32 bytes of an ed25519 key (RFC 8709 section 4).
-pub(crate) fn openssh_public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
-    ssh_key::public::KeyData::Ed25519(Ed25519PublicKey(*bytes)).into()
 }
 
 fn new_key(comment: &str) -> Result<Zeroizing<String>, ssh_key::Error> {

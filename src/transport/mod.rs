@@ -29,7 +29,7 @@ pub use endpoint::{
     ALPN, BindFailed, STRANGER_SESSIONS, STREAM_WINDOW, admit, admit_stranger, bind_client,
     bind_client_again, bind_host, close_quickly, set_max_sessions, set_window,
 };
-pub(crate) use identity::{FoundKey, find_key, openssh_public};
+pub(crate) use identity::{FoundKey, find_key};
 pub use identity::{KeyError, KeyFile};
 pub use path::{PathStatus, milliseconds};
 pub(crate) use path::{direct_address, is_direct, path_of};

@@ -42,6 +42,7 @@ mod private_key;
 pub mod protocol;
 pub mod proxy;
 mod questions;
+mod repeats;
 pub mod server;
 pub mod session;
 pub mod settings;

@@ -61,7 +61,12 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// Whether the other end is a process of this user's, or root's.
 pub(crate) fn is_own(stream: &impl AsFd) -> bool {
-    peer(stream).is_some_and(is_trusted)
+    own_peer(stream).is_some()
+}
+
+/// Whose process the other end is, where it is this user's or root's.
+pub(crate) fn own_peer(stream: &impl AsFd) -> Option<u32> {
+    peer(stream).filter(|uid| is_trusted(*uid))
 }
 
 /// Whether this is this user, or root.
@@ -159,9 +164,14 @@ pub(crate) fn read_last_line<T: DeserializeOwned>(
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut part)? {
-            0 => break,
-            count => line.extend_from_slice(&part[..count]),
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => line.extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(serde_json::from_slice(&line).ok())

@@ -1,4 +1,4 @@
-//! A client whose disk is full: ssh works, or says what is wrong; nothing waits for room.
+//! A disk that is full: ssh works, or whoever asked is told what is wrong; nothing waits for room.
 
 mod harness;
 
@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{DEADLINE, Line, Mode, Route, Said, login, poll, run, skip, subfolder, succeed};
+use harness::{
+    DEADLINE, HostSetup, Line, Mode, Route, Said, folder, login, poll, run, skip, subfolder, succeed,
+};
 use nix::{
     sched::{CloneFlags, unshare},
     unistd::geteuid,
@@ -176,4 +178,35 @@ fn ssh_is_told_that_keys_of_a_host_cannot_be_kept_for_it() {
             );
         }
     }
+}
+
+#[test]
+fn who_asks_a_host_whose_disk_is_full_is_told_so_and_nothing_is_lost() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti x";
+    let folder = folder();
+    let home = subfolder(folder.path(), "host");
+    let Some(disk) = Disk::instead_of(&home) else { return };
+    let host = HostSetup::new(&home, "tcp:127.0.0.1:1").start();
+    host.allow(KEY);
+    host.invite(&[]);
+    let files = || {
+        ["authorized_peers", "invites.toml"].map(|name| fs::read_to_string(home.join(name)).expect("read"))
+    };
+    let before = files();
+    disk.fill(Full::Blocks);
+    disk.fill(Full::Files);
+    for arguments in [&["peers", "revoke", "x"][..], &["peers", "allow", KEY, "--name", "y"], &["invite"]] {
+        let output = host.irosh(arguments);
+        let said = output.stderr.said();
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""), "{said}");
+        assert!(
+            said.starts_with("irosh: ") && said.contains("No space left on device"),
+            "{arguments:?}: {said}"
+        );
+    }
+    assert_eq!(files(), before);
+    // What needs no room is told all the same.
+    assert!(host.irosh(&["ticket"]).status.success());
+    disk.empty();
+    assert!(host.irosh(&["peers", "revoke", "x"]).status.success());
 }

@@ -155,9 +155,15 @@ fn it_ends_its_sessions_when_it_is_told_to_end() {
 fn with_port_of_agent(place: &str) -> Line {
     let mut line = Line::new(Route::Tcp);
     line.client.use_mode(Mode::Agent);
-    add_box(&line, &["--listen", place]);
+    write_port(&line, place);
     succeed(&mut line.client.irosh(&["agent", "start"]));
     line
+}
+
+/// Gives `box` a port, also the one that no command would give it: 0 is any that is free.
+fn write_port(line: &Line, place: &str) {
+    let hosts = format!("[hosts.box]\ntarget = \"{}\"\nlisten = \"{place}\"\n", line.host().ticket());
+    fs::write(line.client.home().join("hosts.toml"), hosts).expect("written");
 }
 
 fn add_box(line: &Line, arguments: &[&str]) {
@@ -185,7 +191,7 @@ fn port_of_agent(line: &Line) -> Port {
 
 #[test]
 fn the_agent_has_the_port_of_a_host_open_for_as_long_as_hosts_toml_says_so() {
-    let line = with_port_of_agent("0");
+    let line = with_port_of_agent("127.0.0.1:0");
     let port = port_of_agent(&line);
     let bytes = Random::bytes(3, 1_000_000);
     let output = feed(port.ssh(&line).args(["box", "cat"]), bytes.clone());
@@ -195,7 +201,7 @@ fn the_agent_has_the_port_of_a_host_open_for_as_long_as_hosts_toml_says_so() {
     assert_eq!(status["hosts"][0]["sessions"].as_array().map(Vec::len), Some(1), "{status}");
     let listed = succeed(&mut line.client.irosh(&["hosts", "list"]));
     assert!(listed.ends_with("  port 127.0.0.1:0\n"), "{listed}");
-    add_box(&line, &["--listen", "[::1]:0"]);
+    write_port(&line, "[::1]:0");
     ports(&line, |ports| is_open(ports) && ports[0]["place"].as_str().is_some_and(|at| at.contains("::1")));
     assert!(TcpStream::connect(port.address).is_err());
     add_box(&line, &["--no-listen"]);
@@ -210,7 +216,7 @@ fn another_user_of_the_machine_is_refused_at_a_port_of_the_agent() {
     if !geteuid().is_root() {
         return;
     }
-    let line = with_port_of_agent("0");
+    let line = with_port_of_agent("127.0.0.1:0");
     let port = port_of_agent(&line);
     assert_eq!(port.greeting(None), "SSH-2.0-");
     assert_eq!(port.greeting(Some(4711)), "");
@@ -218,6 +224,41 @@ fn another_user_of_the_machine_is_refused_at_a_port_of_the_agent() {
     let is_said = || log().contains("the user 4711 has made it").then_some(());
     poll("it is in the log", DEADLINE, is_said);
     assert_eq!(line.host().count("session_started"), 1);
+}
+
+#[test]
+fn another_user_who_comes_again_and_again_does_not_fill_the_log() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let line = with_port_of_agent("127.0.0.1:0");
+    let port = port_of_agent(&line);
+    (0..30).for_each(|_| assert_eq!(port.greeting(Some(4711)), ""));
+    // Somebody else is told apart, and has come after them all.
+    assert_eq!(port.greeting(Some(4712)), "");
+    let told = |uid: u32| {
+        let log = fs::read_to_string(line.client.home().join("agent.log")).expect("a log");
+        log.matches(&format!("the user {uid} has made it")).count()
+    };
+    poll("they are in the log", DEADLINE, || (told(4711) >= 10 && told(4712) == 1).then_some(()));
+    assert_eq!(told(4711), 10);
+}
+
+#[test]
+fn a_port_that_leads_nowhere_or_is_another_hosts_is_not_given_to_a_host() {
+    let line = Line::new(Route::Tcp);
+    let ticket = line.host().ticket();
+    let add = |name: &str, place: &str| {
+        run(&mut line.client.irosh(&["hosts", "add", name, &ticket, "--listen", place]))
+    };
+    let (zero, first, second) = (add("one", "0"), add("one", "2222"), add("two", "127.0.0.1:2222"));
+    assert!(!zero.status.success() && zero.stderr.said().contains("irosh: port 0 is none"), "{zero:?}");
+    assert!(first.status.success(), "{}", first.stderr.said());
+    let said = second.stderr.said();
+    assert!(!second.status.success() && said.contains("irosh: 127.0.0.1:2222 is one already"), "{said}");
+    // What it says to do, and then it can be had.
+    succeed(&mut line.client.irosh(&["hosts", "add", "one", "one", "--no-listen"]));
+    assert!(add("two", "2222").status.success());
 }
 
 #[test]
@@ -255,7 +296,7 @@ fn a_port_of_the_agent_is_for_this_machine_alone() {
 
 #[test]
 fn an_agent_stays_for_as_long_as_it_has_a_port() {
-    let (with, without) = (with_port_of_agent("0"), with_port_of_agent("0"));
+    let (with, without) = (with_port_of_agent("127.0.0.1:0"), with_port_of_agent("127.0.0.1:0"));
     add_box(&without, &["--no-listen"]);
     let pid = |line: &Line| {
         let agent = line.client.agent().expect("an agent");
@@ -271,7 +312,7 @@ fn an_agent_stays_for_as_long_as_it_has_a_port() {
 
 #[test]
 fn an_agent_leaves_its_ports_to_one_of_another_version_that_was_started_later() {
-    let line = with_port_of_agent("0");
+    let line = with_port_of_agent("127.0.0.1:0");
     let port = port_of_agent(&line);
     assert_eq!(port.greeting(None), "SSH-2.0-");
     let later = UnixListener::bind(line.client.home().join("run/agent-9.9.9-1.sock")).expect("a socket");
@@ -284,7 +325,7 @@ fn an_agent_leaves_its_ports_to_one_of_another_version_that_was_started_later() 
 
 #[test]
 fn ports_are_read_once_the_file_that_others_could_write_is_made_safe() {
-    let line = with_port_of_agent("0");
+    let line = with_port_of_agent("127.0.0.1:0");
     port_of_agent(&line);
     let hosts = line.client.home().join("hosts.toml");
     let text = fs::read_to_string(&hosts).expect("hosts.toml");
@@ -300,7 +341,7 @@ fn ports_are_read_once_the_file_that_others_could_write_is_made_safe() {
 
 #[test]
 fn a_port_goes_from_one_host_to_another_at_once() {
-    let line = with_port_of_agent("0");
+    let line = with_port_of_agent("127.0.0.1:0");
     let place = port_of_agent(&line).address.to_string();
     add_box(&line, &["--listen", &place]);
     ports(&line, is_open);

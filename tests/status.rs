@@ -4,9 +4,9 @@ mod harness;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     os::unix::{
-        fs::{PermissionsExt as _, chown, symlink},
+        fs::{PermissionsExt as _, chown, lchown, symlink},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -15,8 +15,8 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, Daemon, Host, HostSetup, IROSH, Line, Mode, Raw, Route, Running, Said, folder, is_refused,
-    on_a_terminal, poll, program, run, skip, ssh_to, stranger, subfolder, succeed, under,
+    DEADLINE, Host, HostSetup, IROSH, Line, Mode, Raw, Route, Running, Said, System, folder, is_refused,
+    on_a_terminal, poll, program, run, skip, ssh_to, stranger, subfolder, succeed,
 };
 use irosh::{
     protocol::{CloseCode, Frame, LegHeader, MAX_LEG_FRAME, SessionId},
@@ -28,9 +28,6 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 use serde_json::{Value, json};
-
-/// Somebody who is not root, nor anybody else.
-const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A line whose client moves the bytes in this way.
 fn line_in(mode: Mode, settings: &str) -> Line {
@@ -291,7 +288,7 @@ fn callers_of_a_host_who_say_garbage_or_nothing_or_never_read_are_no_harm() {
     }
     let mut said = String::new();
     call(b"\"of-the-future\"\n").read_to_string(&mut said).expect("an answer");
-    assert_eq!(said, "\"declined\"\n");
+    assert_eq!(parsed(&said), json!({ "unknown": { "version": env!("CARGO_PKG_VERSION") } }));
     assert_eq!(at_host(line.host()).0["hosts"][0]["name"], "testhost");
     assert!(line.client.exec("true").status.success());
     drop(held);
@@ -377,59 +374,17 @@ fn a_host_tells_nothing_to_somebody_else() {
     assert_eq!(own.stdout.said(), "100\n", "{}", own.stderr.said());
 }
 
-/// The folders of a system's host, which somebody else owns.
-struct System {
-    folder: tempfile::TempDir,
-}
-
-impl System {
-    /// Nothing where only root could do that.
-    fn new() -> Option<Self> {
-        if !geteuid().is_root() {
-            skip("only root can give folders to somebody else");
-            return None;
-        }
-        let folder = folder();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
-        let system = Self { folder };
-        for (_, path) in system.folders() {
-            fs::create_dir(&path).expect("a folder");
-            chown(&path, Some(65534), Some(65534)).expect("given away");
-        }
-        Some(system)
-    }
-
-    fn folders(&self) -> [(String, PathBuf); 3] {
-        let folder = self.folder.path();
-        ["CONFIGURATION", "STATE", "RUNTIME"].map(|kind| (format!("{kind}_DIRECTORY"), folder.join(kind)))
-    }
-
-    /// Root's home.
-    fn home(&self) -> PathBuf {
-        subfolder(self.folder.path(), "root")
-    }
-
-    /// Has a command know of it.
-    fn known_to(&self, command: &mut Command) {
-        command.env_remove("IROSH_HOME").envs(self.folders());
-    }
-
-    fn status(&self, arguments: &[&str]) -> Value {
-        let mut irosh = program(IROSH, &self.home());
-        self.known_to(irosh.args(arguments));
-        parsed(&succeed(&mut irosh))
-    }
+/// What root is told on a system.
+fn on(system: &System, arguments: &[&str]) -> Value {
+    parsed(&succeed(&mut system.irosh(arguments)))
 }
 
 #[test]
 fn root_is_told_of_the_systems_host_which_is_another_users() {
     let Some(system) = System::new() else { return };
-    let mut host = HostSetup::new(&system.home(), "tcp:127.0.0.1:1").command();
-    system.known_to(host.arg("--system"));
-    let host = Daemon::start(&mut under(&NOBODY, &host));
-    host.stdout.wait_for("\"event\":\"ready\"");
+    let host = system.start();
     for arguments in [&["status", "--json"][..], &["--system", "status", "--json"]] {
-        let status = system.status(arguments);
+        let status = on(&system, arguments);
         assert_eq!(status["hosts"][0]["pid"], host.pid().as_raw(), "{arguments:?}: {status}");
     }
 }
@@ -442,11 +397,34 @@ fn root_is_led_to_no_socket_of_its_own_by_whose_the_systems_host_is() {
     chown(&control, Some(65534), Some(65534)).expect("given away");
     let roots = system.home().join("socket");
     let listener = UnixListener::bind(&roots).expect("a socket");
-    symlink(&roots, control.join("host.sock")).expect("a link");
-    assert_eq!(system.status(&["status", "--json"])["hosts"], json!([]));
-    let mut said = String::new();
-    listener.accept().expect("a caller").0.read_to_string(&mut said).expect("read");
-    assert_eq!(said, "", "who has come leaves without a word");
+    listener.set_nonblocking(true).expect("no waiting");
+    let socket = control.join("host.sock");
+    let link = |to: &Path, at: &Path| {
+        symlink(to, at).expect("a link");
+        lchown(at, Some(65534), Some(65534)).expect("given away");
+    };
+    link(&roots, &socket);
+    for led in ["by a link", "by another name of it", "by a folder's link"] {
+        for arguments in [&["status", "--json"][..], &["--system", "status", "--json"]] {
+            assert_eq!(on(&system, arguments)["hosts"], json!([]), "{led}");
+        }
+        // Nor does any other command get there.
+        succeed(&mut system.irosh(&["--system", "peers", "list"]));
+        let nobody = listener.accept().expect_err("nobody has come");
+        assert_eq!(nobody.kind(), ErrorKind::WouldBlock, "{led}");
+        match led {
+            "by a link" => {
+                fs::remove_file(&socket).expect("removed");
+                fs::hard_link(&roots, &socket).expect("another name");
+            }
+            "by another name of it" => {
+                fs::remove_dir_all(&control).expect("removed");
+                fs::rename(&roots, system.home().join("host.sock")).expect("renamed");
+                link(&system.home(), &control);
+            }
+            _ => {}
+        }
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Place {
             revoked_keys: None,
             name: "example".into(),
             limits: LimitSettings::default(),
+            reread: None,
             events: Box::new(move |event| {
                 if let (Event::Ready { ticket, .. }, Ok(mut ready)) = (&event, ready.lock())
                     && let Some(ready) = ready.take()

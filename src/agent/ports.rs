@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::{net::TcpListener, task::yield_now};
@@ -16,12 +17,22 @@ use super::{serve::Agent, status::PortStatus};
 use crate::{
     log::with_causes,
     names::{Aliases, Place},
-    proxy::accept,
+    proxy::{ListenError, accept},
+    repeats::Repeats,
 };
+
+/// Refusals that are told one by one in a minute: of one user at one port, and in all.
+const REFUSALS: (u32, u32) = (10, 100);
 
 /// The ports, by the names of their hosts.
 #[derive(Default)]
-pub(super) struct Ports(Mutex<State>);
+pub(super) struct Ports {
+    state: Mutex<State>,
+    refused: Arc<Refused>,
+}
+
+/// Connections of other users, who may make as many as they like.
+struct Refused(Mutex<Repeats<(String, u32)>>);
 
 #[derive(Default)]
 struct State {
@@ -44,16 +55,17 @@ type Version = [i128; 7];
 impl Ports {
     /// Opens and closes them as hosts.toml says by now, and tries those again that could not be opened.
     pub(super) async fn follow(&self, agent: &Arc<Agent>) {
+        self.refused.sum_up();
         self.lock().read(&agent.paths().aliases());
         // What was closed is let go of, so that it can be another host's.
         yield_now().await;
         for (name, port) in &mut self.lock().ports {
-            port.try_to_open(name, agent);
+            port.try_to_open(name, agent, &self.refused);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes all of them; sessions go on.
@@ -109,7 +121,7 @@ impl State {
 }
 
 impl Port {
-    fn try_to_open(&mut self, name: &str, agent: &Arc<Agent>) {
+    fn try_to_open(&mut self, name: &str, agent: &Arc<Agent>, refused: &Arc<Refused>) {
         let Err(before) = &self.open else { return };
         let opened = match self.place.reached_from_elsewhere() {
             None => bind(self.place).map_err(|error| error.to_string()),
@@ -119,7 +131,8 @@ impl Port {
             .map(|(listener, at)| {
                 tracing::info!("{name}: listening at {at}");
                 let stop = CancellationToken::new();
-                tokio::spawn(serve(name.to_owned(), listener, Arc::clone(agent), stop.clone()));
+                let (agent, refused) = (Arc::clone(agent), Arc::clone(refused));
+                tokio::spawn(serve(name.to_owned(), listener, agent, refused, stop.clone()));
                 (at, stop.drop_guard())
             })
             .inspect_err(|why| {
@@ -137,17 +150,55 @@ fn bind(place: Place) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((TcpListener::from_std(listener)?, at))
 }
 
-async fn serve(name: String, listener: TcpListener, agent: Arc<Agent>, stop: CancellationToken) {
+async fn serve(
+    name: String,
+    listener: TcpListener,
+    agent: Arc<Agent>,
+    refused: Arc<Refused>,
+    stop: CancellationToken,
+) {
     accept(listener, stop, move |accepted| {
-        let (name, agent) = (name.clone(), Arc::clone(&agent));
+        let (name, agent, refused) = (name.clone(), Arc::clone(&agent), Arc::clone(&refused));
         async move {
             match accepted.local {
                 Ok(local) => agent.carry_for_port(&name, local).await,
-                Err(error) => tracing::warn!("{name}: the connection from {}: {error}", accepted.from),
+                Err(error) => refused.tell(&name, accepted.from, &error),
             }
         }
     })
     .await;
+}
+
+impl Refused {
+    fn tell(&self, name: &str, from: SocketAddr, error: &ListenError) {
+        let is_told = match error {
+            ListenError::Foreign(uid) => self.lock().tell((name.to_owned(), *uid), Instant::now()),
+            ListenError::Bridge(_) => true,
+        };
+        if is_told {
+            tracing::warn!("{name}: the connection from {from}: {error}");
+        }
+    }
+
+    /// Tells in sum what was not told one by one in the last minute.
+    fn sum_up(&self) {
+        for (of, more) in self.lock().sum_up(Instant::now()) {
+            match of {
+                Some((name, uid)) => tracing::warn!("{name}: {more} more connections of the user {uid}"),
+                None => tracing::warn!("{more} more connections of other users"),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Repeats<(String, u32)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self(Mutex::new(Repeats::new(REFUSALS.0, REFUSALS.1)))
+    }
 }
 
 /// `None` where there is none.

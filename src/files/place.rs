@@ -58,6 +58,13 @@ impl Place {
         Walk::start(path)?.finish(true)
     }
 
+    /// Finds a place that may be in folders of another user's, of whom no link is followed.
+    pub(super) fn find_at(path: &Path, owner: u32) -> io::Result<Self> {
+        let mut walk = Walk::start(path)?;
+        walk.owner = Some(owner);
+        walk.finish(false)
+    }
+
     /// Opens the file, which has to be a regular one. Never waits, and never follows a link.
     pub(super) fn open(&self, flags: OFlags, mode: u32) -> io::Result<(File, Stat)> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -72,6 +79,17 @@ impl Place {
     /// Opens the file for reading, if there is one.
     pub(super) fn read(&self) -> io::Result<Option<(File, Stat)>> {
         existing(self.open(OFlags::RDONLY, 0))
+    }
+
+    /// Opens the socket of this name for nothing but to be connected to, and tells whose it is.
+    pub(super) fn open_socket(&self) -> io::Result<(OwnedFd, u32)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let socket = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&socket)?;
+        if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket() {
+            return Err(io::Error::other("it is not a socket"));
+        }
+        Ok((socket, stat.st_uid))
     }
 
     /// What the file is like, if there is one.
@@ -147,6 +165,9 @@ struct Walk {
     /// Device and inode of the home directory.
     home: Option<(u64, u64)>,
     is_root: bool,
+    /// Another user whose folders root enters, and whether this is one of them.
+    owner: Option<u32>,
+    is_theirs: bool,
 }
 
 impl Walk {
@@ -164,6 +185,8 @@ impl Walk {
             links: 0,
             home: home.map(|home| (home.dev(), home.ino())),
             is_root: geteuid().is_root(),
+            owner: None,
+            is_theirs: false,
         };
         walk.look()?;
         walk.add(path);
@@ -202,6 +225,9 @@ impl Walk {
         };
         if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
             return Ok(None);
+        }
+        if self.is_theirs {
+            return Err(Errno::LOOP.into());
         }
         if self.is_root {
             refuse_foreign(&self.real.join(name), &stat)?;
@@ -248,8 +274,11 @@ impl Walk {
     /// Looks at the folder that was just entered.
     fn look(&mut self) -> io::Result<()> {
         let stat = rustix::fs::fstat(&self.at)?;
+        self.is_theirs = self.owner == Some(stat.st_uid);
         if self.is_root {
-            refuse_foreign(&self.real, &stat)?;
+            if !self.is_theirs {
+                refuse_foreign(&self.real, &stat)?;
+            }
             refuse_writable(&self.real, &stat)?;
         }
         if self.home == Some((stat.st_dev, stat.st_ino)) {

@@ -1,6 +1,7 @@
 //! Who may come in.
 
 use std::{
+    mem,
     net::Ipv4Addr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -74,13 +75,17 @@ impl Admission {
         Self { peers, revoked, invites, address_key, access, reading, redeeming }
     }
 
-    /// Has the list of revoked keys be this file, or the usual one.
-    pub(super) fn set_revoked_keys(&self, named: Option<PathBuf>) {
-        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner) = RevokedList::new(named, &self.peers);
+    /// Has the list of revoked keys be this file, or the usual one. Returns whether that is another than before.
+    pub(super) fn set_revoked_keys(&self, named: Option<PathBuf>) -> bool {
+        let list = RevokedList::new(named, &self.peers);
+        let before =
+            mem::replace(&mut *self.revoked.lock().unwrap_or_else(PoisonError::into_inner), list.clone());
+        before != list
     }
 
-    pub(super) fn set_access(&self, access: Access) {
-        self.access.send_replace(access);
+    /// Returns the access before.
+    pub(super) fn set_access(&self, access: Access) -> Access {
+        self.access.send_replace(access)
     }
 
     /// The access as it is, and as it will be.

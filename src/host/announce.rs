@@ -125,6 +125,7 @@ impl Announcer {
         if told.is_empty() {
             tracing::warn!("no address of this machine is known, so tickets have none: is it on a network?");
         }
+        self.shared.addr.send_replace(Some(told.clone()));
         let (presence, noted) = (self.presence.clone(), told.clone());
         let noting = tokio::task::spawn_blocking(move || presence.announce(&noted, access)).await;
         if let Err(error) = noting.unwrap_or_else(|failed| Err(failed.into())) {

@@ -20,10 +20,10 @@ use super::{
     newcomers::Origin,
     peers::{Identity, Peer},
     refusals::Turned,
-    repeats::Repeats,
 };
 use crate::{
     protocol::{Refusal, SessionId},
+    repeats::Repeats,
     session::{Ended, LegEnd, Report},
 };
 

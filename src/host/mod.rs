@@ -1,5 +1,6 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
+mod admin;
 mod admission;
 mod announce;
 mod audit;
@@ -12,6 +13,7 @@ mod claim;
 mod connection;
 mod control;
 mod crowd;
+mod departures;
 mod door;
 mod event;
 mod hand_over;
@@ -19,6 +21,8 @@ mod host_keys;
 mod hosted;
 mod invites;
 mod limits;
+mod list_files;
+mod lists;
 mod loopback;
 mod newcomers;
 mod peer_edits;
@@ -28,7 +32,7 @@ mod process;
 mod published_keys;
 mod refusals;
 mod registry;
-mod repeats;
+mod reload;
 mod restrictions;
 mod revoked_list;
 mod roll;
@@ -40,12 +44,13 @@ mod startups;
 mod status;
 mod vouching;
 
+pub use admin::{Admin, AdminError};
 pub use admission::{Admission, Admitted};
 pub use authorities::Authority;
 pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
 pub use choice::BackendChoice;
 pub use claim::Claim;
-pub use control::{Running, running};
+pub use control::{ControlError, Running, RunningHost, running};
 pub use event::Event;
 pub use hand_over::{HandOver, Inherited};
 pub use host_keys::{
@@ -53,14 +58,20 @@ pub use host_keys::{
 };
 pub use invites::{OpenInvite, Terms, end_invites_of, issue, open_invites, revoke_invites};
 pub use limits::{MaxStartups, Penalties};
+pub use list_files::ListError;
+pub use lists::{
+    AcceptedKeys, AllowedAuthority, AllowedPeer, Ended, InviteStatus, ListedAuthority, ListedPeer, NewInvite,
+    PeerList, Reloaded, RevokedPeers,
+};
 pub use loopback::{AddressKey, Addresses};
 pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke};
 pub use peers::{AuthorizedPeers, BadLine, Identity, Peer, PeerOptions, Revoked};
 pub use presence::{Presence, PresenceError};
 pub use published_keys::{FetchError, KeysUrl, PublishedKeys, fetch_keys, published_name};
+pub use reload::{LiveSettings, Reload, Reread};
 pub use restrictions::Restrictions;
 pub use revoked_list::check_revoked_keys;
-pub use run::{Host, HostError, HostOptions, Reload, Stop};
+pub use run::{Host, HostError, HostOptions, Stop};
 pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};
 pub use status::{
     CertificateStatus, ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status,

@@ -9,6 +9,7 @@ use std::{fmt, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
 use russh::keys::ssh_key::Fingerprint;
+use serde::{Deserialize, Serialize};
 
 use super::{
     authorities::Authority,
@@ -55,7 +56,7 @@ pub struct PeerOptions {
 }
 
 /// A line that keeps somebody out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// The fingerprint of the identity.
     pub fingerprint: String,

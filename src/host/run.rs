@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::{Endpoint, EndpointId};
-use tokio::sync::RwLock;
+use iroh::{Endpoint, EndpointAddr, EndpointId};
+use tokio::{
+    sync::{Mutex as AsyncMutex, RwLock, watch},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -18,30 +21,29 @@ use super::{
     backend::{Backend, BuiltinServer},
     claim::Claim,
     control::Control,
-    crowd::Crowd,
     event::Event,
     hand_over::{HandOver, Inherited},
     host_keys::{Events, HostKey, HostKeys},
     limits::Penalties,
+    list_files::ListFiles,
     loopback::AddressKey,
     newcomers::Newcomers,
     peers::Identity,
     presence::{Presence, PresenceError, keep_ports, last_ports},
     registry::Registry,
-    roll::{Departure, Standing},
+    reload::{Reload, Reread},
     sessions::Sessions,
     settings::{Access, LimitSettings},
     startups::Startups,
 };
 use crate::{
     files::{Paths, PrivateFileError},
-    memory::give_back,
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly},
 };
 
-/// How often the list of peers is looked at for changes.
-const PEERS_CHECK: Duration = Duration::from_secs(1);
+/// How long what a process of this user has asked for may still take when the host ends.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// What a host is started with.
 pub struct HostOptions {
@@ -66,6 +68,8 @@ pub struct HostOptions {
     pub name: String,
     /// What it allows.
     pub limits: LimitSettings,
+    /// Reads the settings again when it is told to; without, it reads the lists alone.
+    pub reread: Option<Reread>,
     /// Is told what happens. Must not block.
     pub events: Box<dyn Fn(Event) + Send + Sync>,
     /// The sessions that a process before this one has left.
@@ -112,7 +116,15 @@ pub struct Host {
 /// What the tasks of a host have in common.
 pub(super) struct Shared {
     pub(super) id: EndpointId,
+    /// Where it is, as tickets tell it, once that is known.
+    pub(super) addr: watch::Sender<Option<EndpointAddr>>,
     pub(super) started: Instant,
+    pub(super) files: ListFiles,
+    pub(super) reread: Option<Reread>,
+    /// Held by who changes lists or settings, until it has seen to who may stay.
+    pub(super) edits: AsyncMutex<()>,
+    /// What processes of this user have asked for.
+    pub(super) calls: TaskTracker,
     pub(super) admission: Admission,
     pub(super) backend: Backend,
     pub(super) builtin: BuiltinServer,
@@ -152,6 +164,7 @@ impl Host {
             revoked_keys,
             name,
             limits,
+            reread,
             events,
             inherited,
         } = options;
@@ -170,7 +183,12 @@ impl Host {
         );
         let shared = Shared {
             id: endpoint.id(),
+            addr: watch::Sender::default(),
             started: Instant::now(),
+            files: ListFiles::new(paths.clone()),
+            reread,
+            edits: AsyncMutex::default(),
+            calls: TaskTracker::new(),
             admission: Admission::new(paths.authorized_peers(), paths.invites(), address_key, access),
             backend,
             builtin,
@@ -203,22 +221,7 @@ impl Host {
         self.shared.stop.clone()
     }
 
-    /// Takes new settings into use; sessions that run go on.
-    pub async fn reload(
-        shared: &Reload,
-        access: Access,
-        revoked_keys: Option<PathBuf>,
-        limits: LimitSettings,
-    ) {
-        shared.0.admission.set_access(access);
-        shared.0.admission.set_revoked_keys(revoked_keys);
-        shared.0.host_keys.forget();
-        shared.0.registry.set_max_sessions(limits.max_sessions);
-        *shared.0.limits.write().await = limits;
-        shared.0.clone().check_peers().await;
-    }
-
-    /// A handle for [`Self::reload`].
+    /// How to have it read settings and lists again.
     #[must_use]
     pub fn reloader(&self) -> Reload {
         Reload(self.shared.clone())
@@ -265,6 +268,8 @@ impl Host {
         if let Some(answering) = answering {
             answering.abort();
             let _ = answering.await;
+            shared.calls.close();
+            let _ = timeout(LAST_CALLS, shared.calls.wait()).await;
         }
         checking.abort();
         watching.abort();
@@ -275,10 +280,6 @@ impl Host {
         handed_over
     }
 }
-
-/// A running host, for changing its settings.
-#[derive(Clone)]
-pub struct Reload(Arc<Shared>);
 
 impl Shared {
     /// Whether another process is to go on with all that there is.
@@ -315,45 +316,6 @@ impl Shared {
         }
     }
 
-    /// Looks now and then at who is here.
-    async fn keep_checking_peers(self: Arc<Self>) {
-        let mut check = tokio::time::interval(PEERS_CHECK);
-        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut crowd = Crowd::default();
-        loop {
-            check.tick().await;
-            self.clone().check_peers().await;
-            self.audit.sum_up();
-            let (now, most) = self.registry.connections();
-            if crowd.has_left(now, most) {
-                let _ = tokio::task::spawn_blocking(give_back).await;
-            }
-        }
-    }
-
-    /// Closes the connections, and ends the sessions, of all who are no longer admitted, or not to the same as when they
-    /// came.
-    async fn check_peers(self: Arc<Self>) {
-        // First who is here, then the list: who came in with an invite meanwhile is on it.
-        let (connections, sessions) = (self.registry.admitted(), self.sessions.standings());
-        if connections.is_empty() && sessions.is_empty() {
-            return;
-        }
-        let shared = self.clone();
-        let leaving = tokio::task::spawn_blocking(move || {
-            let may_stay = shared.admission.roll_call();
-            (leaving(sessions, &may_stay), leaving(connections, &may_stay))
-        });
-        let (sessions, connections) = leaving.await.unwrap_or_default();
-        for (session, _, departure) in sessions {
-            self.sessions.close(session, departure.into()).await;
-        }
-        for (serial, identity, departure) in connections {
-            self.registry.close(serial, departure.into());
-            tracing::info!(peer = %identity, "connection closed: {departure}");
-        }
-    }
-
     /// Waits for sessions to end, for as long as a stop allows.
     async fn drain(&self) {
         let sessions = self.registry.sessions();
@@ -370,17 +332,6 @@ impl Shared {
             () = tokio::time::sleep(drain) => {}
         }
     }
-}
-
-/// Who of these may not stay, and why.
-fn leaving<T>(
-    here: Vec<(T, Arc<Standing>)>,
-    may_stay: impl Fn(&Standing) -> Result<(), Departure>,
-) -> Vec<(T, Identity, Departure)> {
-    let leaves = |(what, standing): (T, Arc<Standing>)| {
-        Some((what, standing.peer.identity, may_stay(&standing).err()?))
-    };
-    here.into_iter().filter_map(leaves).collect()
 }
 
 /// Binds the ports of last time where they are free, so that old tickets still lead here.

@@ -11,8 +11,11 @@ use super::{
     budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions,
     published_keys::KeysUrl,
 };
-use crate::files::read_trusted_file;
-use crate::transport::{Authorities, Bind, NameService, Relay, RelayToken};
+use crate::{
+    files::read_trusted_file,
+    server::config::SshdConfig,
+    transport::{Authorities, Bind, NameService, Relay, RelayToken},
+};
 
 /// Who reaches SSH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +81,48 @@ pub struct HostSettings {
     pub name: Option<String>,
     /// The built-in SSH server: the table `[sshd]`, with sshd_config's keywords.
     #[serde(default)]
-    pub sshd: crate::server::config::SshdConfig,
+    pub sshd: SshdConfig,
     /// What the host allows: the table `[limits]`.
     #[serde(default)]
     pub limits: LimitSettings,
+}
+
+impl HostSettings {
+    /// The keys of those that are taken into use by a start alone, and whose values are others here than there.
+    #[must_use]
+    pub fn differing(&self, there: &Self) -> Vec<&'static str> {
+        let Self {
+            relay,
+            dns,
+            bind,
+            portmap,
+            ca,
+            relay_token,
+            backend,
+            host_keys,
+            access: _,
+            revoked_keys: _,
+            keys_url: _,
+            name,
+            sshd,
+            limits: _,
+        } = self;
+        let startups = |sshd: &SshdConfig| sshd.server().max_startups;
+        let keys = [
+            ("relay", *relay != there.relay),
+            ("dns", *dns != there.dns),
+            ("bind", *bind != there.bind),
+            ("portmap", *portmap != there.portmap),
+            ("ca", *ca != there.ca),
+            ("relay-token", *relay_token != there.relay_token),
+            ("backend", *backend != there.backend),
+            ("host-keys", *host_keys != there.host_keys),
+            ("name", *name != there.name),
+            // The built-in server of each session reads the rest.
+            ("sshd.MaxStartups", startups(sshd) != startups(&there.sshd)),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// The table `[limits]` of a settings file, with sshd's names where sshd has the like.
@@ -156,6 +197,39 @@ impl LimitSettings {
         self.budget().session_window(sessions)
     }
 
+    /// The keys whose values are others here than there.
+    pub(super) fn differing(&self, there: &Self) -> impl Iterator<Item = &'static str> {
+        let Self {
+            max_startups,
+            per_source_max_startups,
+            login_grace_time,
+            max_unread,
+            max_connections,
+            max_sessions,
+            max_sessions_per_peer,
+            max_strangers,
+            resume_time,
+            max_detached_per_peer,
+            max_detached,
+            drain_time,
+        } = self;
+        let keys = [
+            ("max-startups", *max_startups != there.max_startups),
+            ("per-source-max-startups", *per_source_max_startups != there.per_source_max_startups),
+            ("login-grace-time", *login_grace_time != there.login_grace_time),
+            ("max-unread", *max_unread != there.max_unread),
+            ("max-connections", *max_connections != there.max_connections),
+            ("max-sessions", *max_sessions != there.max_sessions),
+            ("max-sessions-per-peer", *max_sessions_per_peer != there.max_sessions_per_peer),
+            ("max-strangers", *max_strangers != there.max_strangers),
+            ("resume-time", *resume_time != there.resume_time),
+            ("max-detached-per-peer", *max_detached_per_peer != there.max_detached_per_peer),
+            ("max-detached", *max_detached != there.max_detached),
+            ("drain-time", *drain_time != there.drain_time),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key)
+    }
+
     pub(super) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_time)
     }
@@ -221,6 +295,19 @@ mod tests {
     fn a_missing_file_has_no_settings() {
         let settings: HostSettings = load_settings(Path::new("/nonexistent/host.toml")).expect("none");
         assert_eq!(settings, HostSettings::default());
+    }
+
+    #[test]
+    fn what_differs_is_named_as_in_the_file() {
+        let before =
+            load("relay = \"none\"\naccess = \"open\"\n[limits]\nmax-sessions = 7\n").expect("settings");
+        let after =
+            load("dns = \"none\"\n[sshd]\nBanner = \"/x\"\n[limits]\nmax-sessions = 7\ndrain-time = 1\n");
+        let after = after.expect("settings");
+        assert_eq!(after.differing(&before), ["relay", "dns"]);
+        assert_eq!(after.limits.differing(&before.limits).collect::<Vec<_>>(), ["drain-time"]);
+        let startups = load("[sshd]\nMaxStartups = \"1:2:3\"\n").expect("settings");
+        assert_eq!(startups.differing(&HostSettings::default()), ["sshd.MaxStartups"]);
     }
 
     #[test]

@@ -144,12 +144,13 @@ impl Shared {
                 age: since.elapsed().as_secs(),
                 left: drain.saturating_sub(since.elapsed()).as_secs(),
             }),
-            peers: self.peers(),
+            peers: self.here(),
             refused: self.audit.turned().into(),
         }
     }
 
-    fn peers(&self) -> Vec<PeerStatus> {
+    /// Who is connected, or has a session.
+    pub(super) fn here(&self) -> Vec<PeerStatus> {
         let mut peers: BTreeMap<Identity, PeerStatus> = BTreeMap::new();
         for Connected { standing, connection, since, sessions } in self.registry.connected() {
             let peer = peers.entry(standing.peer.identity).or_insert_with(|| PeerStatus::of(&standing));

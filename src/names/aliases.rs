@@ -76,6 +76,19 @@ pub enum AliasError {
     /// A name that ssh would not take, or that is something else already.
     #[error("`{0}` cannot be a name\nuse letters, digits, `-`, `_` and `.`, not beginning with `-`")]
     BadName(String),
+    /// Each agent would open another port, of which no program knows.
+    #[error("port 0 is none that a program could be told of\ngive one that is free, such as 2222")]
+    PortZero,
+    /// Another host has the port.
+    #[error(
+        "{place} is {name} already\ngive another port, or take it from there: irosh hosts add {name} {name} --no-listen"
+    )]
+    PortTaken {
+        /// Where it is.
+        place: Place,
+        /// The other host.
+        name: String,
+    },
     /// The name is a target of its own.
     #[error("`{0}` is a ticket, an invite or an endpoint id, and cannot be a name")]
     NameIsTarget(String),
@@ -139,7 +152,7 @@ impl Aliases {
             let port = match listens {
                 Listens::AsBefore => port.flatten(),
                 Listens::Nowhere => None,
-                Listens::At(place) => Some(place),
+                Listens::At(place) => Some(aliases.free(place)?),
             };
             aliases.hosts.insert(name.to_owned(), word);
             aliases.ports.extend(port.map(|place| (name.to_owned(), place)));
@@ -160,6 +173,17 @@ impl Aliases {
             let text = old.is_some().then(|| aliases.render()).transpose()?;
             Ok((text, old.map(|(target, _)| target)))
         })
+    }
+
+    /// A place for a port, where no other host has it.
+    fn free(&self, place: Place) -> Result<Place, AliasError> {
+        if place.0.port() == 0 {
+            return Err(AliasError::PortZero);
+        }
+        match self.ports.iter().find(|(_, taken)| **taken == place) {
+            Some((name, _)) => Err(AliasError::PortTaken { place, name: name.clone() }),
+            None => Ok(place),
+        }
     }
 
     fn take(&mut self, name: &str) -> Option<(String, Option<Place>)> {
@@ -287,6 +311,24 @@ mod tests {
             std::fs::write(&path, text).expect("written");
             assert!(matches!(Aliases::load(&path), Err(AliasError::Damaged { .. })), "{wrong}");
         }
+    }
+
+    #[test]
+    fn two_hosts_have_no_port_in_common_and_none_has_port_0() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        let add = |name: &str, place: &str| {
+            let place = place.parse().expect("a place");
+            Aliases::add(&path, name, &id(), Listens::At(place)).map_err(|error| error.to_string())
+        };
+        add("box", "2222").expect("added");
+        add("BOX", "127.0.0.1:2222").expect("it may keep its own");
+        add("other", "[::1]:2222").expect("another address");
+        let before = std::fs::read_to_string(&path).expect("read");
+        let taken = add("crate", "2222").expect_err("refused");
+        assert!(taken.starts_with("127.0.0.1:2222 is BOX already\n"), "{taken}");
+        assert!(add("crate", "0").expect_err("refused").starts_with("port 0 "));
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), before);
     }
 
     #[test]

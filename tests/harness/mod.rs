@@ -23,6 +23,7 @@ mod relay;
 mod route;
 mod server;
 mod ssh_agent;
+mod system;
 mod terminal;
 mod tree;
 
@@ -50,6 +51,7 @@ pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
 pub(crate) use ssh_agent::{SshAgent, have_fido_key, new_fido_key};
+pub(crate) use system::{NOBODY, System};
 pub(crate) use terminal::on_a_terminal;
 pub(crate) use tree::{odd_tree, same_tree};
 

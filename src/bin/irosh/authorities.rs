@@ -1,42 +1,38 @@
 //! `irosh peers allow` with a line that has `cert-authority`, and how such lines are shown.
 
 use irosh::{
-    files::Paths,
-    host::{Authority, Edit, allow_authority, can_vouch},
+    host::{Admin, AllowedAuthority, Authority, Edit, ListedAuthority},
     log::{printable, say},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::peers::tell_ended;
 
 /// Has certificates of an authority's admit.
 pub(super) fn allow(
-    paths: &Paths,
+    host: &Admin,
     mut authority: Authority,
     name: Option<String>,
     edit: Edit,
     json: bool,
 ) -> anyhow::Result<()> {
-    let file = paths.authorized_peers();
-    if let Some(login) = &authority.options.login {
-        can_vouch(&file, login)?;
-    }
     authority.name = name.unwrap_or(authority.name);
-    let (authority, before) = allow_authority(&file, &authority, edit)?;
-    show(&authority, json);
-    if let Some(before) = before.filter(|before| *before != authority) {
-        say(&printable(&format!("irosh: it was: {} {}\n", before.all_options(), before.name)));
+    let AllowedAuthority { authority, before, ended } = host.allow_authority(&authority, edit)?;
+    show(&authority, &[("ended", json!(ended))], json);
+    if let Some(before) = before {
+        say(&printable(&format!("irosh: it was: {} {}\n", before.options, before.name)));
     }
+    ended.iter().flatten().for_each(tell_ended);
     Ok(())
 }
 
-pub(super) fn show(authority: &Authority, json: bool) {
-    let (fingerprint, options) = (authority.fingerprint(), authority.all_options());
-    let Authority { name, principals, options: of_all, .. } = authority;
+pub(super) fn show(authority: &ListedAuthority, more: &[(&str, Value)], json: bool) {
     if json {
-        let line = json!({
-            "name": name, "authority": fingerprint, "principals": principals, "login": of_all.login,
-            "options": options, "expires": of_all.expiry_time,
-        });
+        let mut line = json!(authority);
+        line["revoked"] = json!(false);
+        more.iter().for_each(|(key, value)| line[key] = value.clone());
         return super::print(&line.to_string());
     }
-    super::print(&printable(&format!("{fingerprint}  {:<15}  {name}  {options}", "an authority")));
+    let ListedAuthority { name, authority, options, .. } = authority;
+    super::print(&printable(&format!("{authority}  {:<15}  {name}  {options}", "an authority")));
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use irosh::{
     files::Paths,
     host::{
         Access, Backend, BackendChoice, BuiltinServer, Event, HandOver, Host, HostOptions, HostSettings,
-        Inherited, Reload, Stop, configured_keys, load_settings,
+        Inherited, LiveSettings, Reload, Reread, Stop, configured_keys, load_settings,
     },
     outlet::Outlet,
     settings::NetworkChoice,
@@ -96,6 +97,9 @@ async fn host(
     let events = Outlet::new(rustix::stdio::stdout(), if json { dropped } else { |_| String::new() });
     let output = events.clone();
     let settings: HostSettings = load_settings(&paths.host_settings())?;
+    let network = NetworkChoice::from(network);
+    let flags = [("portmap", portmap.is_some()), ("backend", backend.is_some()), ("name", name.is_some())];
+    let reread = rereads(&paths, settings.clone(), access, &flags, &network);
     let file = NetworkChoice {
         relay: settings.relay,
         dns: settings.dns,
@@ -103,7 +107,7 @@ async fn host(
         ca: settings.ca,
         relay_token: settings.relay_token,
     };
-    let network = NetworkChoice::from(network).or(file);
+    let network = network.or(file);
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
     if backend == Backend::Builtin {
         settings.sshd.warnings().for_each(|warning| tracing::warn!("{warning}"));
@@ -122,6 +126,7 @@ async fn host(
         revoked_keys: settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file)),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
+        reread: Some(reread),
         events: Box::new(move |event| tell(&output, json, &event)),
         inherited: None,
     };
@@ -136,7 +141,7 @@ async fn host(
     let host = Host::start(HostOptions { inherited, ..options }).await?;
     let stop = host.stop();
     let reload = host.reloader();
-    let watching = watch_signals(paths, access, stop, reload, program);
+    let watching = watch_signals(stop, reload, program);
     let watchdog = tokio::spawn(watchdog());
     let running = host.run();
     tokio::pin!(running);
@@ -147,6 +152,42 @@ async fn host(
     watchdog.abort();
     events.flush(LAST_EVENTS);
     Ok(left.zip(way))
+}
+
+/// What reads the settings again, of a host that was started with these. What a flag sets, the file does not change.
+fn rereads(
+    paths: &Paths,
+    started: HostSettings,
+    access: Option<Access>,
+    flags: &[(&'static str, bool)],
+    network: &NetworkChoice,
+) -> Reread {
+    let file = paths.host_settings();
+    let of_network = [
+        ("relay", network.relay.is_some()),
+        ("dns", network.dns.is_some()),
+        ("bind", network.bind.is_some()),
+        ("ca", network.ca.is_some()),
+        ("relay-token", network.relay_token.is_some()),
+    ];
+    let flags: Vec<_> =
+        flags.iter().chain(&of_network).filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
+    let last = Mutex::new(started.clone());
+    Box::new(move || {
+        let settings: HostSettings = load_settings(&file).map_err(|error| error.to_string())?;
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = (settings.sshd != last.sshd).then(|| "sshd".to_owned());
+        let waiting = settings.differing(&started).into_iter().filter(|key| !flags.contains(key));
+        let live = LiveSettings {
+            access: access.or(settings.access).unwrap_or_default(),
+            revoked_keys: settings.revoked_keys.as_ref().map(|list| file.with_file_name(list)),
+            limits: settings.limits.clone(),
+            taken: taken.into_iter().collect(),
+            waiting: waiting.map(str::to_owned).collect(),
+        };
+        *last = settings;
+        Ok(live)
+    })
 }
 
 /// The program on disk that this process was started from.
@@ -256,13 +297,7 @@ fn dropped(events: u64) -> String {
 
 /// SIGTERM and SIGINT drain, and end at once the second time; SIGHUP reads the settings again. SIGUSR2 has the program
 /// start anew, and SIGTERM has, where it is the service manager's way to do that: sessions go on then.
-async fn watch_signals(
-    paths: Paths,
-    access: Option<Access>,
-    stop: Stop,
-    reload: Reload,
-    program: &Program,
-) -> anyhow::Result<Way> {
+async fn watch_signals(stop: Stop, reload: Reload, program: &Program) -> anyhow::Result<Way> {
     let mut anew = signal(SignalKind::user_defined2()).context("signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
@@ -270,15 +305,8 @@ async fn watch_signals(
     loop {
         tokio::select! {
             _ = hangup.recv() => {
-                match load_settings::<HostSettings>(&paths.host_settings()) {
-                    Ok(settings) => {
-                        let access = access.or(settings.access).unwrap_or_default();
-                        let revoked = settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file));
-                        Host::reload(&reload, access, revoked, settings.limits).await;
-                        tracing::info!("settings and lists read again; backend, host-keys, name, relay, dns and bind stay until a restart");
-                    }
-                    Err(error) => tracing::error!("the settings stay as they were: {error}"),
-                }
+                // It says itself what came of it.
+                let _ = reload.reload().await;
                 continue;
             }
             _ = anew.recv() => {

@@ -1,16 +1,8 @@
 //! `irosh host-keys`.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
-
 use anyhow::bail;
 use clap::Subcommand;
-use irosh::{
-    files::Paths,
-    host::{Basis, KeptKeys, Presence, accept_seen_keys, ask_again, kept_keys, was_asked},
-};
+use irosh::host::{AcceptedKeys, Admin, Basis, KeptKeys};
 use serde_json::json;
 
 #[derive(clap::Args)]
@@ -30,24 +22,14 @@ enum HostKeysCommand {
     Accept,
 }
 
-/// How long a running host may take to ask its servers.
-const ASKING: Duration = Duration::from_secs(20);
-
-pub(super) fn run(paths: &Paths, arguments: &HostKeysArguments) -> anyhow::Result<()> {
-    let file = paths.kept_host_keys();
-    if Presence::of_running(paths)?.is_some() {
-        have_servers_asked(&file)?;
-    }
-    let all = kept_keys(&file)?;
-    if all.is_empty() {
-        bail!("this host has not asked any ssh server for its keys yet\nstart it: irosh host");
-    }
+pub(super) fn run(host: &Admin, arguments: &HostKeysArguments) -> anyhow::Result<()> {
     match arguments.command {
-        None | Some(HostKeysCommand::List) => show(&all, arguments.json),
+        None | Some(HostKeysCommand::List) => show(&known(host.host_keys()?)?, arguments.json),
         Some(HostKeysCommand::Accept) => {
-            let accepted = accept_seen_keys(&file)?;
+            let AcceptedKeys { accepted, kept } = host.accept_host_keys()?;
+            let kept = known(kept)?;
             show(&accepted, arguments.json);
-            if let Some(kept) = kept_keys(&file)?.iter().find(|kept| !kept.waiting().is_empty()) {
+            if let Some(kept) = kept.iter().find(|kept| !kept.waiting().is_empty()) {
                 bail!("the keys of {} are those of host-keys in host.toml\nchange them there", kept.backend);
             }
             if accepted.is_empty() {
@@ -58,18 +40,12 @@ pub(super) fn run(paths: &Paths, arguments: &HostKeysArguments) -> anyhow::Resul
     Ok(())
 }
 
-/// So that what is shown and accepted is what the servers show now.
-fn have_servers_asked(file: &Path) -> anyhow::Result<()> {
-    ask_again(file)?;
-    let end = Instant::now() + ASKING;
-    while !was_asked(file)? {
-        if Instant::now() > end {
-            tracing::warn!("the running host does not ask its servers; what follows is what it saw last");
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
+/// The servers, of which there is one at least.
+fn known(kept: Vec<KeptKeys>) -> anyhow::Result<Vec<KeptKeys>> {
+    if kept.is_empty() {
+        bail!("this host has not asked any ssh server for its keys yet\nstart it: irosh host");
     }
-    Ok(())
+    Ok(kept)
 }
 
 fn show(all: &[KeptKeys], json: bool) {

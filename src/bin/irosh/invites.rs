@@ -2,17 +2,13 @@
 
 use std::{str::FromStr, time::Duration};
 
-use anyhow::{Context, bail};
 use clap::Subcommand;
-use iroh::EndpointAddr;
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
-    files::Paths,
-    host::{OpenInvite, Presence, Restrictions, Terms, can_vouch, issue, open_invites, revoke_invites},
+    host::{Admin, InviteStatus, OpenInvite, Restrictions, Terms},
     log::printable,
-    transport::{Invite, InviteSecret, KeyFile, Target},
+    transport::Target,
 };
-use jiff::Timestamp;
 use serde_json::json;
 
 #[derive(clap::Args)]
@@ -77,26 +73,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// Where this host is: what the running one says, or its bare endpoint id.
-fn addr(paths: &Paths) -> anyhow::Result<EndpointAddr> {
-    if let Some(addr) = Presence::of_running(paths)? {
-        return Ok(addr);
-    }
-    // The system's service makes its key itself, so that it is the service's.
-    let key = if *paths == Paths::of_system() {
-        KeyFile::load(&paths.host_key())?
-    } else {
-        let name = irosh::log::machine_name();
-        KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?
-    };
-    tracing::warn!(
-        "the host is not running, so its addresses are not in the ticket: start it with `irosh host`"
-    );
-    Ok(key.secret().public().into())
-}
-
-pub(super) fn ticket(paths: &Paths, arguments: &TicketArguments) -> anyhow::Result<()> {
-    let addr = addr(paths)?;
+pub(super) fn ticket(host: &Admin, arguments: &TicketArguments) -> anyhow::Result<()> {
+    let addr = host.ticket()?;
     let id = addr.id.to_string();
     let ticket = EndpointTicket::new(addr).to_string();
     if arguments.json {
@@ -107,63 +85,38 @@ pub(super) fn ticket(paths: &Paths, arguments: &TicketArguments) -> anyhow::Resu
     Ok(())
 }
 
-pub(super) fn invite(paths: &Paths, arguments: InviteArguments) -> anyhow::Result<()> {
+pub(super) fn invite(host: &Admin, arguments: InviteArguments) -> anyhow::Result<()> {
     let InviteArguments { command, issue, json } = arguments;
     match command {
-        None => make(paths, issue, json),
-        Some(InviteCommand::List) => {
-            let open = open_invites(&paths.invites(), Timestamp::now())?;
-            open.iter().for_each(|invite| show(invite, json));
-            Ok(())
-        }
+        None => make(host, issue, json)?,
+        Some(InviteCommand::List) => host.invites()?.iter().for_each(|invite| show(invite, json)),
         Some(InviteCommand::Revoke { which }) => {
+            // The secret of an invite is nobody's to tell.
             let shown =
                 Target::from_str(&which).ok().and_then(|target| target.secret().map(OpenInvite::name_of));
-            let id = shown.unwrap_or(which);
-            let gone = revoke_invites(&paths.invites(), Timestamp::now(), |invite| invite.name() == id)?;
-            if gone.is_empty() {
-                bail!(
-                    "no invite that can still be used has this id\n`irosh invite list` shows those that can"
-                );
-            }
+            let gone = host.revoke_invite(&shown.unwrap_or(which))?;
             gone.iter().for_each(|invite| show(invite, json));
-            Ok(())
         }
-    }
-}
-
-fn make(paths: &Paths, arguments: IssueArguments, json: bool) -> anyhow::Result<()> {
-    let IssueArguments { ttl, uses, login, options } = arguments;
-    let restrictions = Restrictions::parse(&options.join(",")).map_err(anyhow::Error::msg)?;
-    if let Some(login) = &login {
-        can_vouch(&paths.authorized_peers(), login)?;
-    }
-    let addr = addr(paths)?;
-    let secret = InviteSecret::generate();
-    let terms = Terms { ttl, uses, login, restrictions };
-    let kept =
-        issue(&paths.invites(), &secret, &terms, Timestamp::now()).context("the invite was not made")?;
-    let invite = Invite { addr, secret }.to_string();
-    if json {
-        let (id, expires, uses) = (kept.name(), kept.expires, kept.uses);
-        super::print(&json!({ "invite": invite, "id": id, "expires": expires, "uses": uses }).to_string());
-    } else {
-        super::print(&invite);
     }
     Ok(())
 }
 
+fn make(host: &Admin, arguments: IssueArguments, json: bool) -> anyhow::Result<()> {
+    let IssueArguments { ttl, uses, login, options } = arguments;
+    let restrictions = Restrictions::parse(&options.join(",")).map_err(anyhow::Error::msg)?;
+    let made = host.invite(&Terms { ttl, uses, login, restrictions })?;
+    super::print(&if json { json!(made).to_string() } else { made.invite });
+    Ok(())
+}
+
 /// Prints an invite without its secret, which nobody has any more.
-fn show(invite: &OpenInvite, json: bool) {
-    let OpenInvite { expires, uses, login, restrictions, .. } = invite;
-    let (id, restrictions) = (invite.name(), restrictions.to_string());
+fn show(invite: &InviteStatus, json: bool) {
     if json {
-        let line =
-            json!({ "id": id, "uses": uses, "expires": expires, "login": login, "options": restrictions });
-        return super::print(&line.to_string());
+        return super::print(&json!(invite).to_string());
     }
+    let InviteStatus { id, uses, expires, login, options } = invite;
     let end = expires.strftime("%Y-%m-%d %H:%M UTC");
     let login = login.as_ref().map(|login| format!("login={login}")).unwrap_or_default();
-    let line = format!("{id}  {uses} left  until {end}  {login}  {restrictions}");
+    let line = format!("{id}  {uses} left  until {end}  {login}  {options}");
     super::print(&printable(line.trim_end()));
 }

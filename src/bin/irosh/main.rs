@@ -22,6 +22,7 @@ mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
 mod proxy_arguments;
 mod published_keys;
+mod reload;
 mod remote;
 mod service;
 mod sftp_server;
@@ -37,6 +38,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{OwnerError, Paths},
+    host::{Admin, AdminError},
     settings::NetworkChoice,
     transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
@@ -64,6 +66,7 @@ enum Command {
     Peers(peers::PeersArguments),
     /// The SSH host keys that this host announces
     HostKeys(host_keys::HostKeysArguments),
+    Reload(reload::ReloadArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -199,7 +202,16 @@ impl Command {
     /// Whether it needs the rights of who runs it, and not those of whose the files are.
     fn stays_who_it_is(&self) -> bool {
         use Command::{Host, Man, SftpServer, Sshd};
-        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_))
+        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
+    }
+
+    /// Whether it asks the host that runs, and turns to the files only where there is none.
+    fn asks_the_host(&self) -> bool {
+        use Command::{HostKeys, Invite, Peers, Reload, Ticket};
+        match self {
+            Peers(arguments) => !arguments.read_settings(),
+            _ => matches!(self, Ticket(_) | Invite(_) | HostKeys(_) | Reload(_)),
+        }
     }
 
     /// What the command exits with after an error.
@@ -232,10 +244,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Host(_) if std::process::id() == 1 => return init::run(),
         Command::Host(arguments) => host::run(paths, arguments)?,
-        Command::Ticket(arguments) => invites::ticket(&paths, &arguments)?,
-        Command::Invite(arguments) => invites::invite(&paths, arguments)?,
-        Command::Peers(arguments) => peers::peers(&paths, arguments)?,
-        Command::HostKeys(arguments) => host_keys::run(&paths, &arguments)?,
+        Command::Ticket(arguments) => invites::ticket(&admin(system, paths)?, &arguments)?,
+        Command::Invite(arguments) => invites::invite(&admin(system, paths)?, arguments)?,
+        Command::Peers(arguments) => {
+            let settings = paths.host_settings();
+            peers::peers(&admin(system, paths)?, &settings, arguments)?;
+        }
+        Command::HostKeys(arguments) => host_keys::run(&admin(system, paths)?, &arguments)?,
+        Command::Reload(arguments) => reload::run(admin(system, paths)?, &arguments)?,
         Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
@@ -260,10 +276,19 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn paths(system: bool, command: &Command) -> Result<Paths, OwnerError> {
     match (system, command.stays_who_it_is()) {
         (true, true) => Ok(Paths::of_system()),
-        (true, false) => Paths::of_systems_owner(),
         (false, true) => Ok(Paths::of_user()?),
-        (false, false) => Paths::of_owner(Paths::of_user),
+        (_, false) => owned(system),
     }
+}
+
+/// The folders, of whose owner root has taken the place.
+fn owned(system: bool) -> Result<Paths, OwnerError> {
+    if system { Paths::of_systems_owner() } else { Paths::of_owner(Paths::of_user) }
+}
+
+/// Who looks after the host's lists: the host that runs, or this process.
+fn admin(system: bool, paths: Paths) -> Result<Admin, AdminError> {
+    Admin::of_owner(paths, || owned(system))
 }
 
 /// Prints a result.

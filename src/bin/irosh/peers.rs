@@ -1,20 +1,20 @@
 //! `irosh peers`.
 
-use anyhow::{Context, bail};
+use std::path::Path;
+
+use anyhow::bail;
 use clap::Subcommand;
 use irosh::{
-    files::Paths,
     host::{
-        Access, AddressKey, Addresses, Allowed, Authority, AuthorizedPeers, Edit, HostSettings, Peer,
-        Presence, Revocation, Revoked, allow, can_vouch, end_invites_of, load_settings, published_name,
-        revoke,
+        Admin, AllowedPeer, Authority, Edit, Ended, ListedPeer, Peer, PeerStatus, Revoked, RevokedPeers,
+        published_name,
     },
     log::{printable, say},
 };
-use jiff::{Timestamp, tz::TimeZone};
-use serde_json::json;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
-use super::{authorities, published_keys};
+use super::{authorities, published_keys, status::text};
 
 #[derive(clap::Args)]
 pub(super) struct PeersArguments {
@@ -27,7 +27,7 @@ pub(super) struct PeersArguments {
 
 #[derive(Subcommand)]
 enum PeersCommand {
-    /// List who may come in, the address of each towards sshd, and who is kept out
+    /// List who may come in, the address of each towards sshd, who is here now, and who is kept out
     List,
     /// Admit an identity, or change what it may do: options that are not named stay as they are
     Allow {
@@ -53,118 +53,171 @@ enum PeersCommand {
     },
 }
 
-pub(super) fn peers(paths: &Paths, arguments: PeersArguments) -> anyhow::Result<()> {
+impl PeersArguments {
+    /// Whether the settings say where keys are fetched, and have to be read for it.
+    pub(super) fn read_settings(&self) -> bool {
+        let Some(PeersCommand::Allow { key, .. }) = &self.command else { return false };
+        published_name(&key.join(" ")).is_some()
+    }
+}
+
+pub(super) fn peers(host: &Admin, settings: &Path, arguments: PeersArguments) -> anyhow::Result<()> {
     let json = arguments.json;
     match arguments.command.unwrap_or(PeersCommand::List) {
-        PeersCommand::List => list(paths, json),
+        PeersCommand::List => list(host, json),
         PeersCommand::Allow { key, name, replace, yes } => {
             let (line, edit) = (key.join(" "), if replace { Edit::Replace } else { Edit::Change });
-            if let Some((options, published)) = published_name(&line) {
-                return published_keys::allow(paths, (options, published), yes, |line| {
-                    admit(paths, line, name.clone(), edit, json)
+            if let Some(published) = published_name(&line) {
+                return published_keys::allow(settings, published, yes, |line| {
+                    admit(host, line, name.clone(), edit, json)
                 });
             }
             match Authority::parse(&line, &TimeZone::system()) {
-                Some(authority) => authorities::allow(paths, authority, name, edit, json),
-                None => admit(paths, &line, name, edit, json),
+                Some(authority) => authorities::allow(host, authority, name, edit, json),
+                None => admit(host, &line, name, edit, json),
             }
         }
-        PeersCommand::Revoke { who } => take_back(paths, &who, json),
+        PeersCommand::Revoke { who } => take_back(host, &who, json),
     }
 }
 
-fn list(paths: &Paths, json: bool) -> anyhow::Result<()> {
-    let file = paths.authorized_peers();
-    let list = AuthorizedPeers::load(&file)?;
+fn list(host: &Admin, json: bool) -> anyhow::Result<()> {
+    let list = host.peers()?;
     for bad in &list.refused {
-        tracing::warn!("{} {bad}; this line admits nobody", file.display());
+        tracing::warn!("{bad}");
     }
-    let addresses = addresses(paths, &list);
-    list.peers.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
-    list.authorities.iter().for_each(|authority| authorities::show(authority, json));
-    list.revoked.iter().for_each(|revoked| show_revoked(revoked, json));
+    let is_listed = |here: &PeerStatus| list.peers.iter().any(|peer| peer.peer == here.peer);
+    for peer in &list.peers {
+        let here = list.here.as_ref().map(|here| here.iter().find(|here| here.peer == peer.peer));
+        show(peer, here, json);
+    }
+    list.authorities.iter().for_each(|authority| authorities::show(authority, &[], json));
+    for stranger in list.here.iter().flatten().filter(|here| !is_listed(here)) {
+        show_stranger(stranger, json);
+    }
+    list.revoked.iter().for_each(|revoked| show_revoked(revoked, None, json));
     Ok(())
 }
 
-fn admit(paths: &Paths, line: &str, name: Option<String>, edit: Edit, json: bool) -> anyhow::Result<()> {
-    let file = paths.authorized_peers();
+fn admit(host: &Admin, line: &str, name: Option<String>, edit: Edit, json: bool) -> anyhow::Result<()> {
     let mut peer = Peer::parse(line, &TimeZone::system()).map_err(|reason| {
         anyhow::anyhow!(
             "`{line}` is no line of authorized_peers: {reason}\nthe peer finds its key in ~/.config/irosh/identity.pub, or in what irosh-proxy says when it is refused"
         )
     })?;
-    if let Some(login) = &peer.options.login {
-        can_vouch(&file, login)?;
-    }
     peer.name = name.unwrap_or(peer.name);
-    let Allowed { peer, before } = allow(&file, &peer, edit)?;
-    show(&peer, addresses(paths, &AuthorizedPeers::load(&file)?).as_ref(), json);
-    if let Some(before) = before.filter(|before| *before != peer) {
+    let AllowedPeer { peer, before, ended } = host.allow(&peer, edit)?;
+    print_peer(&peer, &[("ended", json!(ended))], &[], json);
+    if let Some(before) = before {
         say(&printable(&format!("irosh: it was: {} {}\n", before.options, before.name)));
     }
+    ended.iter().for_each(tell_ended);
     Ok(())
 }
 
-fn take_back(paths: &Paths, who: &str, json: bool) -> anyhow::Result<()> {
-    let file = paths.authorized_peers();
-    let list = AuthorizedPeers::load(&file)?;
-    let meant = list.peers.iter().filter(|peer| peer.name == who).count();
-    // Keys that were published together go together.
-    if meant > 1 && published_name(who).is_none() {
-        bail!("{meant} peers are called `{who}`\ngive the fingerprint of one: `irosh peers list` shows them");
-    }
-    let addresses = addresses(paths, &list);
-    let Revocation { gone, authorities: gone_too, kept_out } =
-        revoke(&file, who, access(paths)? == Access::Open)?;
-    if gone.is_empty() && gone_too.is_empty() && kept_out.is_empty() {
-        bail!("no peer is called `{who}`\n`irosh peers list` shows who may come in");
-    }
-    gone.iter().for_each(|peer| show(peer, addresses.as_ref(), json));
-    gone_too.iter().for_each(|authority| authorities::show(authority, json));
-    kept_out.iter().for_each(|revoked| show_revoked(revoked, json));
-    let fingerprints: Vec<_> = gone.iter().map(|peer| peer.identity.fingerprint()).collect();
-    let ended = end_invites_of(&paths.invites(), Timestamp::now(), &fingerprints)
-        .context("the peer is revoked, but the invite that brought it is not")?;
-    for invite in ended {
-        say(&format!("irosh: the invite {} brought it and has ended too\n", invite.name()));
-    }
-    Ok(())
-}
-
-/// Who reaches SSH: by the host that runs, or by its settings.
-fn access(paths: &Paths) -> anyhow::Result<Access> {
-    match Presence::access_of_running(paths)? {
-        Some(access) => Ok(access),
-        None => Ok(load_settings::<HostSettings>(&paths.host_settings())?.access.unwrap_or_default()),
+/// Says what has ended since its peer may do something else now.
+pub(super) fn tell_ended(ended: &Ended) {
+    if ended.connections + ended.sessions > 0 {
+        say(&format!("irosh: what began on other terms has ended: {}\n", counted(ended)));
     }
 }
 
-/// What is done to a peer does not hang on the address that is shown with it.
-fn addresses(paths: &Paths, list: &AuthorizedPeers) -> Option<Addresses> {
-    let key = AddressKey::load_or_create(&paths.loopback_key());
-    let key = key.inspect_err(|error| tracing::warn!("the peers' addresses are not known: {error}")).ok()?;
-    Some(Addresses::new(key, list.peers.iter().map(|peer| &peer.identity)))
+fn take_back(host: &Admin, who: &str, json: bool) -> anyhow::Result<()> {
+    let RevokedPeers { gone, authorities, kept_out, invites, problem, ended } = host.revoke(who)?;
+    let ended_of = |peer: &str| ended.as_ref().map(|ended| of(peer, ended));
+    for peer in &gone {
+        let ended = ended_of(&peer.peer);
+        let said = ended.as_ref().map(|ended| format!("    ended: {}", counted(ended)));
+        print_peer(peer, &[("ended", json!(ended))], said.as_slice(), json);
+    }
+    let is_holder = |ended: &&Ended| {
+        let is_meant = gone.iter().any(|peer| peer.peer == ended.peer)
+            || kept_out.iter().any(|revoked| revoked.fingerprint == ended.peer);
+        !is_meant
+    };
+    let holders: Vec<_> = ended.iter().flatten().filter(is_holder).collect();
+    for authority in &authorities {
+        authorities::show(authority, &[("revoked", json!(true)), ("ended", json!(holders))], json);
+    }
+    if !json {
+        let line = |ended: &Ended| printable(&format!("    ended: {} of {}", counted(ended), ended.peer));
+        holders.iter().for_each(|ended| super::print(&line(ended)));
+    }
+    for revoked in &kept_out {
+        // Of who was on the list it is said already.
+        let is_told = gone.iter().any(|gone| gone.peer == revoked.fingerprint);
+        show_revoked(revoked, ended_of(&revoked.fingerprint).filter(|_| !is_told).as_ref(), json);
+    }
+    for invite in invites {
+        say(&format!("irosh: the invite {invite} brought it and has ended too\n"));
+    }
+    problem.map_or(Ok(()), |problem| bail!(problem))
 }
 
-fn show(peer: &Peer, addresses: Option<&Addresses>, json: bool) {
-    let Peer { identity, name, options } = peer;
-    let (fingerprint, address) = (identity.fingerprint(), addresses.map(|addresses| addresses.of(identity)));
+/// What a peer had at the host; nothing at all, where nothing is said of it.
+fn of(peer: &str, ended: &[Ended]) -> Ended {
+    let none = || Ended { peer: peer.to_owned(), name: String::new(), connections: 0, sessions: 0 };
+    ended.iter().find(|ended| ended.peer == peer).cloned().unwrap_or_else(none)
+}
+
+fn counted(ended: &Ended) -> String {
+    format!("{}, {}", text::count(ended.connections, "connection"), text::count(ended.sessions, "session"))
+}
+
+/// `here` is nothing where no host tells of it, and holds nothing of who is not here.
+fn show(peer: &ListedPeer, here: Option<Option<&PeerStatus>>, json: bool) {
+    let lines = here.flatten().map(text::presence).unwrap_or_default();
+    let more = [
+        ("listed", json!(true)),
+        ("connections", presence(here, |here| json!(here.connections))),
+        ("sessions", presence(here, |here| json!(here.sessions))),
+    ];
+    print_peer(peer, &more, &lines, json);
+}
+
+fn presence(here: Option<Option<&PeerStatus>>, what: impl FnOnce(&PeerStatus) -> Value) -> Value {
+    here.map_or(Value::Null, |here| here.map_or_else(|| json!([]), what))
+}
+
+fn print_peer(peer: &ListedPeer, more: &[(&str, Value)], lines: &[String], json: bool) {
+    if json {
+        let mut line = json!(peer);
+        line["revoked"] = json!(false);
+        more.iter().for_each(|(key, value)| line[key] = value.clone());
+        return super::print(&line.to_string());
+    }
+    let ListedPeer { name, peer, address, options, .. } = peer;
+    let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    super::print(&printable(&format!("{peer}  {address:<15}  {name}  {options}")));
+    lines.iter().for_each(|line| super::print(line));
+}
+
+/// Somebody who is here by no line of the list.
+fn show_stranger(stranger: &PeerStatus, json: bool) {
+    let PeerStatus { name, peer, listed, certificate, connections, sessions } = stranger;
     if json {
         let line = json!({
-            "name": name, "peer": fingerprint, "address": address, "login": options.login, "revoked": false,
-            "options": options.to_string(), "expires": options.expiry_time,
+            "name": name, "peer": peer, "listed": listed, "revoked": false,
+            "certificate": certificate, "connections": connections, "sessions": sessions,
         });
         return super::print(&line.to_string());
     }
-    let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    super::print(&printable(&format!("{fingerprint}  {address:<15}  {name}  {options}")));
+    let by = if certificate.is_some() { "by certificate" } else { "on no list" };
+    super::print(&printable(&format!("{peer}  {by:<15}  {name}")));
+    text::presence(stranger).iter().for_each(|line| super::print(line));
 }
 
-fn show_revoked(revoked: &Revoked, json: bool) {
+fn show_revoked(revoked: &Revoked, ended: Option<&Ended>, json: bool) {
     let Revoked { fingerprint, name } = revoked;
     if json {
-        let line = json!({ "name": name, "peer": fingerprint, "revoked": true, "options": "revoked" });
+        let mut line = json!({ "name": name, "peer": fingerprint, "revoked": true, "options": "revoked" });
+        if let Some(ended) = ended {
+            line["ended"] = json!(ended);
+        }
         return super::print(&line.to_string());
     }
     super::print(&printable(&format!("{fingerprint}  {:<15}  {name}", "kept out")));
+    if let Some(ended) = ended {
+        super::print(&format!("    ended: {}", counted(ended)));
+    }
 }

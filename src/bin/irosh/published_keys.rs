@@ -1,11 +1,10 @@
 //! `irosh peers allow github:NAME`: the keys that somebody has published.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{bail, ensure};
 use irosh::{
     client::auth::{Answer, Prompt as _},
-    files::Paths,
     host::{HostSettings, Peer, PublishedKeys, fetch_keys, load_settings},
     log::{printable, say},
 };
@@ -15,7 +14,7 @@ use super::ask::{Ask, ask};
 
 /// Fetches the keys of a name, shows them, and has each admitted as a line of its own once somebody has said yes.
 pub(super) fn allow(
-    paths: &Paths,
+    settings: &Path,
     (options, name): (&str, &str),
     yes: bool,
     admit: impl Fn(&str) -> anyhow::Result<()>,
@@ -24,7 +23,7 @@ pub(super) fn allow(
         yes || Ask.can_answer(),
         "there is no terminal to ask whether these keys are to be admitted\nlook at them yourself, and say --yes"
     );
-    let settings: HostSettings = load_settings(&paths.host_settings())?;
+    let settings: HostSettings = load_settings(settings)?;
     let place = settings.keys_url.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lines = runtime.block_on(async {

@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use self::{
@@ -42,6 +43,9 @@ const FILE_CHECK: Duration = Duration::from_secs(1);
 /// How often it is looked whether a server may be another one, for as long as peers come. No server is stopped and
 /// another one started in less.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long all servers may take to be asked at once, where somebody waits for it.
+const ASKING: Duration = Duration::from_secs(20);
 
 /// Is told what happens.
 pub(super) type Events = Arc<dyn Fn(Event) + Send + Sync>;
@@ -123,7 +127,18 @@ impl HostKeys {
         }
     }
 
-    async fn read_file(self: &Arc<Self>) {
+    /// Has each server show its keys now, the host's own at least.
+    pub(super) async fn ask_all(self: &Arc<Self>) {
+        self.server(&self.own);
+        // In tasks of their own: who waits no longer does not stop them.
+        let asking = self.all().into_iter().map(|server| tokio::spawn(self.clone().ask(server)));
+        if timeout(ASKING, join_all(asking)).await.is_err() {
+            tracing::warn!("the ssh servers do not show their keys in time");
+        }
+    }
+
+    /// Takes up what the file says by now.
+    pub(super) async fn read_file(self: &Arc<Self>) {
         let Ok(file) = self.update(|file| file.clone()).await else {
             return;
         };

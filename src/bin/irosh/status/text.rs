@@ -107,10 +107,7 @@ fn peer(peer: &host::PeerStatus) -> Vec<String> {
     }));
     lines.extend(peer.connections.iter().map(|connection| {
         let way = connection.path.as_ref().map_or_else(|| "no path".to_owned(), way);
-        let sessions = match connection.sessions {
-            1 => "1 session".to_owned(),
-            sessions => format!("{sessions} sessions"),
-        };
+        let sessions = count(connection.sessions as usize, "session");
         format!("    connection for {}, {way}, {sessions}", lasting(connection.age))
     }));
     lines.extend(peer.sessions.iter().map(|session| {
@@ -122,6 +119,29 @@ fn peer(peer: &host::PeerStatus) -> Vec<String> {
         format!("    session {name} for {age}, {state}, {received} received, {sent} sent")
     }));
     lines
+}
+
+/// Where somebody is here from and since when, and with how many sessions, in lines to follow the name.
+pub(crate) fn presence(peer: &host::PeerStatus) -> Vec<String> {
+    let mut lines: Vec<_> = peer
+        .connections
+        .iter()
+        .map(|connection| {
+            let way = connection.path.as_ref().map_or_else(|| "no path".to_owned(), way);
+            format!("    here for {}, {way}", lasting(connection.age))
+        })
+        .collect();
+    let detached = peer.sessions.iter().filter(|session| session.detached.is_some()).count();
+    if !peer.sessions.is_empty() {
+        let (all, attached) = (count(peer.sessions.len(), "session"), peer.sessions.len() - detached);
+        lines.push(format!("    {all}: {attached} attached, {detached} detached"));
+    }
+    lines
+}
+
+/// So many of these.
+pub(crate) fn count(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn turned_away(refused: &host::Refused) -> Vec<String> {

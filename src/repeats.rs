@@ -8,7 +8,7 @@ use std::{
 
 /// Counts what is told in a minute.
 #[derive(Debug)]
-pub(super) struct Repeats<K> {
+pub(crate) struct Repeats<K> {
     /// How many are told one by one: of one kind, and in all.
     each: u32,
     all: u32,
@@ -27,17 +27,17 @@ struct Count {
 
 impl<K: Hash + Eq> Repeats<K> {
     /// What is summed up at once.
-    pub(super) const WINDOW: Duration = Duration::from_secs(60);
+    pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 
     /// Kinds that are told apart.
     const KINDS: usize = 1024;
 
-    pub(super) fn new(each: u32, all: u32) -> Self {
+    pub(crate) fn new(each: u32, all: u32) -> Self {
         Self { each, all, began: None, told: 0, of: HashMap::new(), others: 0 }
     }
 
     /// Whether this one is told by itself; it is counted otherwise.
-    pub(super) fn tell(&mut self, kind: K, now: Instant) -> bool {
+    pub(crate) fn tell(&mut self, kind: K, now: Instant) -> bool {
         self.began.get_or_insert(now);
         if self.of.len() >= Self::KINDS && !self.of.contains_key(&kind) {
             self.others += 1;
@@ -55,7 +55,7 @@ impl<K: Hash + Eq> Repeats<K> {
 
     /// What was not told by itself, once the time is over: how many of each kind, and of those that were not
     /// told apart.
-    pub(super) fn sum_up(&mut self, now: Instant) -> Vec<(Option<K>, u64)> {
+    pub(crate) fn sum_up(&mut self, now: Instant) -> Vec<(Option<K>, u64)> {
         if self.began.is_none_or(|began| now.saturating_duration_since(began) < Self::WINDOW) {
             return Vec::new();
         }

@@ -1,5 +1,7 @@
 //! `config.toml`, and how flag, environment, file and default come together.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::{
@@ -23,6 +25,9 @@ pub struct ClientSettings {
     pub relay_token: Option<RelayToken>,
     /// Whether hosts are looked for on this network, without a server.
     pub lan: Option<bool>,
+    /// The file of the key that says who we are, in place of our own: a private key, or a public one whose private half
+    /// an ssh-agent has.
+    pub identity: Option<PathBuf>,
     /// Whether an agent holds connections and sessions.
     #[serde(default)]
     pub agent: AgentUse,
@@ -45,21 +50,36 @@ pub enum AgentUse {
 /// file, whoever reads all of it says.
 #[must_use]
 pub fn agent_use(paths: &Paths) -> AgentUse {
-    #[derive(Default, Deserialize)]
-    struct Part {
-        #[serde(default)]
-        agent: AgentUse,
-    }
     if std::env::var_os("IROSH_AGENT").is_some_and(|value| value == "off") {
         return AgentUse::Off;
     }
-    let text = read_trusted_file(&paths.client_settings()).ok().flatten();
-    text.and_then(|text| toml::from_str::<Part>(&text).ok()).unwrap_or_default().agent
+    Part::read(paths).agent
+}
+
+/// The file that the settings name as the key that says who we are, in the same way.
+pub(crate) fn identity_setting(paths: &Paths) -> Option<PathBuf> {
+    Part::read(paths).identity
+}
+
+/// What a program of the client's has to know that knows nothing of networks.
+#[derive(Default, Deserialize)]
+struct Part {
+    #[serde(default)]
+    agent: AgentUse,
+    identity: Option<PathBuf>,
+}
+
+impl Part {
+    fn read(paths: &Paths) -> Self {
+        let text = read_trusted_file(&paths.client_settings()).ok().flatten();
+        text.and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
+    }
 }
 
 impl From<ClientSettings> for NetworkChoice {
     fn from(settings: ClientSettings) -> Self {
-        let ClientSettings { relay, dns, bind, ca, relay_token, lan, agent: _, keep_warm: _ } = settings;
+        let ClientSettings { relay, dns, bind, ca, relay_token, lan, identity: _, agent: _, keep_warm: _ } =
+            settings;
         Self { relay, dns, bind, ca, relay_token, lan }
     }
 }

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::SecretKey;
 use russh::keys::PublicKey;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -28,7 +27,7 @@ use crate::{
     files::Paths,
     names::Aliases,
     pairing::{AboutHost, Code, PairingError, join_host},
-    proxy::{DialError, Dialer, SessionError, SessionStream, State},
+    proxy::{Credentials, DialError, Dialer, SessionError, SessionStream, State},
     transport::{BindFailed, Network, Target, TargetError},
 };
 
@@ -52,7 +51,7 @@ struct ByAgent {
     program: PathBuf,
     words: NetworkWords,
     network: Network,
-    identity: SecretKey,
+    credentials: Credentials,
     /// What dials where no agent hears.
     instead: OnceCell<Arc<Dialer>>,
 }
@@ -95,17 +94,17 @@ impl From<OpenError> for ClientError {
 }
 
 impl Client {
-    /// Binds an endpoint that dials as this identity.
+    /// Binds an endpoint that dials as who has these credentials: a secret key alone will do.
     ///
     /// # Errors
     ///
     /// [`BindFailed`] when no socket could be opened.
-    pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
-        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, identity).await?)), paths: None })
+    pub async fn bind(network: Network, credentials: impl Into<Credentials>) -> Result<Self, BindFailed> {
+        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, credentials).await?)), paths: None })
     }
 
     /// Has the user's agent open the sessions, on connections that may be there already; it is started by running
-    /// `program` (`irosh`) where it does not run. Where it cannot be had, hosts are dialled from here, as this identity.
+    /// `program` (`irosh`) where it does not run. Where it cannot be had, hosts are dialled from here, with these credentials.
     ///
     /// The agent reads the user's own key and names, and `words` are what it is told of the network beside the user's
     /// settings; `network` is what they come to.
@@ -114,10 +113,11 @@ impl Client {
         paths: &Paths,
         program: &Path,
         (words, network): (NetworkWords, Network),
-        identity: SecretKey,
+        credentials: impl Into<Credentials>,
     ) -> Self {
         let (program, instead) = (program.to_owned(), OnceCell::new());
-        let agent = ByAgent { paths: paths.clone(), program, words, network, identity, instead };
+        let credentials = credentials.into();
+        let agent = ByAgent { paths: paths.clone(), program, words, network, credentials, instead };
         Self { way: Way::Agent(Box::new(agent)), paths: Some(paths.clone()) }
     }
 
@@ -189,9 +189,9 @@ impl Client {
         match &self.way {
             Way::Dial(dialer) => Ok(Arc::clone(dialer)),
             Way::Agent(agent) => {
-                let ByAgent { paths, network, identity, instead, .. } = &**agent;
+                let ByAgent { paths, network, credentials, instead, .. } = &**agent;
                 let bind = async || {
-                    Ok(Arc::new(Dialer::bind(network.clone(), identity.clone()).await?.noted(paths)))
+                    Ok(Arc::new(Dialer::bind(network.clone(), credentials.clone()).await?.noted(paths)))
                 };
                 instead.get_or_try_init(bind).await.cloned()
             }
@@ -417,6 +417,8 @@ impl FromStr for ResolvedTarget {
 
 #[cfg(test)]
 mod tests {
+    use iroh::SecretKey;
+
     use super::*;
 
     #[test]

@@ -9,6 +9,12 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions(pub Vec<(u32, Vec<u8>)>);
 
+/// The number of an extension of `Hello`: an OpenSSH user certificate for the identity.
+pub(super) const CERTIFICATE: u32 = 1;
+
+/// The number of an extension of `Hello`: how its proof was made, where that is not as usual.
+pub(super) const MANNER: u32 = 2;
+
 impl Extensions {
     /// The extension of a number, the first of it.
     #[must_use]

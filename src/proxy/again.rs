@@ -23,6 +23,12 @@ const FIRST_TRY: Duration = Duration::from_millis(700);
 const SHORT_TRY: Duration = Duration::from_secs(1);
 const LONG_TRY: Duration = Duration::from_secs(8);
 
+/// How long one takes where none may be beside it.
+const MIDDLE_TRY: Duration = Duration::from_secs(3);
+
+/// The pause after somebody has not confirmed who we are.
+const UNPROVED: Duration = Duration::from_secs(5);
+
 /// Reaches a host again, however long it takes, from an endpoint that knows of no path. An error is one that waiting
 /// does not mend.
 ///
@@ -41,6 +47,10 @@ pub(super) async fn reach_again(
         sleep(jittered(LONGEST_PAUSE)).await;
     };
     let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
+    if dialer.credentials().may_ask() {
+        // Of two at once, each would have somebody confirm it.
+        return tries(FIRST_TRY, MIDDLE_TRY).await;
+    }
     tokio::select! {
         host = tries(FIRST_TRY, SHORT_TRY) => host,
         host = async {
@@ -111,6 +121,11 @@ async fn let_in(host: HostConnection) -> Result<HostConnection, Option<Arc<Sessi
                 ) =>
             {
                 Err(Some(error))
+            }
+            // The agent may have been locked, or nobody there to touch a key.
+            SessionError::Unproved(_) => {
+                sleep(UNPROVED).await;
+                Err(None)
             }
             _ => Err(None),
         },

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::{FusedFuture as _, FutureExt as _};
-use iroh::{Endpoint, EndpointAddr, EndpointId, PublicKey, SecretKey, TransportAddr, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, EndpointId, PublicKey, TransportAddr, endpoint::Connection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     apart::{Apart, Fresh},
     connection::{Greeter, HostConnection},
+    credentials::Credentials,
     dial_error::{DialError, Missed},
     instances::Living,
     name_service::name_service_fault,
@@ -61,17 +62,20 @@ struct Seen {
     obstacles: Obstacles,
     /// Whether what answers takes no more connections.
     turned_away: bool,
+    /// Whether it is reached, and somebody may have to confirm who we are.
+    asks: bool,
 }
 
 impl Dialer {
-    /// Binds an endpoint to dial from, as `identity`.
+    /// Binds an endpoint to dial from, as who has these credentials: a secret key alone will do.
     ///
     /// # Errors
     ///
     /// [`BindFailed`] when no socket could be opened.
-    pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
+    pub async fn bind(network: Network, credentials: impl Into<Credentials>) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        let who = Greeter { identity, instance: Instance::generate(), living: None, aliases: None };
+        let credentials = credentials.into();
+        let who = Greeter { credentials, instance: Instance::generate(), living: None, aliases: None };
         Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
     }
 
@@ -103,7 +107,11 @@ impl Dialer {
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
             Ok(connection) => {
-                Ok(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
+                self.seen().asks = self.who.credentials.may_ask();
+                let from = self.endpoint.clone().into();
+                let host = HostConnection::greet(connection, from, &self.who, target).await;
+                self.seen().asks = false;
+                Ok(host)
             }
             Err(missed) => Err(self.explain(target, missed).await),
         }
@@ -122,8 +130,14 @@ impl Dialer {
     }
 
     /// As whom it dials.
-    pub(crate) fn identity(&self) -> PublicKey {
-        self.who.identity.public()
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.who.credentials
+    }
+
+    /// The same, by other credentials of the same identity.
+    #[must_use]
+    pub(crate) fn by(&self, credentials: Credentials) -> Self {
+        Self { who: Greeter { credentials, ..self.who.clone() }, ..self.clone() }
     }
 
     /// The same, for the dials to another host at the same time.
@@ -245,6 +259,9 @@ impl Dialer {
     /// Why a host that was dialled so long ago is not reached yet.
     pub(super) fn so_far(&self, target: &Target, since: Duration) -> DialError {
         let (name, seen) = (target.short_name(), self.seen());
+        if seen.asks {
+            return DialError::Unproved { name };
+        }
         if seen.turned_away {
             return DialError::TurnedAway { name };
         }

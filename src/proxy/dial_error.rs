@@ -71,6 +71,14 @@ pub enum DialError {
         /// The host.
         name: String,
     },
+    /// The host waits for a proof that somebody has to confirm.
+    #[error(
+        "{name} is reached, and waits for the proof of who we are\ntouch or confirm your key when the ssh-agent asks for it"
+    )]
+    Unproved {
+        /// The host.
+        name: String,
+    },
     /// The host speaks something else.
     #[error(
         "{name} does not speak irosh/1\nits irosh may be of another age: bring both sides to the same version"

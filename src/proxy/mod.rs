@@ -5,6 +5,7 @@ mod announced;
 mod apart;
 mod bridge;
 mod connection;
+mod credentials;
 mod dial;
 mod dial_error;
 mod discover;
@@ -17,6 +18,7 @@ mod obstacles;
 mod patience;
 mod relayed;
 mod session;
+mod ssh_agent;
 mod stdio;
 mod stream;
 
@@ -24,6 +26,8 @@ pub use announced::{known_hosts_lines, load_host_keys, public_key_lines, save_ho
 pub(crate) use bridge::host_keys_kept;
 pub use bridge::{BridgeError, Stop, bridge, carry};
 pub use connection::{HostConnection, SessionError};
+pub use credentials::Credentials;
+pub(crate) use credentials::{agent_of_environment, certificate_file, named};
 pub use dial::Dialer;
 pub use dial_error::DialError;
 pub use discover::{DiscoverError, Discovered, Found, discover};
@@ -33,6 +37,7 @@ pub use listen::{ListenError, listen};
 pub(crate) use name_service::name_service_fault;
 pub use obstacles::Obstacles;
 pub use session::{ClientSession, SessionStatus, State};
+pub use ssh_agent::CannotProve;
 pub use stdio::{ends, stdio};
 pub use stream::SessionStream;
 

@@ -254,6 +254,19 @@ fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Result<Builde
     Ok(builder)
 }
 
+/// How a web server is spoken to that certificates vouch for, as relays are.
+///
+/// # Errors
+///
+/// [`BindFailed::Authorities`], and what the system says.
+pub(crate) fn web_tls(ca: Option<&Authorities>) -> Result<rustls::ClientConfig, BindFailed> {
+    let mut known = CaTlsConfig::embedded();
+    if let Some(ca) = ca {
+        known = known.with_extra_roots(certificates(ca)?);
+    }
+    known.client_config(crypto::client_provider()).map_err(|error| BindFailed::Other(error.to_string()))
+}
+
 /// The certificates of authorities.
 fn certificates(ca: &Authorities) -> Result<Vec<CertificateDer<'static>>, BindFailed> {
     let failed = |reason: String| BindFailed::Authorities { ca: ca.clone(), reason };

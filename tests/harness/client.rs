@@ -39,6 +39,7 @@ pub(crate) struct Client {
     authority: Option<PathBuf>,
     mode: Mode,
     lan: bool,
+    variables: Vec<(String, PathBuf)>,
     /// The public line of its identity.
     pub(crate) identity: String,
 }
@@ -51,8 +52,8 @@ impl Client {
         fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        let mode = Mode::of_environment();
-        let client = Self { home, relay, bind, authority: None, mode, lan: false, identity };
+        let (mode, variables) = (Mode::of_environment(), Vec::new());
+        let client = Self { home, relay, bind, authority: None, mode, lan: false, variables, identity };
         let text = format!(
             "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
              StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
@@ -89,6 +90,17 @@ impl Client {
     /// Believes what this file of certificates vouches for.
     pub(crate) fn trust(&mut self, authority: &Path) {
         self.authority = Some(authority.to_owned());
+    }
+
+    /// Has its programs find this ssh-agent.
+    pub(crate) fn use_ssh_agent(&mut self, socket: &Path) {
+        self.variables.push(("SSH_AUTH_SOCK".to_owned(), socket.to_owned()));
+    }
+
+    /// Has its settings name this file as its key.
+    pub(crate) fn use_identity(&self, file: &Path) {
+        let settings = format!("identity = \"{}\"\n", file.display());
+        fs::write(self.home.join("config.toml"), settings).expect("config.toml");
     }
 
     /// Names an sshd that is reached without us.
@@ -144,6 +156,7 @@ impl Client {
         command.env("IROSH_LAN", self.lan.to_string());
         command.env("IROSH_AGENT", if self.mode == Mode::Alone { "off" } else { "auto" });
         command.envs(self.authority.iter().map(|authority| ("IROSH_CA", authority)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

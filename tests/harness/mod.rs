@@ -8,6 +8,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
+mod authority;
 mod carrier;
 mod chat;
 mod client;
@@ -23,6 +24,7 @@ mod raw;
 mod relay;
 mod route;
 mod server;
+mod ssh_agent;
 mod system;
 mod terminal;
 mod tree;
@@ -34,6 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use authority::Authority;
 pub(crate) use carrier::Carrier;
 pub(crate) use chat::Chat;
 pub(crate) use client::{Client, Mode};
@@ -51,6 +54,7 @@ pub(crate) use raw::{Raw, RawHost, raw_runtime};
 pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
+pub(crate) use ssh_agent::{SshAgent, have_fido_key, new_fido_key};
 pub(crate) use system::{NOBODY, System};
 pub(crate) use terminal::on_a_terminal;
 pub(crate) use tree::{odd_tree, same_tree};

@@ -124,6 +124,7 @@ async fn host(
         },
         host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
         access: access.or(settings.access).unwrap_or_default(),
+        revoked_keys: settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file)),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
         reread: Some(reread),
@@ -180,6 +181,7 @@ fn rereads(
         let waiting = settings.differing(&started).into_iter().filter(|key| !flags.contains(key));
         let live = LiveSettings {
             access: access.or(settings.access).unwrap_or_default(),
+            revoked_keys: settings.revoked_keys.as_ref().map(|list| file.with_file_name(list)),
             limits: settings.limits.clone(),
             taken: taken.into_iter().collect(),
             waiting: waiting.map(str::to_owned).collect(),

@@ -4,6 +4,7 @@ mod agent;
 mod ask;
 mod code_prompt;
 mod comparing;
+mod authorities;
 mod completion;
 mod discover;
 mod doctor;
@@ -26,6 +27,7 @@ mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
 mod proxy_arguments;
+mod published_keys;
 mod reload;
 mod remote;
 mod service;
@@ -222,7 +224,10 @@ impl Command {
     /// Whether it asks the host that runs, and turns to the files only where there is none.
     fn asks_the_host(&self) -> bool {
         use Command::{HostKeys, Invite, Peers, Reload, Ticket};
-        matches!(self, Ticket(_) | Invite(_) | Peers(_) | HostKeys(_) | Reload(_))
+        match self {
+            Peers(arguments) => !arguments.read_settings(),
+            _ => matches!(self, Ticket(_) | Invite(_) | HostKeys(_) | Reload(_)),
+        }
     }
 
     /// What the command exits with after an error.
@@ -258,7 +263,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Ticket(arguments) => invites::ticket(&admin(system, paths)?, &arguments)?,
         Command::Invite(arguments) => invites::invite(&admin(system, paths)?, arguments)?,
         Command::Pair(arguments) => return remote::run(|| pair::run(paths, arguments)),
-        Command::Peers(arguments) => peers::peers(&admin(system, paths)?, arguments)?,
+        Command::Peers(arguments) => {
+            let settings = paths.host_settings();
+            peers::peers(&admin(system, paths)?, &settings, arguments)?;
+        }
         Command::HostKeys(arguments) => host_keys::run(&admin(system, paths)?, &arguments)?,
         Command::Reload(arguments) => reload::run(admin(system, paths)?, &arguments)?,
         Command::Join(arguments) => return remote::run(|| join::run(paths, arguments)),

@@ -99,8 +99,8 @@ pub(super) async fn run(paths: Paths, arguments: PairArguments) -> anyhow::Resul
 
 /// As the host does, but for the ports, which are its own.
 fn network_of(arguments: NetworkArguments, settings: &HostSettings) -> Network {
-    let HostSettings { relay, dns, bind, ca, relay_token, .. } = settings.clone();
-    NetworkChoice::from(arguments).or(NetworkChoice { relay, dns, bind, ca, relay_token })
+    let HostSettings { relay, dns, bind, ca, relay_token, lan, .. } = settings.clone();
+    NetworkChoice::from(arguments).or(NetworkChoice { relay, dns, bind, ca, relay_token, lan })
 }
 
 /// The code of an argument, of stdin, or of a person.

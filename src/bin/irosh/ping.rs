@@ -10,10 +10,10 @@ use irosh::{
     host::load_settings,
     names::Aliases,
     protocol::CloseCode,
-    proxy::{Dialer, HostConnection, PathStatus, milliseconds},
+    proxy::{Credentials, Dialer, HostConnection, PathStatus, milliseconds},
     settings::{ClientSettings, NetworkChoice},
     signals::Interrupts,
-    transport::{KeyFile, Network, Target},
+    transport::{Network, Target},
 };
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -64,9 +64,9 @@ pub(super) struct PingArguments {
 pub(super) async fn run(paths: Paths, arguments: PingArguments) -> anyhow::Result<ExitCode> {
     let target = Aliases::load(&paths.aliases())?.resolve(&arguments.target)?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let credentials = Credentials::load(&paths, settings.identity.as_deref())?;
     let network = NetworkChoice::from(arguments.network.clone()).or(settings.into());
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
-    let dialer = Dialer::bind(network.clone(), identity.secret().clone()).await?;
+    let dialer = Dialer::bind(network.clone(), credentials).await?;
     let deadline = arguments.deadline.map_or(Duration::MAX, Duration::from_secs);
     let mut interrupts = Interrupts::listen()?;
     let mut ping = Ping { arguments, network, target, dialer, heard: Vec::new(), asked: 0, path: None };

@@ -1,0 +1,139 @@
+//! OpenSSH's ssh-agent, and a FIDO key that is a library.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{DEADLINE, Daemon, poll, succeed};
+
+/// What OpenSSH's own tests have in place of a FIDO key: it needs no touch, and says that there was one.
+const FIDO_KEY: &str = "/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so";
+
+/// `SSH_AGENTC_SIGN_REQUEST` and `SSH_AGENT_FAILURE` (draft-miller-ssh-agent).
+const SIGN: u8 = 13;
+const FAILURE: u8 = 5;
+
+/// Whether there is one; says so if not, for a test that is then skipped.
+pub(crate) fn have_fido_key() -> bool {
+    let have = Path::new(FIDO_KEY).exists();
+    if !have {
+        super::skip("no FIDO key: the package openssh-tests is not installed");
+    }
+    have
+}
+
+/// Makes a key on the FIDO key; returns its public line.
+pub(crate) fn new_fido_key(path: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("ssh-keygen");
+    command.env("SSH_SK_PROVIDER", FIDO_KEY);
+    command.args(["-q", "-t", "ed25519-sk", "-N", "", "-C", "test", "-f"]).arg(path).args(arguments);
+    succeed(&mut command);
+    fs::read_to_string(path.with_extension("pub")).expect("a public key").trim().to_owned()
+}
+
+/// An ssh-agent that runs, behind a socket that counts what it signs.
+pub(crate) struct SshAgent {
+    _daemon: Daemon,
+    folder: PathBuf,
+    signed: Arc<AtomicUsize>,
+}
+
+impl SshAgent {
+    pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_which(folder, |_| true)
+    }
+
+    /// One that signs nothing but what is of SSH, as some do.
+    pub(crate) fn start_strict(folder: &Path) -> Self {
+        Self::start_which(folder, |message| message.starts_with(b"SSHSIG"))
+    }
+
+    fn start_which(folder: &Path, signs: fn(&[u8]) -> bool) -> Self {
+        let folder = super::subfolder(folder, "ssh-agent");
+        let inner = folder.join("inner");
+        let mut command = Command::new("ssh-agent");
+        let daemon = Daemon::start(command.arg("-D").arg("-a").arg(&inner).args(["-P", FIDO_KEY]));
+        poll("an ssh-agent", DEADLINE, || UnixStream::connect(&inner).ok());
+        let agent = Self { _daemon: daemon, folder, signed: Arc::default() };
+        let listener = UnixListener::bind(agent.socket()).expect("a socket");
+        let signed = Arc::clone(&agent.signed);
+        thread::spawn(move || {
+            for caller in listener.incoming().flatten() {
+                let (inner, signed) = (inner.clone(), Arc::clone(&signed));
+                thread::spawn(move || pass_on(caller, &inner, signs, &signed));
+            }
+        });
+        agent
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
+    /// How often it has signed.
+    pub(crate) fn signed(&self) -> usize {
+        self.signed.load(Ordering::SeqCst)
+    }
+
+    /// Gives it a key, and the certificate beside it if there is one.
+    pub(crate) fn add(&self, key: &Path) {
+        let mut command = Command::new("ssh-add");
+        command.env("SSH_AUTH_SOCK", self.socket()).env("SSH_SK_PROVIDER", FIDO_KEY);
+        succeed(command.arg("-q").arg(key));
+    }
+}
+
+/// Passes on what a caller asks and the agent answers.
+fn pass_on(
+    mut caller: UnixStream,
+    inner: &Path,
+    signs: fn(&[u8]) -> bool,
+    signed: &AtomicUsize,
+) -> Option<()> {
+    let mut agent = UnixStream::connect(inner).ok()?;
+    loop {
+        let asked = read_frame(&mut caller)?;
+        // The key, and what it is to sign.
+        let is_refused = asked.first() == Some(&SIGN) && {
+            let (_, rest) = string(&asked[1..])?;
+            !signs(string(rest)?.0)
+        };
+        let answer = if is_refused {
+            vec![FAILURE]
+        } else {
+            agent.write_all(&frame(&asked)).ok()?;
+            read_frame(&mut agent)?
+        };
+        let has_signed = asked.first() == Some(&SIGN) && answer.first() != Some(&FAILURE);
+        signed.fetch_add(usize::from(has_signed), Ordering::SeqCst);
+        caller.write_all(&frame(&answer)).ok()?;
+    }
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("short");
+    [&length.to_be_bytes()[..], body].concat()
+}
+
+fn read_frame(from: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).ok()?;
+    let mut body = vec![0; u32::from_be_bytes(length) as usize];
+    from.read_exact(&mut body).ok()?;
+    Some(body)
+}
+
+/// A string at the front, and what follows it.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}

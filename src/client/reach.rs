@@ -347,7 +347,7 @@ impl ResolvedTarget {
     pub async fn by_code(
         code: &Code,
         network: &Network,
-        identity: &SecretKey,
+        identity: &iroh::SecretKey,
         name: &str,
     ) -> Result<Self, PairingError> {
         let met = join_host(network, code, false).await?;

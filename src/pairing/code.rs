@@ -60,7 +60,9 @@ fn no_word(second: bool, nearest: Option<&str>) -> String {
             format!("the {which} word of this code is none that codes are made of\ndid you mean `{word}`?")
         }
         None => {
-            format!("the {which} word of this code is none that codes are made of\nlook again at the other machine")
+            format!(
+                "the {which} word of this code is none that codes are made of\nlook again at the other machine"
+            )
         }
     }
 }
@@ -175,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_code_is_read_however_it_is_written() {
-        for text in ["7-velvet-otter", " 7-Velvet-Otter\n", "7 velvet otter", "07_VELVET.otter", "7-vel-ott"] {
+        for text in ["7-velvet-otter", " 7-Velvet-Otter\n", "7 velvet otter", "07_VELVET.otter", "7-vel-ott"]
+        {
             assert_eq!(read(text).as_deref(), Ok("7-velvet-otter"), "{text}");
         }
     }
@@ -183,8 +186,7 @@ mod tests {
     #[test]
     fn what_is_no_code_is_told_why_and_not_repeated() {
         use CodeError::{Nameplate, Order, Shape, Word};
-        let word =
-            |second, nearest: Option<&str>| Err(Word { second, nearest: nearest.map(str::to_owned) });
+        let word = |second, nearest: Option<&str>| Err(Word { second, nearest: nearest.map(str::to_owned) });
         for (text, error) in [
             ("", Err(Shape)),
             ("7-velvet", Err(Shape)),

@@ -22,13 +22,17 @@ pub enum PairingError {
     #[error("every number that was tried for a code is in use\ntry again in a minute")]
     NoNameplate,
     /// Neither the local network nor a name service can tell others of a code.
-    #[error("nobody could find a code from here: the local network cannot be asked, and {0}\nset dns to a name service, or be on a network with the other machine")]
+    #[error(
+        "nobody could find a code from here: the local network cannot be asked, and {0}\nset dns to a name service, or be on a network with the other machine"
+    )]
     Unheard(String),
     /// Nobody has typed the code in time.
     #[error("nobody has typed the code in time, and it is of no use any more\nhave a new one shown")]
     Expired,
     /// Somebody has typed other words than those that are shown.
-    #[error("somebody typed other words than these: the code is dead, and nothing was told\nhave a new one shown, and type it as it is")]
+    #[error(
+        "somebody typed other words than these: the code is dead, and nothing was told\nhave a new one shown, and type it as it is"
+    )]
     Guessed,
     /// Nobody shows a code of this nameplate, as far as can be found.
     #[error("no machine is found that shows a code with the number {nameplate}\n{}", nobody(.fault.as_deref()))]
@@ -42,7 +46,9 @@ pub enum PairingError {
     #[error("the machine that shows the code {number} was found, but not reached: {why}\ncheck the networks of both", number = .0, why = .1)]
     Unreached(Nameplate, String),
     /// The words are others than those that are shown.
-    #[error("these are not the words of the code: it is dead now, and nothing was told\nhave a new one shown, and type it as it is")]
+    #[error(
+        "these are not the words of the code: it is dead now, and nothing was told\nhave a new one shown, and type it as it is"
+    )]
     Wrong,
     /// Somebody else has typed it.
     #[error("the code is dead: somebody has typed it before\nhave a new one shown")]
@@ -57,7 +63,9 @@ pub enum PairingError {
         here: bool,
     },
     /// It was asked for there that people compare what both show, and nobody is here to do so.
-    #[error("the other machine wants the words compared that both show, and nobody is here to be asked\npair at a terminal, or without --verify there")]
+    #[error(
+        "the other machine wants the words compared that both show, and nobody is here to be asked\npair at a terminal, or without --verify there"
+    )]
     NobodyCompares,
     /// The host has not let the client in, and why: its words, not ours.
     #[error("the host says: {}", one_line(.0))]

@@ -70,7 +70,8 @@ async fn join(network: &Network, code: &Code, role: Role, compare: bool) -> Resu
     let met = match Tries::new(&endpoint, code, role, compare).until_one(search).await {
         Err(PairingError::Nobody { nameplate, .. }) => {
             let fault = name_service_fault(&endpoint, network).await;
-            let fault = fault.map(|(service, why)| format!("the name service at {service} cannot be asked: {why}"));
+            let fault =
+                fault.map(|(service, why)| format!("the name service at {service} cannot be asked: {why}"));
             Err(PairingError::Nobody { nameplate, fault })
         }
         other => other,

@@ -6,18 +6,11 @@ use std::{fmt, time::Duration};
 use iroh::{Endpoint, PublicKey, SecretKey, Signature};
 use tokio::time::timeout;
 
-use super::{
-    PairingError,
-    agreement::Keys,
-    line::Line,
-    verifier::Verifier,
-};
+use super::{PairingError, agreement::Keys, line::Line, verifier::Verifier};
 use crate::{
     protocol::{
         CloseCode, EXPORTER_LENGTH, Extensions,
-        pairing::{
-            self, Frame, IDENTITY_EXPORTER_LABEL, MAX_FRAME, Reason, Role, proof_message,
-        },
+        pairing::{self, Frame, IDENTITY_EXPORTER_LABEL, MAX_FRAME, Reason, Role, proof_message},
     },
     session::Lost,
     transport::{Target, close_quickly},

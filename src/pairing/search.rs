@@ -62,12 +62,7 @@ impl Search {
 }
 
 /// On this network, where each says where it is.
-async fn here(
-    endpoint: Endpoint,
-    network: Network,
-    nameplate: Nameplate,
-    tell: mpsc::Sender<EndpointAddr>,
-) {
+async fn here(endpoint: Endpoint, network: Network, nameplate: Nameplate, tell: mpsc::Sender<EndpointAddr>) {
     let Some(mut others) = Listening::begin(endpoint.id(), &network, nameplate).await else { return };
     let mut left = MOST;
     while let Some(addr) = others.next().await {

@@ -195,7 +195,10 @@ impl Showing {
 
 impl std::fmt::Debug for Showing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Showing").field("code", &self.code).field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("Showing")
+            .field("code", &self.code)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 

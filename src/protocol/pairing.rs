@@ -258,9 +258,7 @@ impl Frame {
                 message: reader.array()?,
                 extensions: Extensions::decode(&mut reader)?,
             }),
-            kind::CONFIRM => {
-                Self::Confirm(Confirm { mac: reader.array()?, compare: reader.boolean()? })
-            }
+            kind::CONFIRM => Self::Confirm(Confirm { mac: reader.array()?, compare: reader.boolean()? }),
             kind::CLIENT => Self::Client(Sealed::decode(&mut reader)?),
             kind::HOST => Self::Host(Sealed::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(Refused {

@@ -27,10 +27,14 @@ prop_compose! {
 
 fn frame() -> impl Strategy<Value = Frame> {
     let role = prop_oneof![Just(Role::Host), Just(Role::Client)];
-    let sealed = || (mac(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(mac, body)| Sealed { mac, body });
+    let sealed =
+        || (mac(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(mac, body)| Sealed { mac, body });
     prop_oneof![
-        (role, message(), extensions())
-            .prop_map(|(role, message, extensions)| Frame::Start(Start { role, message, extensions })),
+        (role, message(), extensions()).prop_map(|(role, message, extensions)| Frame::Start(Start {
+            role,
+            message,
+            extensions
+        })),
         (message(), extensions())
             .prop_map(|(message, extensions)| Frame::Answer(Answer { message, extensions })),
         (mac(), any::<bool>()).prop_map(|(mac, compare)| Frame::Confirm(Confirm { mac, compare })),
@@ -98,7 +102,10 @@ fn names_are_one_line_and_keys_that_have_no_room_are_left_out() {
         login: String::new(),
         vouched: false,
         running: true,
-        host_keys: [vec![1; MAX_HOST_KEY + 1], vec![2; 8]].into_iter().chain(vec![vec![3; 4000]; 20]).collect(),
+        host_keys: [vec![1; MAX_HOST_KEY + 1], vec![2; 8]]
+            .into_iter()
+            .chain(vec![vec![3; 4000]; 20])
+            .collect(),
         extensions: Extensions::default(),
     };
     let read = AboutHost::decode(&about.encode()).expect("it fits");

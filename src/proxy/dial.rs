@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::{FusedFuture as _, FutureExt as _};
-use iroh::{Endpoint, EndpointAddr, EndpointId, PublicKey, TransportAddr, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr, endpoint::Connection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},

@@ -38,7 +38,9 @@ pub enum TargetError {
         kind: &'static str,
     },
     /// A code of a pairing, by which a host is not reached but got to know.
-    #[error("this is a code, which brings two machines together once\nrun `irosh join` first: it gives the host a name")]
+    #[error(
+        "this is a code, which brings two machines together once\nrun `irosh join` first: it gives the host a name"
+    )]
     Code,
     /// Too long for anything that is a target.
     #[error("a target of {0} characters is too long\ngive an alias, an endpoint id, a ticket or an invite")]

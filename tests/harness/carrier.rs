@@ -138,7 +138,8 @@ impl Carrier {
     }
 
     async fn finds(&self, meeting: &Meeting, seed: &str) {
-        let id = || meeting.names.user_data(key(seed).public())?.split(' ').next()?.parse::<EndpointId>().ok();
+        let id =
+            || meeting.names.user_data(key(seed).public())?.split(' ').next()?.parse::<EndpointId>().ok();
         let id = id().expect("a record with an id");
         self.tell(format!("found {id}\n"));
     }

@@ -99,7 +99,10 @@ fn a_wrong_word_kills_the_code_and_both_sides_say_so_at_once() {
     // The right one comes too late.
     let late = run(&mut meeting.at_client(&["join", &shown.code, "box"]));
     assert_eq!(late.status.code(), Some(1));
-    assert_eq!((meeting.peers(), run(&mut meeting.at_client(&["hosts", "list"])).stdout.said()), Default::default());
+    assert_eq!(
+        (meeting.peers(), run(&mut meeting.at_client(&["hosts", "list"])).stdout.said()),
+        Default::default()
+    );
 }
 
 #[test]

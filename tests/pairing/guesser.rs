@@ -136,7 +136,11 @@ impl Guess {
 }
 
 /// Shows a code of these words at an endpoint, to whoever comes, and tells when somebody has tried others on it.
-pub(crate) async fn show_other_words(endpoint: Endpoint, words: &'static str, tried: mpsc::UnboundedSender<()>) {
+pub(crate) async fn show_other_words(
+    endpoint: Endpoint,
+    words: &'static str,
+    tried: mpsc::UnboundedSender<()>,
+) {
     while let Some(incoming) = endpoint.accept().await {
         let (own, tried) = (endpoint.id(), tried.clone());
         tokio::spawn(async move {

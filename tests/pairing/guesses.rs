@@ -100,7 +100,8 @@ async fn crowd(meeting: &Meeting, at: iroh::EndpointId, wrong: &str, count: usiz
         }
     });
     let heard = join_all(guesses).await;
-    let says = |reason: u8| heard.iter().filter(|heard| heard.ends_with(&[6, 0, 0, 0, reason, 0, 0, 0, 0])).count();
+    let says =
+        |reason: u8| heard.iter().filter(|heard| heard.ends_with(&[6, 0, 0, 0, reason, 0, 0, 0, 0])).count();
     (says(1), says(2))
 }
 

@@ -21,7 +21,11 @@ fn an_invite_from_stdin_lets_in_and_is_kept_nowhere() {
     let invite = line.host().invite(&[]);
     let output = feed(&mut client.irosh(&["join", "-", "den"]), format!("{invite}\n").into_bytes());
     assert!(output.status.success(), "{}", output.stderr.said());
-    assert!(output.stdout.said().starts_with("den lets this machine in; type:  ssh "), "{}", output.stdout.said());
+    assert!(
+        output.stdout.said().starts_with("den lets this machine in; type:  ssh "),
+        "{}",
+        output.stdout.said()
+    );
     let hosts = fs::read_to_string(client.home().join("hosts.toml")).expect("a list");
     assert!(hosts.contains("den = \"endpoint") && !hosts.contains("invite"), "{hosts}");
     let output = run(installed_ssh(&client, &line.server).args(["den", "echo in"]));

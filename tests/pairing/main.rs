@@ -36,7 +36,8 @@ fn key_of(code: &str) -> iroh::EndpointId {
     let code: Code = code.parse().expect("a code");
     let mut seed = [0; 32];
     let digits = code.nameplate().to_string();
-    let made = hkdf::Hkdf::<sha2::Sha256>::new(None, digits.as_bytes()).expand(b"irosh-pair/1 nameplate", &mut seed);
+    let made =
+        hkdf::Hkdf::<sha2::Sha256>::new(None, digits.as_bytes()).expand(b"irosh-pair/1 nameplate", &mut seed);
     made.expect("32 bytes");
     iroh::SecretKey::from_bytes(&seed).public()
 }

@@ -128,7 +128,8 @@ impl Apart {
         let mut shown = self.pair();
         let begun = Instant::now();
         succeed(&mut self.join(&shown.code));
-        let output = run(self.on(Side::B, installed_ssh(&self.client, &self.server)).args(["box", "echo in"]));
+        let output =
+            run(self.on(Side::B, installed_ssh(&self.client, &self.server)).args(["box", "echo in"]));
         let took = begun.elapsed();
         assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
         assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());

@@ -113,7 +113,8 @@ fn typed(meeting: &Meeting, scenario: &str, program: &[&str]) -> Option<(Output,
     let script = script(python, meeting, scenario, "4242-velvet-otter");
     carries(meeting, script, |said| match said.strip_prefix("code ") {
         Some(code) => {
-            let mut irosh = if program[0] == "join" { meeting.at_client(program) } else { meeting.at_host(program) };
+            let mut irosh =
+                if program[0] == "join" { meeting.at_client(program) } else { meeting.at_host(program) };
             let code = format!("{code}\n").into_bytes();
             running = Some(std::thread::spawn(move || feed(&mut irosh, code)));
         }
@@ -150,7 +151,9 @@ fn a_host_shows_a_code_to_a_client() {
 fn who_shows_other_words_is_not_believed() {
     let meeting = Meeting::new();
     let program = ["join", "--json", "4242-velvet-badger"];
-    let Some((output, _)) = typed(&meeting, "who_shows_other_words_is_not_believed", &program) else { return };
+    let Some((output, _)) = typed(&meeting, "who_shows_other_words_is_not_believed", &program) else {
+        return;
+    };
     assert_eq!(output.status.code(), Some(1));
     let said = output.stderr.said();
     assert!(said.contains("these are not the words of the code"), "{said}");
@@ -173,8 +176,7 @@ fn two_of_the_same_role_are_told_so_and_it_is_no_guess() {
     let (true, Some(python)) = (can_run(), python()) else { return };
     let meeting = Meeting::new();
     let mut shown = meeting.pair(&[]);
-    let script =
-        script(python, &meeting, "two_of_the_same_role_are_told_so_and_it_is_no_guess", &shown.code);
+    let script = script(python, &meeting, "two_of_the_same_role_are_told_so_and_it_is_no_guess", &shown.code);
     carries(&meeting, script, |said| panic!("{said}"));
     let output = run(&mut meeting.at_client(&["join", &shown.code, "box"]));
     assert!(output.status.success(), "{}", output.stderr.said());

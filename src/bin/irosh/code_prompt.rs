@@ -25,7 +25,10 @@ pub(super) fn read_line() -> anyhow::Result<String> {
 
 /// What is typed at the terminal that `accept` makes something of, again and again until it does; a line of stdin, where
 /// that is none. Nothing where the person gives up.
-pub(super) async fn ask<T>(prompt: &str, accept: impl Fn(&str) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+pub(super) async fn ask<T>(
+    prompt: &str,
+    accept: impl Fn(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
     if !io::stdin().is_terminal() {
         return accept(&read_line()?).map(Some);
     }
@@ -142,7 +145,8 @@ impl Line {
             self.text = common.to_owned();
             return Pressed::Changed;
         }
-        let word = |text: &String| text.trim_end_matches('-').rsplit('-').next().unwrap_or_default().to_owned();
+        let word =
+            |text: &String| text.trim_end_matches('-').rsplit('-').next().unwrap_or_default().to_owned();
         let mut words: Vec<_> = found.iter().take(SHOWN).map(word).collect();
         if found.len() > SHOWN {
             words.push("...".to_owned());

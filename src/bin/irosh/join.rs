@@ -224,10 +224,16 @@ impl Joining {
         if before.is_some_and(|before| before.addr().id != id) {
             complain("irosh", &format!("{name} stood for another host until now"));
         } else if leads_elsewhere {
-            complain("irosh", &format!("ssh's own configuration has a {name}, too: from now on it is this host"));
+            complain(
+                "irosh",
+                &format!("ssh's own configuration has a {name}, too: from now on it is this host"),
+            );
         }
         if let Err(error) = save_host_keys(paths, id, &joined.host_keys) {
-            complain("irosh", &format!("the keys of its ssh server are not kept until it is reached: {error}"));
+            complain(
+                "irosh",
+                &format!("the keys of its ssh server are not kept until it is reached: {error}"),
+            );
         }
         let installed = ssh_config::install(paths);
         let ssh = ssh_command(joined, &name);
@@ -280,7 +286,8 @@ fn fit(own: &str) -> String {
 
 /// Whether ssh is told by its own configuration where a name leads, and not by ours.
 fn is_of_ssh(name: &str) -> bool {
-    let asked = Command::new("ssh").args(["-G", "--", name]).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let asked =
+        Command::new("ssh").args(["-G", "--", name]).stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Ok(asked) = asked else { return false };
     let said = String::from_utf8_lossy(&asked.stdout).to_lowercase();
     let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);

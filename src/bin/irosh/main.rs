@@ -2,9 +2,9 @@
 
 mod agent;
 mod ask;
+mod authorities;
 mod code_prompt;
 mod comparing;
-mod authorities;
 mod completion;
 mod discover;
 mod doctor;
@@ -327,11 +327,19 @@ mod tests {
     fn who_refuses_the_system_does_not_offer_it() {
         let mut irosh = Arguments::command();
         irosh.build();
-        for name in
-            [
-            "hosts", "join", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor",
-        ]
-        {
+        for name in [
+            "hosts",
+            "join",
+            "ssh-config",
+            "shell",
+            "exec",
+            "put",
+            "get",
+            "forward",
+            "ping",
+            "listen",
+            "doctor",
+        ] {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
             let words = ["irosh", "--system", name, "box", "a", "b"];

@@ -63,7 +63,11 @@ pub(super) struct PairArguments {
 /// How long a code may be typed.
 pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     let ttl = invites::duration(text)?;
-    if ttl <= LONGEST { Ok(ttl) } else { Err("a code is for a day at the most: see `irosh invite`".to_owned()) }
+    if ttl <= LONGEST {
+        Ok(ttl)
+    } else {
+        Err("a code is for a day at the most: see `irosh invite`".to_owned())
+    }
 }
 
 pub(super) async fn run(paths: Paths, arguments: PairArguments) -> anyhow::Result<ExitCode> {
@@ -145,7 +149,9 @@ pub(super) fn show(showing: &Showing, json: bool, there: &str) {
             super::print(&qr(&code).unwrap_or_default());
         }
         let until = showing.expires().to_zoned(TimeZone::system()).strftime("%H:%M").to_string();
-        say(&format!("on the other machine, type:  {there} {code}\nit waits for that until {until}, or Ctrl-C\n"));
+        say(&format!(
+            "on the other machine, type:  {there} {code}\nit waits for that until {until}, or Ctrl-C\n"
+        ));
     }
     if let Some(why) = showing.only_here() {
         complain("irosh", &format!("the code is found on this network alone: {why}"));
@@ -276,7 +282,7 @@ fn admit(paths: &Paths, client: &AboutClient, login: Option<&str>) -> anyhow::Re
         name => name.to_owned(),
     };
     let options = PeerOptions { login: login.map(str::to_owned), ..PeerOptions::default() };
-    let peer = Peer { identity: Identity(*client.identity.as_bytes()), name, options };
+    let peer = Peer { identity: Identity::ed25519(*client.identity.as_bytes()), name, options };
     Ok(allow(&paths.authorized_peers(), &peer, Edit::Change).context("nobody was let in")?.peer)
 }
 

@@ -53,9 +53,9 @@ impl Met {
     async fn hear(&mut self, role: Role) -> Result<Vec<u8>, PairingError> {
         let patience = self.patience();
         let (frame, _) = self.line.hear(MAX_FRAME, patience).await?;
-        let sealed = match (role, &frame) {
-            (Role::Client, Frame::Client(sealed)) | (Role::Host, Frame::Host(sealed)) => sealed,
-            _ => return Err(frame.unexpected().into()),
+        let ((Role::Client, Frame::Client(sealed)) | (Role::Host, Frame::Host(sealed))) = (role, &frame)
+        else {
+            return Err(frame.unexpected().into());
         };
         let body = self.keys.open(role, sealed).map(<[u8]>::to_vec);
         body.ok_or_else(|| PairingError::Protocol("a MAC does not hold".to_owned()))

@@ -355,7 +355,7 @@ impl Hello {
     ///
     /// [`FrameError`] where it makes no sense.
     pub fn manner(&self) -> Result<Manner, FrameError> {
-        self.extensions.get(MANNER).map_or(Ok(Manner::default()), Manner::decode)
+        self.extensions.get(MANNER).map_or_else(|| Ok(Manner::default()), Manner::decode)
     }
 
     /// Shows a certificate, as long as [`MAX_CERTIFICATE`] allows.

@@ -26,7 +26,7 @@ pub struct Credentials {
 #[derive(Debug, Clone)]
 enum Signer {
     /// A key in memory, and the file that it is from.
-    Key(SecretKey, Option<PathBuf>),
+    Key(Box<SecretKey>, Option<PathBuf>),
     /// An ssh-agent, which may ask somebody.
     Agent(SshAgent),
 }
@@ -181,7 +181,7 @@ impl Credentials {
 impl From<SecretKey> for Credentials {
     fn from(key: SecretKey) -> Self {
         let identity = Identity::ed25519(*key.public().as_bytes());
-        Self { identity, signer: Signer::Key(key, None), certificate: Shown::None }
+        Self { identity, signer: Signer::Key(Box::new(key), None), certificate: Shown::None }
     }
 }
 
@@ -191,7 +191,7 @@ impl From<&KeyFile> for Credentials {
         let (file, secret) = (key.path(), key.secret().clone());
         let certificate = Shown::File(certificate_file(file));
         let identity = Identity::ed25519(*secret.public().as_bytes());
-        Self { identity, signer: Signer::Key(secret, Some(file.to_owned())), certificate }
+        Self { identity, signer: Signer::Key(Box::new(secret), Some(file.to_owned())), certificate }
     }
 }
 

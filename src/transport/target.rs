@@ -50,7 +50,7 @@ pub enum TargetError {
 fn hint(suggestion: &Option<String>) -> String {
     match suggestion {
         Some(name) => format!("\ndid you mean `{name}`?"),
-        None => "\ngive an alias (`irosh hosts list`), an endpoint id, a ticket or an invite".to_owned(),
+        None => "\n`irosh join` gives a host a name, and `irosh hosts list` shows those that have one; or give an endpoint id, a ticket or an invite".to_owned(),
     }
 }
 

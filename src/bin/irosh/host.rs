@@ -280,10 +280,8 @@ fn tell(output: &Outlet, json: bool, event: &Event) {
         let problem = problem.as_ref().map(|problem| format!("\nbut: {problem}")).unwrap_or_default();
         output.put(format!(
             "ticket: {ticket}\nbackend: {backend}{problem}\n\n\
-             admit somebody:   irosh invite\n\
-             and there, type:  irosh ssh-config install\n\
-             and then:         ssh {}@INVITE\n",
-            std::env::var("USER").unwrap_or_else(|_| "USER".to_owned()),
+             let a machine in, in another terminal:   irosh pair\n\
+             and type on that machine what it says; then ssh has a name for this one\n",
         ));
     }
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
+    log::say,
     names::{Aliases, Listens, Place, without_secret},
     proxy::load_host_keys,
 };
@@ -63,6 +64,9 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<Ex
     match arguments.command.unwrap_or(HostsCommand::List) {
         HostsCommand::List => {
             let aliases = Aliases::load(&file)?;
+            if aliases.hosts.is_empty() {
+                say("irosh: no host has a name here yet: run `irosh pair` on the host, and `irosh join` here\n");
+            }
             for name in aliases.hosts.keys() {
                 // Without the secret of an invite.
                 let target = EndpointTicket::new(aliases.resolve(name)?.addr().clone()).to_string();

@@ -49,9 +49,18 @@ use irosh::{
     transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
 
+/// What a person wants to know who has typed `irosh` alone, above the next prompt.
+const FIRST_STEPS: &str = "\
+First steps:
+  on the machine to be reached:     irosh service install    (or in a terminal of its own: irosh host)
+                                    irosh pair               shows a code, such as 7-velvet-otter
+  on the machine that you sit at:   irosh join 7-velvet-otter box
+                                    ssh box
+  where something is in the way:    irosh doctor";
+
 /// Plain OpenSSH to a machine that has no address.
 #[derive(Parser)]
-#[command(name = "irosh", version, about, arg_required_else_help = true)]
+#[command(name = "irosh", version, about, after_help = FIRST_STEPS, arg_required_else_help = true)]
 struct Arguments {
     /// Use the files of the system service: /etc/irosh, /var/lib/irosh, /run/irosh
     #[arg(long, global = true)]
@@ -64,15 +73,18 @@ struct Arguments {
 enum Command {
     /// Run the host in the foreground: accept ssh from admitted peers
     Host(host::HostArguments),
-    /// Print this host's ticket
-    Ticket(invites::TicketArguments),
+    Service(service::ServiceArguments),
+    Pair(pair::PairArguments),
     /// Print an invite, which admits a new peer; list those that are open, or take one back
     Invite(invites::InviteArguments),
-    Pair(pair::PairArguments),
+    /// Print this host's ticket
+    Ticket(invites::TicketArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
     /// The SSH host keys that this host announces
     HostKeys(host_keys::HostKeysArguments),
+    /// Set the password with which ssh may log in to the built-in server
+    Passwd,
     Reload(reload::ReloadArguments),
     Join(join::JoinArguments),
     /// Names for hosts to reach from here
@@ -93,10 +105,9 @@ enum Command {
     Listen(listen::ListenArguments),
     /// How long a host takes to answer, and by which path it is reached
     Ping(ping::PingArguments),
+    Status(status::StatusArguments),
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
-    Status(status::StatusArguments),
-    Service(service::ServiceArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -112,8 +123,6 @@ enum Command {
     },
     /// Write the manual pages
     Man(man::ManArguments),
-    /// Set the password with which ssh may log in to the built-in server
-    Passwd,
 }
 
 /// `--system` for a command that refuses it: not in its help.

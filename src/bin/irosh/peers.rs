@@ -86,6 +86,9 @@ fn list(host: &Admin, json: bool) -> anyhow::Result<()> {
     for bad in &list.refused {
         tracing::warn!("{bad}");
     }
+    if list.peers.is_empty() && list.authorities.is_empty() {
+        say("irosh: nobody is on the list yet: `irosh pair` lets a machine in\n");
+    }
     let is_listed = |here: &PeerStatus| list.peers.iter().any(|peer| peer.peer == here.peer);
     for peer in &list.peers {
         let here = list.here.as_ref().map(|here| here.iter().find(|here| here.peer == peer.peer));

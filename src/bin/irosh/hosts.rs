@@ -65,7 +65,9 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<Ex
         HostsCommand::List => {
             let aliases = Aliases::load(&file)?;
             if aliases.hosts.is_empty() {
-                say("irosh: no host has a name here yet: run `irosh pair` on the host, and `irosh join` here\n");
+                say(
+                    "irosh: no host has a name here yet: run `irosh pair` on the host, and `irosh join` here\n",
+                );
             }
             for name in aliases.hosts.keys() {
                 // Without the secret of an invite.

@@ -321,11 +321,16 @@ fn admin(system: bool, paths: Paths) -> Result<Admin, AdminError> {
 
 /// Prints a result.
 fn print(text: &str) {
-    if let Err(error) = irosh::stdio::print(text) {
+    print_if_read(text);
+}
+
+/// Prints a result, and says whether anybody reads it.
+fn print_if_read(text: &str) -> bool {
+    irosh::stdio::print(text).unwrap_or_else(|error| {
         irosh::log::complain("irosh", &error);
         irosh::log::flush();
         std::process::exit(1);
-    }
+    })
 }
 
 #[cfg(test)]

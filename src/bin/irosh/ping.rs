@@ -1,6 +1,7 @@
 //! `irosh ping`.
 
 use std::{
+    cell::Cell,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -69,7 +70,16 @@ pub(super) async fn run(paths: Paths, arguments: PingArguments) -> anyhow::Resul
     let dialer = Dialer::bind(network.clone(), credentials).await?;
     let deadline = arguments.deadline.map_or(Duration::MAX, Duration::from_secs);
     let mut interrupts = Interrupts::listen()?;
-    let mut ping = Ping { arguments, network, target, dialer, heard: Vec::new(), asked: 0, path: None };
+    let mut ping = Ping {
+        arguments,
+        network,
+        target,
+        dialer,
+        heard: Vec::new(),
+        asked: 0,
+        path: None,
+        unread: Cell::new(false),
+    };
     let pinged = tokio::select! {
         pinged = timeout(deadline, ping.run()) => pinged.unwrap_or(Ok(())),
         _ = interrupts.next() => Ok(()),
@@ -91,6 +101,8 @@ struct Ping {
     heard: Vec<Duration>,
     /// The path that was told last.
     path: Option<PathStatus>,
+    /// Whether nobody reads any more what is said: `irosh ping box | head -1`.
+    unread: Cell<bool>,
 }
 
 impl Ping {
@@ -110,6 +122,9 @@ impl Ping {
                 match self.connect().await {
                     Ok(host) => break host,
                     Err(error) => self.fails(&error),
+                }
+                if self.unread.get() {
+                    return Ok(());
                 }
             };
         }
@@ -196,7 +211,8 @@ impl Ping {
     }
 
     fn is_done(&self) -> bool {
-        self.arguments.until_direct && self.is_direct()
+        self.unread.get()
+            || self.arguments.until_direct && self.is_direct()
             || self.arguments.count.is_some_and(|count| self.asked >= count)
     }
 
@@ -218,10 +234,11 @@ impl Ping {
     }
 
     fn say(&self, text: &str, event: serde_json::Value) {
-        super::print(&if self.arguments.json {
+        let is_read = super::print_if_read(&if self.arguments.json {
             event.to_string()
         } else {
             format!("{}: {text}", self.target.short_name())
         });
+        self.unread.set(!is_read);
     }
 }

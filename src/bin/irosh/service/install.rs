@@ -103,7 +103,7 @@ fn tell(whose: Whose, manager: &dyn Manager, plan: &Plan, written: &Written, jso
     super::super::print(&format!(
         "the host runs as {}, {when}\n  command     {}\n  defined in  {}, for {}\n\n\
          let another machine in, here:  {irosh} pair{login}\n\
-         and on that machine, type:     irosh join",
+         and there, with its code:      irosh join CODE",
         whose.service(),
         plan.line(),
         definition.display(),
@@ -130,12 +130,15 @@ pub(super) fn uninstall(
         of_package = manager.state()?.definition;
     }
     let paths = whose.paths()?;
-    let runs = by_hand::host(&paths).is_some();
-    ensure!(
-        !(purge && runs),
-        "a host still runs on these files, which nobody has started as a service\nstop it first"
-    );
-    if !runs {
+    let runs = by_hand::host(&paths);
+    if let Some(status) = runs.as_ref().filter(|_| purge) {
+        bail!(
+            "a host still runs on these files, process {pid}, which nobody has started as a service\n\
+             stop it first, and do this again: kill {pid}",
+            pid = status.pid
+        );
+    }
+    if runs.is_none() {
         remove_sockets(whose, &paths)?;
     }
     if purge {

@@ -264,6 +264,8 @@ mod tests {
         assert!(text(&plan, "").contains("<string>_irosh</string>"));
         plan.account = Account::Root;
         let root = text(&plan, "");
-        assert!(!root.contains("_irosh") && !root.contains("Umask") && !root.contains("63"), "{root}");
+        for part in ["UserName", "<string>_irosh</string>", "Umask", "<integer>63</integer>"] {
+            assert!(!root.contains(part), "{part}\n{root}");
+        }
     }
 }

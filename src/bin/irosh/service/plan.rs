@@ -50,11 +50,13 @@ pub(super) struct Plan {
 const OF_FILES: [&str; 2] = ["IROSH_HOME", "XDG_CONFIG_HOME"];
 
 /// Variables that say how the network is reached.
-const OF_NETWORK: [&str; 12] = [
+const OF_NETWORK: [&str; 14] = [
     "IROSH_RELAY",
     "IROSH_DNS",
     "IROSH_BIND",
     "IROSH_CA",
+    "IROSH_LAN",
+    "IROSH_PORTMAP",
     "https_proxy",
     "HTTPS_PROXY",
     "http_proxy",
@@ -136,7 +138,7 @@ impl Plan {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let mut checking = Tool::new(&self.program.to_string_lossy());
         if self.account == Account::Irosh {
-            checking = checking.as_user(&super::account::user()?);
+            checking = checking.on_behalf_of(&super::account::user()?);
         }
         let checked = checking.args(self.arguments.iter().cloned()).args(["--check"]).run();
         let said = |error: tool::ToolError| anyhow::anyhow!("{}", error.said().trim_start_matches("irosh: "));

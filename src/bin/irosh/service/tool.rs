@@ -79,7 +79,7 @@ impl Tool {
     }
 
     /// Has it run as this user, with no group but its own.
-    pub(super) fn as_user(mut self, user: &User) -> Self {
+    pub(super) fn on_behalf_of(mut self, user: &User) -> Self {
         self.user = Some((user.uid.as_raw(), user.gid.as_raw()));
         self
     }

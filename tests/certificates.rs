@@ -12,10 +12,10 @@ use std::{
 };
 
 use harness::{
-    Authority, Client, DEADLINE, Host, HostSetup, Line, Mode, Route, Running, Said, Server, folder, is_in,
-    is_refused, login, poll, run, ssh_to,
+    Authority, Client, DEADLINE, Host, HostSetup, Line, Mode, Route, Running, Said, Server, descendants,
+    folder, is_in, is_refused, login, poll, run, ssh_to,
 };
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
 /// How soon a change has to reach who is here.
 const SOON: Duration = Duration::from_secs(20);
@@ -125,7 +125,8 @@ fn a_new_laptop_with_a_certificate_and_no_line_in_any_list_comes_in_as_its_princ
     team.certify_login(&["-z", "7"]);
     is_in(&team.ssh());
     let said = team.host.daemon.stderr.wait_for("admitted by a certificate");
-    assert!(said.contains("laptop of the team (serial 7)"), "{said}");
+    let principals = format!("principals=[\"{}\"]", login());
+    assert!(said.contains("laptop of the team (serial 7)") && said.contains(&principals), "{said}");
     // Nobody was written down for that.
     let listed = team.host.irosh(&["peers", "list", "--json"]).stdout.said();
     let authority: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
@@ -235,24 +236,72 @@ fn certificates_of_others_or_with_unknown_demands_admit_nobody() {
 fn what_a_certificate_demands_and_does_not_permit_holds_at_the_built_in_server() {
     let team = Team::new(",login");
     team.certify_login(&["-O", "force-command=echo only this", "-O", "no-pty"]);
+    assert_eq!(team.ssh().stdout.said(), "only this\n");
     let output = team.ssh_with(&["-tt", "box", "echo in"]);
-    assert_eq!(output.stdout.said().trim(), "only this");
     assert!(output.stderr.said().contains("PTY allocation request failed"), "{}", output.stderr.said());
     team.certify_login(&["-O", "no-port-forwarding"]);
     let output = team.ssh_with(&["-W", "127.0.0.1:9", "box"]);
     assert!(output.stderr.said().contains("administratively prohibited"), "{}", output.stderr.said());
     // A line restricts besides.
-    team.list(&format!("cert-authority,login,command=\"echo a line's\" {}\n", team.authority.public));
-    assert_eq!(team.ssh().stdout.said(), "a line's\n");
+    team.list(&format!("cert-authority,login,command=\"echo as the line says\" {}\n", team.authority.public));
+    assert_eq!(team.ssh().stdout.said(), "as the line says\n");
 }
 
 #[test]
-fn a_certificate_for_a_place_is_taken_from_there_alone() {
+fn a_certificate_that_nobody_can_hold_its_holder_to_is_refused() {
     let team = Team::new(",login");
     team.certify_login(&["-O", "source-address=127.0.0.0/8,::1/128"]);
-    is_in(&team.ssh());
-    team.certify_login(&["-O", "source-address=192.0.2.0/24"]);
-    is_refused(&team.ssh(), "it is not for where you are");
+    is_refused(&team.ssh(), "it is for some source addresses alone");
+}
+
+#[test]
+fn a_certificate_that_is_too_long_is_not_shown() {
+    let mut team = Team::new(",login");
+    team.certify_login(&["-O", &format!("force-command={}", "x".repeat(100 << 10))]);
+    let output = team.ssh();
+    is_refused(&output, "this host does not know you");
+    let said = output.stderr.said();
+    assert!(said.contains("the certificate is not shown: it is longer than 16384 bytes"), "{said}");
+    team.laptop.use_mode(Mode::Agent);
+    is_refused(&team.ssh(), "this host does not know you");
+}
+
+#[test]
+fn a_client_that_was_away_when_its_certificate_ended_does_not_get_its_session_back() {
+    let team = Team::new(",login");
+    team.certify_login(&["-V", "-1m:+10s"]);
+    let echo = Echo::start(&team.laptop);
+    let ssh = echo.running.pid();
+    let others: Vec<_> = descendants(ssh).into_iter().filter(|pid| *pid != ssh).collect();
+    assert!(!others.is_empty());
+    let tell = |signal| others.iter().for_each(|pid| kill(*pid, signal).expect("a process of ours"));
+    tell(Signal::SIGSTOP);
+    team.host.wait_ended(1);
+    tell(Signal::SIGCONT);
+    echo.ends();
+}
+
+#[test]
+fn a_list_of_revoked_keys_that_the_settings_name_counts_once_they_are_read_again() {
+    let team = Team::new(",login");
+    let (settings, list) = (team.host.home().join("host.toml"), team.host.home().join("lost-laptops"));
+    team.certify_login(&["-z", "7"]);
+    let mut echo = Echo::start(&team.laptop);
+    let before = fs::read_to_string(&settings).expect("host.toml");
+    fs::write(&settings, format!("revoked-keys = \"lost-laptops\"\n{before}")).expect("host.toml");
+    let output = team.host.irosh(&["reload"]);
+    let (stdout, stderr) = (output.stdout.said(), output.stderr.said());
+    assert!(stdout.contains("in use now: revoked-keys"), "{stdout}");
+    // It is not there: that is said, and ends nothing.
+    assert!(stderr.contains("nobody new comes in, and nobody is thrown out: "), "{stderr}");
+    assert!(stderr.contains("lost-laptops: "), "{stderr}");
+    echo.answers();
+    is_refused(&team.ssh(), "the host cannot read its list of peers");
+    team.authority.revoke(&list, "serial: 7");
+    let output = team.host.irosh(&["reload"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", output.stderr.said());
+    echo.ends();
+    is_refused(&team.ssh(), "this host does not take your certificate: it is revoked");
 }
 
 #[test]
@@ -261,7 +310,10 @@ fn sessions_of_a_team_end_with_its_authority() {
     team.certify_login(&[]);
     let echo = Echo::start(&team.laptop);
     let shown = team.host.irosh(&["status"]).stdout.said();
-    assert!(shown.contains("by the certificate `laptop of the team`, serial 0, of SHA256:"), "{shown}");
+    let by = format!("by the certificate `laptop of the team`, serial 0, principals {}, of SHA256:", login());
+    assert!(shown.contains(&by), "{shown}");
+    let shown = team.host.irosh(&["peers"]).stdout.said();
+    assert!(shown.contains(&by), "{shown}");
     let allowed = format!("cert-authority,no-resume {}", team.authority.public);
     let output = team.host.irosh(&["peers", "allow", &allowed]);
     assert!(output.stderr.said().contains("it was: cert-authority,login"), "{}", output.stderr.said());

@@ -4,16 +4,18 @@ mod harness;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
     process::{Command, Output},
     sync::{Arc, Mutex},
     thread,
+    time::Instant,
 };
 
 use harness::{
-    IROSH, Line, Route, Said, folder, free_port, have, is_in, new_key, on_a_terminal, program, run, ssh_to,
+    Certificate, DEADLINE, IROSH, Line, Route, Said, folder, free_port, have, is_in, new_key, on_a_terminal,
+    program, run, ssh_to,
 };
 
 /// A web server with one page, and the first line of each request to it.
@@ -23,23 +25,31 @@ struct Web {
 }
 
 impl Web {
-    fn start(status: &'static str, page: String) -> Self {
+    fn start(status: &str, page: impl Into<Vec<u8>>) -> Self {
+        Self::serve(None, status, page.into())
+    }
+
+    /// The same over TLS.
+    fn start_tls(certificate: &Certificate, page: impl Into<Vec<u8>>) -> Self {
+        Self::serve(Some(certificate.server()), "200 OK", page.into())
+    }
+
+    fn serve(tls: Option<Arc<rustls::ServerConfig>>, status: &str, page: Vec<u8>) -> Self {
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", page.len());
+        let answer = [head.into_bytes(), page].concat();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let web = Self { port: listener.local_addr().expect("an address").port(), asked: Arc::default() };
         let asked = Arc::clone(&web.asked);
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                let mut lines =
-                    BufReader::new(stream.try_clone().expect("a socket")).lines().map_while(Result::ok);
-                let first = lines.next().unwrap_or_default();
-                lines.find(|line| line.is_empty());
-                asked.lock().expect("no panic").push(first);
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                    page.len()
-                );
-                // Who has had enough does not read to the end.
-                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(page.as_bytes()));
+                match &tls {
+                    None => converse(&mut stream, &asked, &answer),
+                    Some(tls) => {
+                        let connection = rustls::ServerConnection::new(Arc::clone(tls)).expect("a server");
+                        converse(&mut rustls::StreamOwned::new(connection, stream), &asked, &answer);
+                    }
+                }
             }
         });
         web
@@ -50,13 +60,27 @@ impl Web {
     }
 }
 
+/// Hears a request, and answers it.
+fn converse(stream: &mut (impl Read + Write), asked: &Mutex<Vec<String>>, answer: &[u8]) {
+    let mut lines = BufReader::new(&mut *stream).lines().map_while(Result::ok);
+    let Some(first) = lines.next() else { return };
+    lines.find(|line| line.is_empty());
+    drop(lines);
+    asked.lock().expect("no panic").push(first);
+    // Who has had enough does not read to the end.
+    let _ = stream.write_all(answer).and_then(|()| stream.flush());
+}
+
 /// A host's folder whose settings name a place for keys.
 struct Place(tempfile::TempDir);
 
 impl Place {
     fn at(port: u16) -> Self {
+        Self::with_settings(&format!("keys-url = \"http://127.0.0.1:{port}/%u.keys\"\n"))
+    }
+
+    fn with_settings(settings: &str) -> Self {
         let place = Self(folder());
-        let settings = format!("keys-url = \"http://127.0.0.1:{port}/%u.keys\"\n");
         fs::write(place.0.path().join("host.toml"), settings).expect("host.toml");
         place
     }
@@ -168,6 +192,62 @@ fn what_is_no_list_of_keys_admits_nobody() {
     let place = Place::at(free_port());
     fails(&run(&mut place.allow(&["--yes", "github:alice"])), "cannot be reached: Connection refused");
     fails(&run(&mut place.allow(&["--yes", "github:../alice"])), "`../alice` is no name");
+}
+
+#[test]
+fn keys_come_over_tls_from_a_server_that_is_believed_and_from_no_other() {
+    let (keys, page) = keys();
+    let certificate = Certificate::of(&["localhost"], 2090);
+    let web = Web::start_tls(&certificate, page);
+    let authorities = folder();
+    let file = authorities.path().join("ca.pem");
+    fs::write(&file, &certificate.pem).expect("a file");
+    let url = format!("keys-url = \"https://localhost:{}/%u.keys\"\n", web.port);
+    let place = Place::with_settings(&url);
+    fails(&run(&mut place.allow(&["--yes", "github:alice"])), "cannot be reached: invalid peer certificate");
+    assert_eq!((place.list().as_str(), web.asked().len()), ("", 0));
+    let place = Place::with_settings(&format!("{url}ca = \"{}\"\n", file.display()));
+    let output = run(&mut place.allow(&["--yes", "github:alice"]));
+    assert!(output.status.success(), "{}", output.stderr.said());
+    assert_eq!(place.list().lines().count(), keys.len());
+}
+
+#[test]
+fn keys_are_taken_from_the_place_that_is_named_and_not_from_where_it_points() {
+    let (_, page) = keys();
+    let other = Web::start("200 OK", page);
+    let status = format!("302 Found\r\nLocation: http://127.0.0.1:{}/alice.keys", other.port);
+    let place = Place::at(Web::start(&status, "").port);
+    fails(&run(&mut place.allow(&["--yes", "github:alice"])), "answers 302 Found");
+    assert_eq!((place.list().as_str(), other.asked().len()), ("", 0));
+}
+
+#[test]
+fn what_is_not_utf_8_is_passed_over() {
+    let (keys, _) = keys();
+    let page = [b"\xff\xfe\x00\n", keys[0].as_bytes(), b" caf\xe9\n"].concat();
+    let place = Place::at(Web::start("200 OK", page).port);
+    let output = run(&mut place.allow(&["--yes", "github:alice"]));
+    assert!(output.status.success(), "{}", output.stderr.said());
+    assert!(output.stderr.said().contains("passed over: no key: "), "{}", output.stderr.said());
+    assert_eq!(place.list(), format!("{} github:alice\n", keys[0]));
+}
+
+#[test]
+fn a_server_that_does_not_come_to_an_end_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let place = Place::at(listener.local_addr().expect("an address").port());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nssh-ed25519 ");
+            // Until the other side has had enough.
+            let _ = begun.and_then(|()| stream.read_to_end(&mut Vec::new()));
+        }
+    });
+    let begun = Instant::now();
+    fails(&run(&mut place.allow(&["--yes", "github:alice"])), "cannot be reached: operation timed out");
+    assert!(begun.elapsed() < DEADLINE);
+    assert_eq!(place.list(), "");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use std::fs;
+use std::{fs, os::unix::net::UnixListener};
 
 use harness::{
     Authority, Client, DEADLINE, Line, Mode, Route, Running, Said, SshAgent, have_fido_key, is_in,
@@ -13,9 +13,14 @@ const MODES: [Mode; 3] = [Mode::Alone, Mode::Agent, Mode::Fdpass];
 
 /// A client whose identity is named by the public key alone, and the ssh-agent that has it.
 fn held(line: &Line, agent: SshAgent) -> (Client, SshAgent) {
+    held_as(line, agent, &[])
+}
+
+/// The same with further words for ssh-add.
+fn held_as(line: &Line, agent: SshAgent, words: &[&str]) -> (Client, SshAgent) {
     let mut client = line.stranger("held");
     let key = client.home().join("identity");
-    agent.add(&key);
+    agent.add_as(&key, words);
     fs::rename(key.with_extension("pub"), client.home().join("work.pub")).expect("renamed");
     fs::remove_file(&key).expect("removed");
     client.use_identity(&client.home().join("work.pub"));
@@ -50,7 +55,7 @@ fn an_agent_that_signs_nothing_that_is_not_of_ssh_will_do() {
 #[test]
 fn what_is_wrong_with_an_ssh_agent_is_said_with_what_to_do() {
     let line = Line::new(Route::Exec);
-    let mut client = line.stranger("client");
+    let mut client = line.stranger("laptop");
     client.use_identity(&client.home().join("identity.pub"));
     for mode in MODES {
         client.use_mode(mode);
@@ -58,6 +63,7 @@ fn what_is_wrong_with_an_ssh_agent_is_said_with_what_to_do() {
         assert!(said.contains("irosh-proxy: the private half of ") && said.contains("ssh-add "), "{said}");
     }
     let agent = SshAgent::start(line.folder.path());
+    agent.add(&line.client.home().join("identity"));
     client.use_ssh_agent(&agent.socket());
     for mode in MODES {
         client.use_mode(mode);
@@ -71,6 +77,78 @@ fn what_is_wrong_with_an_ssh_agent_is_said_with_what_to_do() {
     client.use_identity(&client.home().join("nothing.pub"));
     let said = ssh_to(&client, "box").stderr.said();
     assert!(said.contains("nothing.pub does not exist"), "{said}");
+}
+
+#[track_caller]
+fn fails_in_every_mode(client: &mut Client, words: &str) {
+    for mode in MODES {
+        client.use_mode(mode);
+        is_refused(&ssh_to(client, "box"), words);
+    }
+}
+
+#[test]
+fn an_ssh_agent_that_is_locked_or_gone_is_told_of() {
+    let line = Line::new(Route::Exec);
+    let (mut client, agent) = held(&line, SshAgent::start(line.folder.path()));
+    is_in(&ssh_to(&client, "box"));
+    agent.lock();
+    fails_in_every_mode(&mut client, "run: ssh-add -X if you have locked it, or else: ssh-add ");
+    let socket = agent.socket();
+    // Whoever listens there still answers nothing.
+    drop(agent);
+    fails_in_every_mode(&mut client, " does not answer: ");
+    fs::remove_file(&socket).expect("removed");
+    fails_in_every_mode(&mut client, " does not answer: No such file or directory");
+    let said = ssh_to(&client, "box").stderr.said();
+    assert!(said.contains("start another one, and there: ssh-add "), "{said}");
+}
+
+#[test]
+fn an_ssh_agent_that_says_nothing_is_not_waited_for() {
+    let line = Line::new(Route::Exec);
+    let (mut client, _agent) = held(&line, SshAgent::start(line.folder.path()));
+    let socket = line.folder.path().join("mute");
+    let _mute = UnixListener::bind(&socket).expect("a socket");
+    client.use_ssh_agent(&socket);
+    is_refused(&ssh_to(&client, "box"), "does not answer: it has said nothing for 10 s");
+}
+
+#[test]
+fn an_ssh_agent_that_loses_its_key_when_it_is_to_sign_is_told_of() {
+    let line = Line::new(Route::Exec);
+    let (client, agent) = held(&line, SshAgent::start_forgetful(line.folder.path()));
+    is_refused(&ssh_to(&client, "box"), "shows no keys: it is locked, or has none");
+    // It has another one by then.
+    let other = client.home().join("other");
+    harness::new_key(&other);
+    agent.add(&other);
+    is_refused(&ssh_to(&client, "box"), "does not have the key SHA256:");
+    assert_eq!(agent.signed(), 0);
+}
+
+#[test]
+fn a_key_that_somebody_has_to_confirm_is_used_once_they_have() {
+    let line = Line::new(Route::Exec);
+    let (yes, asked) = (line.folder.path().join("yes"), line.folder.path().join("asked"));
+    let script = format!("echo \"$1\" >> '{}'; test -e '{}'", asked.display(), yes.display());
+    let (client, agent) = held_as(&line, SshAgent::start_asking(line.folder.path(), &script), &["-c"]);
+    is_refused(&ssh_to(&client, "box"), "the ssh-agent does not sign with SHA256:");
+    assert_eq!(agent.signed(), 0);
+    fs::write(&yes, "").expect("a file");
+    is_in(&ssh_to(&client, "box"));
+    let asked = fs::read_to_string(&asked).expect("what was asked");
+    assert!(asked.starts_with("Allow use of key "), "{asked}");
+}
+
+#[test]
+fn who_confirms_a_key_too_late_is_told_what_to_do() {
+    let line = Line::with_settings(Route::Exec, "[limits]\nlogin-grace-time = 3\n");
+    let script = "exec tail -f /dev/null";
+    let (client, _agent) = held_as(&line, SshAgent::start_asking(line.folder.path(), script), &["-c"]);
+    let output = ssh_to(&client, "box");
+    is_refused(&output, "your ssh-agent has not signed the proof of your identity in time");
+    assert!(output.stderr.said().contains("touch or confirm your key sooner"), "{}", output.stderr.said());
 }
 
 #[test]
@@ -103,7 +181,7 @@ fn a_key_under_a_passphrase_is_used_where_an_ssh_agent_has_it() {
 #[test]
 fn another_key_of_the_users_may_be_the_identity() {
     let line = Line::new(Route::Exec);
-    let mut client = line.stranger("client");
+    let mut client = line.stranger("laptop");
     let key = client.home().join("work/id_ed25519");
     fs::create_dir(client.home().join("work")).expect("a folder");
     line.host().allow(&harness::new_key(&key));
@@ -125,7 +203,7 @@ fn a_certificate_in_the_ssh_agent_or_beside_the_key_is_shown() {
     let line = Line::new(Route::Exec);
     let authority = Authority::new(line.folder.path(), "team");
     line.host().allow(&format!("cert-authority {}", authority.public));
-    let mut client = line.stranger("client");
+    let mut client = line.stranger("laptop");
     let key = client.home().join("identity");
     authority.sign(&key.with_extension("pub"), &["-n", &login()]);
     let agent = SshAgent::start(line.folder.path());
@@ -201,6 +279,27 @@ fn a_fido_key_that_was_not_touched_is_refused_unless_its_line_says_otherwise() {
 }
 
 #[test]
+fn a_fido_key_need_not_be_touched_where_its_certificate_and_its_authoritys_line_say_so() {
+    if !have_fido_key() {
+        return;
+    }
+    let line = Line::new(Route::Exec);
+    let (client, _agent, _) = with_fido_key(&line, &["-O", "no-touch-required"]);
+    let authority = Authority::new(line.folder.path(), "team");
+    let sign = |words: &[&str]| authority.sign(&client.home().join("id_ed25519_sk.pub"), words);
+    let is_untouched = || is_refused(&ssh_to(&client, "box"), "your security key was not touched");
+    line.host().allow(&format!("cert-authority {}", authority.public));
+    sign(&["-O", "no-touch-required"]);
+    is_untouched();
+    line.host().allow(&format!("cert-authority,no-touch-required {}", authority.public));
+    is_in(&ssh_to(&client, "box"));
+    sign(&[]);
+    is_untouched();
+    sign(&["-O", "no-touch-required", "-O", "verify-required"]);
+    is_refused(&ssh_to(&client, "box"), "your security key has asked for no PIN or finger");
+}
+
+#[test]
 fn a_fido_key_comes_in_by_an_invite_and_by_a_certificate() {
     if !have_fido_key() {
         return;
@@ -244,5 +343,8 @@ fn doctor_says_whether_the_ssh_agent_has_the_key() {
     let other = SshAgent::start(&harness::subfolder(line.folder.path(), "other"));
     let said = run(client.irosh(&["doctor"]).env("SSH_AUTH_SOCK", other.socket())).stdout.said();
     let found = said.lines().find(|line| line.contains("  key: ")).expect("a key");
-    assert!(found.starts_with("failed") && found.contains("does not have the key SHA256:"), "{said}");
+    assert!(
+        found.starts_with("failed") && found.contains("shows no keys: it is locked, or has none"),
+        "{said}"
+    );
 }

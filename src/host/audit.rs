@@ -65,8 +65,11 @@ impl Audit {
             match certified {
                 Some(Certified { certificate, logins, .. }) => {
                     let authority = certificate.authority().fingerprint(HashAlg::Sha256);
+                    let principals = certificate.certificate().valid_principals();
                     let certificate = certificate.shown();
-                    tracing::info!(name, peer, certificate, %authority, ?logins, "admitted by a certificate");
+                    tracing::info!(
+                        name, peer, certificate, ?principals, %authority, ?logins, "admitted by a certificate"
+                    );
                 }
                 None => tracing::info!(name, peer, listed, "admitted"),
             }

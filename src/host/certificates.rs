@@ -13,7 +13,6 @@ use super::{
 use crate::server::{
     key_options::{CertificateError, KeyOptions},
     may_sign,
-    pattern::NetworkList,
 };
 
 /// A certificate for users that is understood, for a key that can be an identity. It may still be anybody's work.
@@ -64,7 +63,7 @@ pub(super) enum Objection {
     Principals,
     #[error("its forced command is not that of this host's list")]
     Commands,
-    #[error("it is not for where you are, or this host cannot tell where that is")]
+    #[error("it is for some source addresses alone, to which no host can hold who comes by irosh")]
     Source,
 }
 
@@ -88,6 +87,10 @@ impl UserCertificate {
 
     fn new(certificate: Certificate) -> Result<Self, Objection> {
         let options = KeyOptions::from_certificate(&certificate)?;
+        // By a relay nobody knows where a peer is, and one that was let in goes on from wherever it moves to.
+        if options.source_address.is_some() {
+            return Err(Objection::Source);
+        }
         let identity = Identity::of_key(certificate.public_key()).ok_or(Objection::OtherKey)?;
         Ok(Self { certificate, identity, options, signed: OnceLock::new() })
     }
@@ -102,11 +105,6 @@ impl UserCertificate {
         &self.certificate
     }
 
-    /// Where its holder must be.
-    pub(super) fn source(&self) -> Option<&NetworkList> {
-        self.options.source_address.as_ref()
-    }
-
     /// Whose signature it claims.
     pub(super) fn authority(&self) -> PublicKey {
         PublicKey::from(self.certificate.signature_key().clone())
@@ -117,7 +115,7 @@ impl UserCertificate {
         time(self.certificate.valid_before())
     }
 
-    /// As a log tells it.
+    /// As a log tells it, and as sshd's does.
     pub(super) fn shown(&self) -> String {
         let (id, serial) = (self.certificate.key_id(), self.certificate.serial());
         format!("{id} (serial {serial})")

@@ -280,6 +280,35 @@ fn while_the_list_of_revoked_keys_makes_no_sense_nobody_new_comes_in_and_nobody_
 }
 
 #[test]
+fn a_list_of_revoked_keys_that_is_not_understood_keeps_all_out_who_are_new_and_is_told_of() {
+    let team = Team::new(of_team);
+    let certificate = team.certificate("ca", &["-z", "7"]);
+    let path = |name: &str| team.folder.path().join(name);
+    fs::write(path("by_sha1"), format!("sha1: {}\n", team.public("me"))).expect("written");
+    fs::write(path("by_serial"), "serial: 7\n").expect("written");
+    team.keygen(&["-k", "-f", "whole", "-s", "ca.pub", "by_serial"]);
+    let whole = fs::read(path("whole")).expect("a list");
+    for (content, why) in [
+        (None, "has SHA-1 hashes: make it with sha256:"),
+        (Some(&whole[..whole.len() - 1]), "is damaged"),
+        (Some(&[&whole[..], &[9, 0, 0, 0, 0]].concat()[..]), "has a section of the unknown kind 9"),
+        (Some(b"nonsense"), "is damaged"),
+    ] {
+        let _ = fs::remove_file(path("revoked_peers"));
+        match content {
+            Some(content) => fs::write(path("revoked_peers"), content).expect("written"),
+            None => team.keygen(&["-k", "-f", "revoked_peers", "by_sha1"]),
+        }
+        assert_eq!(team.admit(&certificate).expect_err("refused").code, RefusalCode::Internal, "{why}");
+        let problem = team.admission.problem().expect("a problem");
+        assert!(problem.contains("revoked_peers: ") && problem.contains(why), "{problem}");
+    }
+    fs::remove_file(path("revoked_peers")).expect("removed");
+    assert_eq!(team.admission.problem(), None);
+    team.admit(&certificate).expect("admitted");
+}
+
+#[test]
 fn a_line_of_ones_own_goes_before_a_certificate() {
     let team = Team::new(of_team);
     let certificate = team.certificate("ca", &["-n", "alice"]);
@@ -310,24 +339,38 @@ fn an_authority_that_goes_takes_along_whom_it_has_let_in() {
 }
 
 #[test]
-fn a_certificate_for_a_place_is_taken_there_alone() {
+fn a_certificate_for_some_addresses_is_refused_wherever_its_holder_is() {
     let team = Team::new(of_team);
-    let certificate = team.certificate("ca", &["-O", "source-address=192.0.2.0/24,2001:db8::/32"]);
-    let admit = |address: Option<&str>| {
-        let claim = Claim::showing(team.identity(), &certificate);
-        assert!(claim.is_of_a_place());
-        let address = address.map(|text| text.parse().expect("an address"));
-        team.admission.admit(Claim { address, ..claim }, None)
-    };
-    for here in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7"] {
-        admit(Some(here)).unwrap_or_else(|refusal| panic!("{here}: {refusal}"));
+    for networks in ["127.0.0.0/8,::1/128", "0.0.0.0/0,::/0"] {
+        let limit = format!("source-address={networks}");
+        team.is_refused(&team.certificate("ca", &["-O", &limit]), "it is for some source addresses alone");
     }
-    // By a relay, nobody knows where it is.
-    for elsewhere in [Some("192.0.3.7"), None] {
-        let refusal = admit(elsewhere).expect_err("refused");
-        assert!(refusal.sentence.contains("not for where you are"), "{refusal}");
+}
+
+#[test]
+fn a_certificate_without_principals_is_nobodys_login_and_none_that_a_line_wants() {
+    let team = Team::new(of_team);
+    let nameless = team.certificate("ca", &[]);
+    assert!(team.admit(&nameless).expect("it may reach ssh").standing().logins().is_empty());
+    for options in [",principals=\"ops\"", ",login,principals=\"ops\"", ",principals=\"\""] {
+        team.list(&format!("cert-authority{options} {}\n", team.public("ca")));
+        team.is_refused(&nameless, "it names none of the principals");
     }
-    assert!(!Claim::showing(team.identity(), &team.certificate("ca", &[])).is_of_a_place());
+}
+
+#[test]
+fn a_certificate_begins_and_ends_with_a_second() {
+    let team = Team::new(of_team);
+    let read = |arguments| UserCertificate::read(&team.certificate("ca", arguments)).expect("read");
+    let day = read(&["-V", "20400101000000Z:20400102000000Z"]);
+    let is_valid = |text: &str| day.is_valid(text.parse().expect("a time"));
+    assert!(matches!(is_valid("1969-12-31T23:59:59Z"), Err(Objection::Early(_))));
+    assert!(matches!(is_valid("2039-12-31T23:59:59.999Z"), Err(Objection::Early(_))));
+    assert_eq!(is_valid("2040-01-01T00:00:00Z"), Ok(()));
+    assert_eq!(is_valid("2040-01-01T23:59:59.999Z"), Ok(()));
+    assert!(matches!(is_valid("2040-01-02T00:00:00Z"), Err(Objection::Expired(_))));
+    let always = read(&[]);
+    assert_eq!((always.ends(), always.is_valid(Timestamp::MAX)), (None, Ok(())));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a peer has proved and shown before it is decided whether it may come in.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     certificates::{Objection, UserCertificate},
@@ -15,8 +15,6 @@ pub struct Claim {
     /// What its FIDO key says of who was there, if it has one.
     pub(super) flags: Option<u8>,
     pub(super) certificate: Option<Result<Arc<UserCertificate>, Objection>>,
-    /// Where it is, if it is reached directly.
-    pub(super) address: Option<IpAddr>,
 }
 
 impl Claim {
@@ -36,7 +34,7 @@ impl Claim {
         key.verify(&manner.signed(exported), &signature).map_err(|_| bad())?;
         let certificate = hello.certificate().map(|blob| UserCertificate::read(blob).map(Arc::new));
         let flags = manner.touch.map(|touch| touch.flags);
-        Ok(Self { identity: manner.identity(hello.identity), flags, certificate, address: None })
+        Ok(Self { identity: manner.identity(hello.identity), flags, certificate })
     }
 
     /// Checks that somebody was at its FIDO key, if it has one, as these options want it: touched it, and with
@@ -52,21 +50,11 @@ impl Claim {
         };
         Err(Refusal::new(RefusalCode::BadProof, format!("your security key {missing}")))
     }
-
-    /// Whether it matters where the peer is.
-    pub(super) fn is_of_a_place(&self) -> bool {
-        self.shown().is_some_and(|certificate| certificate.source().is_some())
-    }
-
-    /// The certificate, where it is one.
-    pub(super) fn shown(&self) -> Option<&Arc<UserCertificate>> {
-        self.certificate.as_ref()?.as_ref().ok()
-    }
 }
 
 impl From<Identity> for Claim {
     fn from(identity: Identity) -> Self {
-        Self { identity, flags: None, certificate: None, address: None }
+        Self { identity, flags: None, certificate: None }
     }
 }
 
@@ -85,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        protocol::{Instance, Manner, proof_message},
+        protocol::{Instance, MAX_CERTIFICATE, Manner, proof_message},
         transport::Application,
     };
 
@@ -123,6 +111,32 @@ mod tests {
                 assert_eq!(proved.is_ok(), made == said, "{made:?} {said:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_fido_key_has_signed_holds_as_it_was_signed_and_on_its_own_connection_only() {
+        let signed = touch(1).signed(&EXPORTED);
+        let is_proved = |exported: &[u8; EXPORTER_LENGTH], change: fn(&mut Touch)| {
+            let mut manner = touch(1);
+            manner.touch.iter_mut().for_each(change);
+            Claim::prove(&hello(&signed, &manner), exported).is_ok()
+        };
+        assert!(is_proved(&EXPORTED, |_| ()));
+        assert!(!is_proved(&[2; EXPORTER_LENGTH], |_| ()));
+        let other = |touch: &mut Touch| touch.application = Application::new("ssh:other").expect("short");
+        assert!(!is_proved(&EXPORTED, other));
+        assert!(!is_proved(&EXPORTED, |touch| touch.flags = 5));
+        assert!(!is_proved(&EXPORTED, |touch| touch.counter += 1));
+    }
+
+    #[test]
+    fn a_certificate_that_is_too_long_is_none() {
+        let shown = |length: usize| {
+            let hello = hello(&proof_message(&EXPORTED), &Manner::default());
+            Claim::prove(&hello.certified_by(vec![0; length]), &EXPORTED).expect("proved").certificate
+        };
+        assert_eq!(shown(MAX_CERTIFICATE), Some(Err(Objection::Unreadable)));
+        assert_eq!(shown(MAX_CERTIFICATE + 1), None);
     }
 
     /// As a FIDO key does it: the application's hash, flags, a counter, and the hash of what is signed.

@@ -32,14 +32,11 @@ use crate::{
         Delivered, FrameReadError, LegNumber, LocalReader, LocalWriter, NewLeg, Receiving, Role, Session,
         Word, read_frame,
     },
-    transport::{STRANGER_SESSIONS, direct_address},
+    transport::STRANGER_SESSIONS,
 };
 
 /// How long a `Welcome` or a leg waits for the SSH server's host keys, once.
 const HOST_KEYS_WAIT: Duration = Duration::from_secs(2);
-
-/// How long a peer whose certificate is for a place may take to be reached directly: by a relay, nobody knows where it is.
-const DIRECT_WAIT: Duration = Duration::from_secs(4);
 
 /// Frames that may wait to be sent on a control stream.
 const CONTROL: usize = 64;
@@ -150,7 +147,7 @@ async fn greet(
     if connection.export_keying_material(&mut exported, EXPORTER_LABEL, &hello.identity).is_err() {
         return Err(TurnedAway::Protocol("no keying material".to_owned()));
     }
-    let mut claim = match Claim::prove(&hello, &exported) {
+    let claim = match Claim::prove(&hello, &exported) {
         Ok(claim) => claim,
         Err(refusal) => {
             return Err(TurnedAway::Refused {
@@ -161,9 +158,6 @@ async fn greet(
             });
         }
     };
-    if claim.is_of_a_place() {
-        claim.address = timeout(DIRECT_WAIT, direct_address(connection)).await.ok();
-    }
     let (instance, identity) = (hello.instance, claim.identity);
     let entered = enter(shared, connection, claim, hello, limits).await;
     let (admitted, backend, place) = match entered {

@@ -213,7 +213,8 @@ pub struct Reloaded {
     pub taken: Vec<String>,
     /// Settings that are others than those in use, until the host is started anew.
     pub waiting: Vec<String>,
-    /// What is wrong with the lines of `authorized_peers` that are not understood, and admit nobody.
+    /// What is wrong with the lines of `authorized_peers` that are not understood, and admit nobody; and with the list
+    /// of revoked keys, without which nobody new comes in.
     pub refused: Vec<String>,
     /// What has ended since somebody may not stay.
     pub ended: Vec<Ended>,

@@ -67,7 +67,14 @@ impl Shared {
         let (in_use, after_a_restart) = (reloaded.taken.join(", "), reloaded.waiting.join(", "));
         tracing::info!(in_use, after_a_restart, "settings and lists read again");
         reloaded.refused = self.on_files(ListFiles::peers).await?.refused;
+        reloaded.refused.extend(self.unreadable().await);
         Ok(reloaded)
+    }
+
+    /// What keeps the lists from being read, and everybody new out with it.
+    async fn unreadable(self: &Arc<Self>) -> Option<String> {
+        let shared = Arc::clone(self);
+        spawn_blocking(move || shared.admission.problem()).await.ok().flatten()
     }
 
     /// The settings as they are now, where the program has any.

@@ -71,6 +71,9 @@ pub struct CertificateStatus {
     pub key_id: String,
     /// Its number there.
     pub serial: u64,
+    /// Whom it names.
+    #[serde(default)]
+    pub principals: Vec<String>,
     /// The fingerprint of the authority's key.
     pub authority: String,
     /// When it ends, and its holder's sessions with it; nothing where that is never.
@@ -199,6 +202,7 @@ impl From<&UserCertificate> for CertificateStatus {
         Self {
             key_id: certificate.certificate().key_id().to_owned(),
             serial: certificate.certificate().serial(),
+            principals: certificate.certificate().valid_principals().to_vec(),
             authority: certificate.authority().fingerprint(HashAlg::Sha256).to_string(),
             expires: certificate.ends(),
         }

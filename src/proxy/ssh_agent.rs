@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use russh::keys::{
@@ -14,6 +15,7 @@ use russh::keys::{
 use tokio::{
     net::UnixStream,
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    time::timeout,
 };
 
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 /// The beginning of an application for which agents have FIDO keys sign all that is not of the web (ssh-agent.c's
 /// `check_websafe_message_contents`).
 const OF_SSH: &str = "ssh:";
+
+/// How long an agent may take to say which keys it has, about which it asks nobody.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An ssh-agent that has a key.
 #[derive(Debug, Clone)]
@@ -71,14 +76,22 @@ pub enum CannotProve {
         /// What names it.
         file: PathBuf,
     },
+    /// It shows no key at all, as one that is locked does.
+    #[error("the ssh-agent at {socket} shows no keys: it is locked, or has none\nrun: ssh-add -X if you have locked it, or else: ssh-add {add}", add = private(.file).display(), socket = .socket.display())]
+    Empty {
+        /// Where it is.
+        socket: PathBuf,
+        /// What names the key.
+        file: PathBuf,
+    },
     /// It has the key, and does not sign.
     #[error(
-        "the ssh-agent does not sign with {0}\na key may have to be touched or confirmed, within the time that it gives; and none made with `ssh-add -h` will do"
+        "the ssh-agent does not sign with {0}\na key may have to be touched or confirmed, within the time that it gives; and none added with `ssh-add -h` will do"
     )]
     Declined(String),
     /// The host does not wait any longer.
     #[error(
-        "the host has not waited for the proof of your identity\ntouch or confirm your key sooner, or have `login-grace-time` raised in the host's host.toml"
+        "your ssh-agent has not signed the proof of your identity in time\ntouch or confirm your key sooner, or have `login-grace-time` raised in the host's host.toml"
     )]
     TooLate,
 }
@@ -135,6 +148,8 @@ impl SshAgent {
                 Err(error) => return Err(self.silent(&error)),
             }
         }
+        // It may have been locked meanwhile, or have lost the key.
+        self.open(identity).await?;
         Err(self.declined(identity))
     }
 
@@ -144,9 +159,17 @@ impl SshAgent {
         identity: &Identity,
     ) -> Result<(AgentClient<UnixStream>, Vec<Certificate>), CannotProve> {
         let socket = self.socket().ok_or_else(|| CannotProve::NoAgent(self.file.clone()))?;
-        let stream = UnixStream::connect(&socket).await.map_err(|error| self.silent(&error))?;
-        let mut agent = AgentClient::connect(stream);
-        let held = agent.request_identities().await.map_err(|error| self.silent(&error))?;
+        let asked = timeout(PATIENCE, async {
+            let mut agent = AgentClient::connect(UnixStream::connect(&socket).await?);
+            let held = agent.request_identities().await?;
+            Ok::<_, keys::Error>((agent, held))
+        });
+        let silence = format!("it has said nothing for {} s", PATIENCE.as_secs());
+        let asked = asked.await.map_err(|_| self.silent(&silence))?;
+        let (agent, held) = asked.map_err(|error| self.silent(&error))?;
+        if held.is_empty() {
+            return Err(CannotProve::Empty { socket, file: self.file.clone() });
+        }
         let (mut is_held, mut certificates) = (false, Vec::new());
         for held in held {
             match held {

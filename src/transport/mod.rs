@@ -36,7 +36,7 @@ pub use identity::{KeyError, KeyFile};
 #[cfg(fuzzing)]
 pub use lan::read_packet;
 pub use path::{PathStatus, milliseconds};
-pub(crate) use path::{direct_address, is_direct, path_of};
+pub(crate) use path::{is_direct, path_of};
 pub(crate) use public_identity::KEY_TYPES;
 pub use public_identity::{Application, Identity};
 pub(crate) use relay_fault::{relay_fault, try_relay};

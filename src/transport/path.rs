@@ -1,6 +1,6 @@
 //! The network path that a connection takes.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 use futures_util::StreamExt as _;
 use iroh::{TransportAddr, endpoint::Connection};
@@ -41,18 +41,6 @@ pub(crate) async fn is_direct(connection: &Connection) {
     while let Some(paths) = paths.next().await {
         if paths.iter().any(|path| path.is_selected() && path.is_ip()) {
             return;
-        }
-    }
-    std::future::pending().await
-}
-
-/// Waits until the path that is used leads to no relay, and tells where it comes from. Cancel safe.
-pub(crate) async fn direct_address(connection: &Connection) -> IpAddr {
-    let mut paths = connection.paths_stream();
-    while let Some(paths) = paths.next().await {
-        let used = paths.iter().find(|path| path.is_selected()).map(|path| path.remote_addr().clone());
-        if let Some(TransportAddr::Ip(addr)) = used {
-            return addr.ip();
         }
     }
     std::future::pending().await

@@ -207,6 +207,7 @@ fn show_stranger(stranger: &PeerStatus, json: bool) {
     }
     let by = if certificate.is_some() { "by certificate" } else { "on no list" };
     super::print(&printable(&format!("{peer}  {by:<15}  {name}")));
+    certificate.iter().for_each(|certificate| super::print(&text::certificate(certificate)));
     text::presence(stranger).iter().for_each(|line| super::print(line));
 }
 

@@ -57,7 +57,8 @@ impl SshAgent {
         Self::start_which(folder, |message| message.starts_with(b"SSHSIG"))
     }
 
-    fn start_which(folder: &Path, signs: fn(&[u8]) -> bool) -> Self {
+    /// One that signs what this says alone.
+    pub(crate) fn start_which(folder: &Path, signs: fn(&[u8]) -> bool) -> Self {
         let folder = super::subfolder(folder, "ssh-agent");
         let inner = folder.join("inner");
         let mut command = Command::new("ssh-agent");

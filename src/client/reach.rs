@@ -324,19 +324,23 @@ impl ResolvedTarget {
         Self::read(text.as_ref(), |name| aliases.resolve(name))
     }
 
-    /// Pairs with the host that shows a code: `identity` is let in there from then on, and `name` is what it is called.
-    /// The login is the one for which the host vouches, if it does.
+    /// Pairs with the host that shows a code: who has these credentials is let in there from then on, and `name` is what
+    /// it is called. The login is the one for which the host vouches, if it does.
     ///
     /// What an [`AboutHost`] says beside that, such as the keys of its SSH server, is heard again with each connection.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// use irosh::{client::{Client, ClientOptions, ResolvedTarget}, transport::Network};
+    /// use irosh::{
+    ///     client::{Client, ClientOptions, ResolvedTarget},
+    ///     proxy::Credentials,
+    ///     transport::Network,
+    /// };
     ///
-    /// let identity = iroh::SecretKey::generate();
+    /// let credentials = Credentials::from(iroh::SecretKey::generate());
     /// let code = "7-velvet-otter".parse()?;
-    /// let target = ResolvedTarget::by_code(&code, &Network::default(), &identity, "alice@laptop").await?;
-    /// let client = Client::bind(Network::default(), identity).await?;
+    /// let target = ResolvedTarget::by_code(&code, &Network::default(), &credentials, "alice@laptop").await?;
+    /// let client = Client::bind(Network::default(), credentials).await?;
     /// let session = client.connect(&target, ClientOptions::new("alice")).await?;
     /// # Ok(()) }
     /// ```
@@ -347,16 +351,16 @@ impl ResolvedTarget {
     pub async fn by_code(
         code: &Code,
         network: &Network,
-        identity: &iroh::SecretKey,
+        credentials: &Credentials,
         name: &str,
     ) -> Result<Self, PairingError> {
-        let met = join_host(network, code, false).await?;
+        let mut met = join_host(network, code, false).await?;
         if met.is_to_be_compared() {
             // There is nobody here to do so.
             met.give_up().await;
             return Err(PairingError::NobodyCompares);
         }
-        Ok(met.introduce(identity, name).await?.into())
+        Ok(met.introduce(credentials, name).await?.into())
     }
 
     fn read(text: &[u8], resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {

@@ -29,12 +29,10 @@ impl Claim {
             Refusal::new(RefusalCode::BadProof, sentence)
         };
         let manner = hello.manner().map_err(|_| bad())?;
-        let key = iroh::PublicKey::from_bytes(&hello.identity).map_err(|_| bad())?;
-        let signature = iroh::Signature::from_bytes(&hello.proof);
-        key.verify(&manner.signed(exported), &signature).map_err(|_| bad())?;
+        let identity = manner.prover(hello.identity, &hello.proof, exported).ok_or_else(bad)?;
         let certificate = hello.certificate().map(|blob| UserCertificate::read(blob).map(Arc::new));
         let flags = manner.touch.map(|touch| touch.flags);
-        Ok(Self { identity: manner.identity(hello.identity), flags, certificate })
+        Ok(Self { identity, flags, certificate })
     }
 
     /// Checks that somebody was at its FIDO key, if it has one, as these options want it: touched it, and with
@@ -42,13 +40,13 @@ impl Claim {
     pub(super) fn is_present(&self, options: &PeerOptions) -> Result<(), Refusal> {
         let Some(flags) = self.flags else { return Ok(()) };
         let missing = if !options.no_touch_required && flags & Touch::PRESENT == 0 {
-            "was not touched, which this host wants\nuse one that has to be touched, or ask its owner for no-touch-required"
+            Touch::UNTOUCHED
         } else if options.verify_required && flags & Touch::VERIFIED == 0 {
-            "has asked for no PIN or finger, which this host wants\nmake one with: ssh-keygen -t ed25519-sk -O verify-required"
+            "your security key has asked for no PIN or finger, which this host wants\nmake one with: ssh-keygen -t ed25519-sk -O verify-required"
         } else {
             return Ok(());
         };
-        Err(Refusal::new(RefusalCode::BadProof, format!("your security key {missing}")))
+        Err(Refusal::new(RefusalCode::BadProof, missing))
     }
 }
 

@@ -126,6 +126,15 @@ impl Aliases {
         self.ports.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, place)| *place)
     }
 
+    /// Whether this can be a name; it may be in use.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError::BadName`] or [`AliasError::NameIsTarget`].
+    pub fn check_name(name: &str) -> Result<(), AliasError> {
+        check_name(name).map(drop)
+    }
+
     /// Gives a target a name, or an existing name another target or port; returns the old target.
     ///
     /// An invite is kept with its secret, which the first connection may still need.

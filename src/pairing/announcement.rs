@@ -22,6 +22,9 @@ use super::{
 };
 use crate::transport::Network;
 
+/// Why nobody is found elsewhere.
+pub(super) const NO_SERVICE: &str = "no name service is set (dns)";
+
 /// Where nameplates are taken from, one try after the other: short ones first, as long as they are free.
 const CHOICES: [RangeInclusive<u16>; 8] = [
     1..=9,
@@ -63,7 +66,7 @@ impl Announcement {
     ///
     /// # Errors
     ///
-    /// [`PairingError::NoNameplate`], and [`PairingError::Unheard`] where nobody could be told.
+    /// [`PairingError::NoNameplate`], and [`PairingError::NoWay`] where nobody could be told.
     pub(super) async fn claim(
         endpoint: &Endpoint,
         network: &Network,
@@ -165,8 +168,11 @@ impl Place<'_> {
         }
         let here = local::announce(endpoint, network, nameplate);
         if !here && !written.load(Ordering::Relaxed) {
-            let why = only_here.unwrap_or_else(|| "no name service is set (dns)".to_owned());
-            return Err(PairingError::Unheard(why));
+            let elsewhere = only_here.unwrap_or_else(|| NO_SERVICE.to_owned());
+            return Err(PairingError::NoWay {
+                here: local::obstacle(network).unwrap_or(local::FAILS),
+                elsewhere,
+            });
         }
         Ok(Some(Announcement { endpoint: endpoint.clone(), record, written, keeping, only_here }))
     }

@@ -89,7 +89,7 @@ impl Code {
     /// Whether a text is meant as a code, as far as can be seen: a number, and something after it.
     #[must_use]
     pub fn is_meant(text: &str) -> bool {
-        let parts = parts(text);
+        let parts = parts_of_code(text);
         parts.len() > 1 && parts.first().is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
@@ -129,6 +129,20 @@ fn parts(text: &str) -> Vec<&str> {
     text.split(is_between).filter(|part| !part.is_empty()).collect()
 }
 
+/// The same where the number may stand right before the first word.
+fn parts_of_code(text: &str) -> Vec<&str> {
+    let mut parts = parts(text);
+    if let Some(first) = parts.first().copied() {
+        let digits = first.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, word) = first.split_at(digits);
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if digits > 0 && is_word && parts.len() > 1 {
+            parts.splice(..1, [number, word]);
+        }
+    }
+    parts
+}
+
 fn word(typed: &str, list: &Words, second: bool) -> Result<u8, CodeError> {
     let nearest = || list.nearest(typed).map(str::to_owned);
     list.number(typed).ok_or_else(|| CodeError::Word { second, nearest: nearest() })
@@ -143,7 +157,7 @@ impl FromStr for Code {
             return Err(CodeError::Shape);
         }
         let text = text.to_ascii_lowercase();
-        let [number, first, second] = parts(&text)[..] else { return Err(CodeError::Shape) };
+        let [number, first, second] = parts_of_code(&text)[..] else { return Err(CodeError::Shape) };
         let nameplate = number.parse()?;
         let words = word(first, &FIRST, false).and_then(|one| Ok([one, word(second, &SECOND, true)?]));
         let swapped = SECOND.number(first).is_some() && FIRST.number(second).is_some();
@@ -177,8 +191,16 @@ mod tests {
 
     #[test]
     fn a_code_is_read_however_it_is_written() {
-        for text in ["7-velvet-otter", " 7-Velvet-Otter\n", "7 velvet otter", "07_VELVET.otter", "7-vel-ott"]
-        {
+        for text in [
+            "7-velvet-otter",
+            " 7-Velvet-Otter\n",
+            "7 velvet otter",
+            "07_VELVET.otter",
+            "7-vel-ott",
+            "7velvet-otter",
+            "7Velvet otter",
+            "7--velvet - otter.",
+        ] {
             assert_eq!(read(text).as_deref(), Ok("7-velvet-otter"), "{text}");
         }
     }
@@ -190,6 +212,8 @@ mod tests {
         for (text, error) in [
             ("", Err(Shape)),
             ("7-velvet", Err(Shape)),
+            ("7-velvetotter", Err(Shape)),
+            ("7velvet", Err(Shape)),
             ("7-velvet-otter-8", Err(Shape)),
             ("0-velvet-otter", Err(Nameplate(NoNameplate))),
             ("velvet-otter-7", Err(Nameplate(NoNameplate))),
@@ -217,6 +241,8 @@ mod tests {
             ("7-velvet-otter", true),
             ("7-velvte", true),
             ("12 velvet", true),
+            ("7velvet-otter", true),
+            ("254da65082f38640b64f5d78178c8208a0e3cc0a6e10fbb42241caee84999243.irosh", false),
             ("7", false),
             ("endpointabc", false),
             ("box-7", false),

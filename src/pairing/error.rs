@@ -6,8 +6,9 @@ use crate::{
         CloseCode, FrameError,
         pairing::{Reason, Refused, Role},
     },
+    proxy::CannotProve,
     session::{FrameReadError, Lost},
-    transport::BindFailed,
+    transport::{BindFailed, Identity},
 };
 
 use super::nameplate::Nameplate;
@@ -21,11 +22,16 @@ pub enum PairingError {
     /// Each nameplate that was tried is somebody else's at the moment.
     #[error("every number that was tried for a code is in use\ntry again in a minute")]
     NoNameplate,
-    /// Neither the local network nor a name service can tell others of a code.
+    /// Neither the local network nor a name service can bring the two together, and why.
     #[error(
-        "nobody could find a code from here: the local network cannot be asked, and {0}\nset dns to a name service, or be on a network with the other machine"
+        "no code can be found or shown from here: {here}, and {elsewhere}\nset dns to a name service, or be on a network with the other machine"
     )]
-    Unheard(String),
+    NoWay {
+        /// On the local network.
+        here: &'static str,
+        /// By a name service.
+        elsewhere: String,
+    },
     /// Nobody has typed the code in time.
     #[error("nobody has typed the code in time, and it is of no use any more\nhave a new one shown")]
     Expired,
@@ -43,7 +49,7 @@ pub enum PairingError {
         fault: Option<String>,
     },
     /// Somebody shows one, and was not reached.
-    #[error("the machine that shows the code {number} was found, but not reached: {why}\ncheck the networks of both", number = .0, why = .1)]
+    #[error("the machine that shows the code {number} was found, but not reached: {why}\nlook whether it waits there still, and check the networks of both", number = .0, why = .1)]
     Unreached(Nameplate, String),
     /// The words are others than those that are shown.
     #[error(
@@ -73,6 +79,12 @@ pub enum PairingError {
     /// The client's identity was not proved.
     #[error("the client's proof of its identity does not hold on this connection\ntry again with a new code")]
     BadProof,
+    /// The client's identity could not be proved here.
+    #[error(transparent)]
+    CannotProve(#[from] CannotProve),
+    /// It is on a FIDO key that nobody has touched.
+    #[error("the client's security key {} was not touched, and nobody was let in\nhave one used that has to be touched, or let it in by hand: irosh peers allow 'no-touch-required ...'", .0.fingerprint())]
+    Untouched(Identity),
     /// A person has given it up there.
     #[error("the pairing was given up on the other machine\nhave a new code shown to try again")]
     GivenUp,

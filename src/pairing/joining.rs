@@ -15,9 +15,12 @@ use tokio::{
 use super::{
     PairingError,
     agreement::{Channel, Keys, Side, Typing},
+    announcement::NO_SERVICE,
     code::Code,
     line::{Line, STEP},
+    local,
     met::{Met, MetClient, MetHost},
+    nameplate::Nameplate,
     search::Search,
 };
 use crate::{
@@ -30,10 +33,11 @@ use crate::{
 /// How long it may take to find and to reach who shows the code.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long it takes, at the least, until all are found who have the nameplate, and after a no: then that is the last
-/// word where nobody else is there.
+/// How long it takes, at the least, until all are found who have the nameplate, where a name service has answered and
+/// where not, and after a no: then that is the last word where nobody else is there.
 const OTHERS: Duration = Duration::from_millis(1200);
-const OTHERS_AFTER_NO: Duration = Duration::from_millis(500);
+const OTHERS_UNHEARD: Duration = Duration::from_millis(1700);
+const OTHERS_AFTER_NO: Duration = Duration::from_millis(800);
 
 /// How long others who were found may take to be reached once somebody has said no.
 const AFTER_NO: Duration = Duration::from_secs(5);
@@ -68,18 +72,23 @@ async fn join(network: &Network, code: &Code, role: Role, compare: bool) -> Resu
     let endpoint = bind_client(&network.on_any_port()).await?;
     let search = Search::begin(&endpoint, network, code.nameplate());
     let met = match Tries::new(&endpoint, code, role, compare).until_one(search).await {
-        Err(PairingError::Nobody { nameplate, .. }) => {
-            let fault = name_service_fault(&endpoint, network).await;
-            let fault =
-                fault.map(|(service, why)| format!("the name service at {service} cannot be asked: {why}"));
-            Err(PairingError::Nobody { nameplate, fault })
-        }
+        Err(PairingError::Nobody { nameplate, .. }) => Err(nobody(&endpoint, network, nameplate).await),
         other => other,
     };
     if met.is_err() {
         close_quickly(&endpoint).await;
     }
     met
+}
+
+/// Why nobody was found, as far as that can be said.
+async fn nobody(endpoint: &Endpoint, network: &Network, nameplate: Nameplate) -> PairingError {
+    if let (Some(here), None) = (local::obstacle(network), network.dns.service()) {
+        return PairingError::NoWay { here, elsewhere: NO_SERVICE.to_owned() };
+    }
+    let fault = name_service_fault(endpoint, network).await;
+    let fault = fault.map(|(service, why)| format!("the name service at {service} cannot be asked: {why}"));
+    PairingError::Nobody { nameplate, fault }
 }
 
 /// With whom the words are tried.
@@ -111,6 +120,7 @@ impl<'a> Tries<'a> {
     async fn until_one(mut self, mut search: Search) -> Result<Met, PairingError> {
         let (mut approaches, mut searched) = (JoinSet::new(), false);
         loop {
+            let end = self.end(&search);
             tokio::select! {
                 biased;
                 Some(approached) = approaches.join_next() => match approached {
@@ -135,7 +145,7 @@ impl<'a> Tries<'a> {
                     }
                     None => searched = true,
                 },
-                () = sleep_until(self.end()) => return Err(self.outcome()),
+                () = sleep_until(end) => return Err(self.outcome()),
             }
             let nobody_comes = searched && self.found.is_empty();
             if self.guesses == 0 || nobody_comes {
@@ -145,12 +155,13 @@ impl<'a> Tries<'a> {
     }
 
     /// When it is to be given up, as things are.
-    fn end(&self) -> Instant {
+    fn end(&self, search: &Search) -> Instant {
         let end = self.begun + PATIENCE;
+        let others = if search.has_answered() { OTHERS } else { OTHERS_UNHEARD };
         match &self.no {
             None => end,
             Some((at, _)) if self.found.is_subset(&self.tried) => {
-                end.min((*at + OTHERS_AFTER_NO).max(self.begun + OTHERS))
+                end.min((*at + OTHERS_AFTER_NO).max(self.begun + others))
             }
             Some((at, _)) => end.min(*at + AFTER_NO),
         }

@@ -16,19 +16,29 @@ use crate::transport::Network;
 /// How often the network is asked while somebody waits for an answer.
 const OFTEN: Duration = Duration::from_millis(200);
 
+/// Why nobody is found here where it is not for a setting.
+pub(super) const FAILS: &str = "the local network cannot be asked";
+
 /// How long others have to say that they have a nameplate: to be asked, and to answer.
 const OBJECTIONS: Duration = Duration::from_millis(600);
 
-/// Whether an endpoint with this setting is reached from the local network at all.
-fn is_reached(network: &Network) -> bool {
+/// Why the local network is neither told nor asked by an endpoint with these settings, if it is not.
+pub(super) fn obstacle(network: &Network) -> Option<&'static str> {
     let bound = &network.bind.0;
-    bound.is_empty() || !bound.iter().all(|addr| addr.ip().is_loopback())
+    if !network.lan {
+        Some("the local network is not asked (lan = false)")
+    } else if !bound.is_empty() && bound.iter().all(|addr| addr.ip().is_loopback()) {
+        Some(FAILS)
+    } else {
+        None
+    }
 }
 
 /// Has an endpoint found by a nameplate on this network, for as long as it looks addresses up. False where that cannot
 /// be.
 pub(super) fn announce(endpoint: &Endpoint, network: &Network, nameplate: Nameplate) -> bool {
-    let lookup = is_reached(network)
+    let lookup = obstacle(network)
+        .is_none()
         .then(|| MdnsAddressLookup::builder().service_name(nameplate.service()).build(endpoint.id()));
     match (lookup, endpoint.address_lookup()) {
         (Some(Ok(lookup)), Ok(lookups)) => {
@@ -62,7 +72,7 @@ pub(super) struct Listening {
 impl Listening {
     /// Nothing where the network cannot be asked.
     pub(super) async fn begin(own: EndpointId, network: &Network, nameplate: Nameplate) -> Option<Self> {
-        if !is_reached(network) {
+        if obstacle(network).is_some() {
             return None;
         }
         let lookup = MdnsAddressLookup::builder()
@@ -91,12 +101,13 @@ mod tests {
     use crate::transport::Bind;
 
     #[test]
-    fn what_is_bound_to_loopback_alone_is_not_announced() {
-        let reached = |text: &str| {
+    fn what_is_bound_to_loopback_alone_is_not_announced_nor_where_that_is_not_wanted() {
+        let reached = |text: &str, lan| {
             let bind: Bind = text.parse().expect("addresses");
-            is_reached(&Network { bind, ..Network::default() })
+            obstacle(&Network { bind, lan, ..Network::default() }).is_none()
         };
-        assert!(reached("") && reached("0.0.0.0:0") && reached("127.0.0.1:0,[::]:0"));
-        assert!(!reached("127.0.0.1:0") && !reached("127.0.0.1:0,[::1]:0"));
+        assert!(reached("", true) && reached("0.0.0.0:0", true) && reached("127.0.0.1:0,[::]:0", true));
+        assert!(!reached("127.0.0.1:0", true) && !reached("127.0.0.1:0,[::1]:0", true));
+        assert!(!reached("", false));
     }
 }

@@ -3,24 +3,28 @@
 
 use std::{fmt, time::Duration};
 
-use iroh::{Endpoint, PublicKey, SecretKey, Signature};
+use iroh::Endpoint;
 use tokio::time::timeout;
 
 use super::{PairingError, agreement::Keys, line::Line, verifier::Verifier};
 use crate::{
     protocol::{
-        CloseCode, EXPORTER_LENGTH, Extensions,
-        pairing::{self, Frame, IDENTITY_EXPORTER_LABEL, MAX_FRAME, Reason, Role, proof_message},
+        CloseCode, EXPORTER_LENGTH, Extensions, Touch,
+        pairing::{self, Frame, IDENTITY_EXPORTER_LABEL, MAX_FRAME, Reason, Role},
     },
+    proxy::Credentials,
     session::Lost,
-    transport::{Target, close_quickly},
+    transport::{Identity, Target, close_quickly},
 };
 
 /// How long the other side may take where its person compares first.
 const COMPARING: Duration = Duration::from_secs(180);
 
-/// How long it may take to see to its files.
-const FILES: Duration = Duration::from_secs(20);
+/// How long the client may take to prove who it is, which a person may have to confirm.
+const PROVING: Duration = Duration::from_secs(60);
+
+/// How long the host may take to see to its lists.
+const LISTS: Duration = Duration::from_secs(45);
 
 /// How long the client may take to hang up once it has all.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -39,9 +43,10 @@ impl Met {
         self.keys.verifier()
     }
 
-    /// How long the other side may take for what it does once its person has compared.
-    fn patience(&self) -> Duration {
-        if self.compare { COMPARING } else { FILES }
+    /// How long a side of this role may take to say who it is, once its person has compared.
+    fn patience(&self, role: Role) -> Duration {
+        let comparing = if self.compare { COMPARING } else { Duration::ZERO };
+        comparing + if role == Role::Client { PROVING } else { LISTS }
     }
 
     async fn deny(mut self, reason: Reason, sentence: &str) {
@@ -51,7 +56,7 @@ impl Met {
 
     /// Hears what the other side says of itself.
     async fn hear(&mut self, role: Role) -> Result<Vec<u8>, PairingError> {
-        let patience = self.patience();
+        let patience = self.patience(role);
         let (frame, _) = self.line.hear(MAX_FRAME, patience).await?;
         let ((Role::Client, Frame::Client(sealed)) | (Role::Host, Frame::Host(sealed))) = (role, &frame)
         else {
@@ -80,7 +85,7 @@ pub struct MetClient(pub(super) Met);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AboutClient {
     /// Its identity, which it has proved to hold.
-    pub identity: PublicKey,
+    pub identity: Identity,
     /// What it calls itself, such as `alice@laptop`: one line, and otherwise whatever it likes.
     pub name: String,
 }
@@ -115,24 +120,38 @@ impl MetClient {
         self.0.compare
     }
 
-    /// Hears who the client is, once its person has compared. Not cancel safe.
+    /// Hears who the client is, once its person has compared. Where it is dropped before, the pairing can only be given up.
     ///
     /// # Errors
     ///
-    /// [`PairingError`]; nothing was told then.
+    /// [`PairingError`]; nothing was told then, and the pairing has ended.
     pub async fn introduction(&mut self) -> Result<AboutClient, PairingError> {
+        let client = self.hear_of_client().await;
+        if let Err(error) = &client {
+            let code = match error {
+                PairingError::Deadline => CloseCode::Deadline,
+                _ => CloseCode::Protocol,
+            };
+            self.0.line.hang_up(code);
+            close_quickly(&self.0.endpoint).await;
+        }
+        client
+    }
+
+    async fn hear_of_client(&mut self) -> Result<AboutClient, PairingError> {
         let body = self.0.hear(Role::Client).await?;
         let said = pairing::AboutClient::decode(&body)?;
-        let message = proof_message(&self.0.exported(&said.identity)?);
-        let identity = PublicKey::from_bytes(&said.identity).ok();
-        let proved = identity.filter(|key| key.verify(&message, &Signature::from_bytes(&said.proof)).is_ok());
-        match proved {
-            Some(identity) => Ok(AboutClient { identity, name: said.name }),
-            None => {
-                self.0.line.refuse(Reason::BadProof, "").await;
-                Err(PairingError::BadProof)
-            }
+        let (manner, exported) = (said.manner()?, self.0.exported(&said.identity)?);
+        let Some(identity) = manner.prover(said.identity, &said.proof, &exported) else {
+            self.0.line.refuse(Reason::BadProof, "").await;
+            return Err(PairingError::BadProof);
+        };
+        // As the host wants it of all who come, unless their line says otherwise.
+        if manner.touch.is_some_and(|touch| touch.flags & Touch::PRESENT == 0) {
+            self.0.line.refuse(Reason::NotAdmitted, Touch::UNTOUCHED).await;
+            return Err(PairingError::Untouched(identity));
         }
+        Ok(AboutClient { identity, name: said.name })
     }
 
     /// Tells the client, who may come in by now, of the host, and ends the pairing.
@@ -201,16 +220,22 @@ impl MetHost {
         self.0.compare
     }
 
-    /// Says who this client is, proves it, and hears of the host, by which it is let in.
+    /// Says who this client is, proves it, which may take as long as somebody takes to confirm it, and hears of the host,
+    /// by which it is let in. That ends the pairing. Where it is dropped before, it can be given up.
     ///
     /// # Errors
     ///
     /// [`PairingError`]; where the connection is lost at the end, the host may have let it in all the same.
-    pub async fn introduce(self, identity: &SecretKey, name: &str) -> Result<AboutHost, PairingError> {
-        let Self(mut met) = self;
-        let told = met.introduce(identity, name).await;
+    pub async fn introduce(
+        &mut self,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<AboutHost, PairingError> {
+        let Self(met) = self;
+        let told = met.introduce(credentials, name).await;
         match &told {
             Ok(_) => met.line.hang_up(CloseCode::Done),
+            Err(PairingError::CannotProve(_)) => met.line.refuse(Reason::GivenUp, "").await,
             Err(_) => met.line.hang_up(CloseCode::Protocol),
         }
         close_quickly(&met.endpoint).await;
@@ -229,11 +254,23 @@ impl MetHost {
 }
 
 impl Met {
-    async fn introduce(&mut self, identity: &SecretKey, name: &str) -> Result<AboutHost, PairingError> {
-        let public = *identity.public().as_bytes();
-        let proof = identity.sign(&proof_message(&self.exported(&public)?)).to_bytes();
+    async fn introduce(&mut self, credentials: &Credentials, name: &str) -> Result<AboutHost, PairingError> {
+        let identity = *credentials.identity().key();
+        let exported = self.exported(&identity)?;
+        let proof = tokio::select! {
+            proof = credentials.prove(&exported) => Some(proof?),
+            _ = self.line.connection.closed() => None,
+        };
+        let Some(proof) = proof else {
+            // Nobody waits for it any more: it may have been said why.
+            return Err(match self.hear(Role::Host).await {
+                Err(error) => error,
+                Ok(_) => PairingError::GivenUp,
+            });
+        };
         let (name, extensions) = (name.to_owned(), Extensions::default());
-        let about = pairing::AboutClient { identity: public, proof, name, extensions };
+        let about = pairing::AboutClient { identity, proof: proof.signature, name, extensions };
+        let about = about.proved_by(&proof.manner);
         let sealed = self.keys.seal(Role::Client, about.encode());
         self.line.say(&Frame::Client(sealed).encode()).await?;
         let said = pairing::AboutHost::decode(&self.hear(Role::Host).await?)?;

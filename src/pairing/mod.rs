@@ -16,6 +16,7 @@
 //! ```no_run
 //! use irosh::{
 //!     pairing::{AboutHost, Options, Showing, join_host},
+//!     proxy::Credentials,
 //!     transport::Network,
 //! };
 //! # async fn host(about: AboutHost) -> Result<(), Box<dyn std::error::Error>> {
@@ -25,14 +26,14 @@
 //! let mut met = showing.client(false).await?;
 //! println!("both show: {}", met.verifier());
 //! let client = met.introduction().await?;
-//! // ... let client.identity in, with irosh::host::allow, before it is told where the host is:
+//! // ... let client.identity in, with irosh::host::Admin, before it is told where the host is:
 //! met.admit(&about).await?;
 //! # Ok(()) }
-//! # async fn client(identity: iroh::SecretKey) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn client(credentials: Credentials) -> Result<(), Box<dyn std::error::Error>> {
 //! // The client on which it is typed:
-//! let met = join_host(&Network::default(), &"7-velvet-otter".parse()?, false).await?;
+//! let mut met = join_host(&Network::default(), &"7-velvet-otter".parse()?, false).await?;
 //! println!("both show: {}", met.verifier());
-//! let host = met.introduce(&identity, "alice@laptop").await?;
+//! let host = met.introduce(&credentials, "alice@laptop").await?;
 //! println!("{} lets us in", host.name);
 //! # Ok(()) }
 //! ```

@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     ops::ControlFlow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,8 @@ pub(super) struct Search {
     found: mpsc::Receiver<EndpointAddr>,
     /// Has the name service asked at once.
     again: Arc<Notify>,
+    /// Whether that has answered, or there is none.
+    has_answered: Arc<AtomicBool>,
     /// They end with it.
     _ways: JoinSet<()>,
 }
@@ -44,10 +49,17 @@ impl Search {
         let (tell, found) = mpsc::channel(MOST);
         let (again, mut ways) = (Arc::new(Notify::new()), JoinSet::new());
         ways.spawn(here(endpoint.clone(), network.clone(), nameplate, tell.clone()));
-        if let Some(record) = Record::of(endpoint, network, nameplate) {
-            ways.spawn(elsewhere(record, Arc::clone(&again), tell));
+        let record = Record::of(endpoint, network, nameplate);
+        let has_answered = Arc::new(AtomicBool::new(record.is_none()));
+        if let Some(record) = record {
+            ways.spawn(elsewhere(record, Arc::clone(&again), Arc::clone(&has_answered), tell));
         }
-        Self { found, again, _ways: ways }
+        Self { found, again, has_answered, _ways: ways }
+    }
+
+    /// Whether all have been asked, and have answered, who know somebody elsewhere.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// The next one; nothing where there is no way left by which one could be found. Cancel safe.
@@ -74,13 +86,20 @@ async fn here(endpoint: Endpoint, network: Network, nameplate: Nameplate, tell: 
 }
 
 /// By the nameplate's record, which says who it is; where that is, is looked up as for any endpoint.
-async fn elsewhere(record: Record, again: Arc<Notify>, tell: mpsc::Sender<EndpointAddr>) {
+async fn elsewhere(
+    record: Record,
+    again: Arc<Notify>,
+    has_answered: Arc<AtomicBool>,
+    tell: mpsc::Sender<EndpointAddr>,
+) {
     let seen = Arc::<Mutex<HashSet<EndpointId>>>::default();
     let (mut looks, mut next) = (JoinSet::new(), interval(OFTEN));
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(_) = looks.join_next() => {}
+            Some(heard) = looks.join_next() => {
+                has_answered.fetch_or(heard.unwrap_or_default(), Ordering::Relaxed);
+            }
             _ = next.tick() => if looks.len() < LOOKS {
                 looks.spawn(look(record.clone(), Arc::clone(&seen), tell.clone()));
             },
@@ -90,7 +109,12 @@ async fn elsewhere(record: Record, again: Arc<Notify>, tell: mpsc::Sender<Endpoi
     }
 }
 
-async fn look(record: Record, seen: Arc<Mutex<HashSet<EndpointId>>>, tell: mpsc::Sender<EndpointAddr>) {
+/// Whether anything was heard.
+async fn look(
+    record: Record,
+    seen: Arc<Mutex<HashSet<EndpointId>>>,
+    tell: mpsc::Sender<EndpointAddr>,
+) -> bool {
     let found = |notice: Notice| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < MOST && seen.insert(notice.id) {
@@ -99,5 +123,5 @@ async fn look(record: Record, seen: Arc<Mutex<HashSet<EndpointId>>>, tell: mpsc:
         }
         ControlFlow::Continue(())
     };
-    record.read(LOOK, found).await;
+    record.read(LOOK, found).await
 }

@@ -172,16 +172,18 @@ impl Showing {
                 biased;
                 Some(guess) = guests.next() => match guess {
                     Guess::None => {}
-                    Guess::Right(met) => return Ok(*met),
+                    Guess::Right(met) => {
+                        // Nobody waits for the others to hear of it.
+                        tokio::spawn(async move { guests.are_told(&table).await });
+                        return Ok(*met);
+                    }
                     Guess::Wrong => {
-                        table.dead.cancel();
-                        let _ = timeout(LAST_WORDS, guests.leave()).await;
+                        guests.are_told(&table).await;
                         return Err(PairingError::Guessed);
                     }
                 },
                 () = sleep_until(self.until) => {
-                    table.dead.cancel();
-                    let _ = timeout(LAST_WORDS, guests.leave()).await;
+                    guests.are_told(&table).await;
                     return Err(PairingError::Expired);
                 }
                 incoming = self.endpoint.accept() => match incoming {
@@ -372,8 +374,9 @@ impl Guests {
         Some(self.tasks.join_next().await?.unwrap_or(Guess::None))
     }
 
-    /// Waits until all have left.
-    async fn leave(&mut self) {
-        while self.next().await.is_some() {}
+    /// Has all hear that the code is dead, and waits until they have left.
+    async fn are_told(&mut self, table: &Table) {
+        table.dead.cancel();
+        let _ = timeout(LAST_WORDS, async { while self.next().await.is_some() {} }).await;
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::{
     Refusal, RefusalCode,
-    extensions::{CERTIFICATE, Extensions, MANNER},
+    extensions::{CERTIFICATE, Extensions},
     proof::Manner,
     wire::{Reader, Writer},
 };
@@ -343,9 +343,7 @@ impl Hello {
     /// Has its proof be one that was made in this manner.
     #[must_use]
     pub fn proved_by(mut self, manner: &Manner) -> Self {
-        if *manner != Manner::default() {
-            self.extensions.0.push((MANNER, manner.encode()));
-        }
+        manner.add_to(&mut self.extensions);
         self
     }
 
@@ -355,7 +353,7 @@ impl Hello {
     ///
     /// [`FrameError`] where it makes no sense.
     pub fn manner(&self) -> Result<Manner, FrameError> {
-        self.extensions.get(MANNER).map_or_else(|| Ok(Manner::default()), Manner::decode)
+        Manner::of(&self.extensions)
     }
 
     /// Shows a certificate, as long as [`MAX_CERTIFICATE`] allows.

@@ -6,6 +6,7 @@
 use super::{
     FrameError,
     extensions::Extensions,
+    proof::Manner,
     wire::{Reader, Writer},
 };
 
@@ -28,14 +29,8 @@ pub const MAC_LENGTH: usize = 32;
 /// 7.5). There is no context.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-irosh-pair/1";
 
-/// The same for the proof of the client's identity; its public key is the context.
+/// The same for the proof of the client's identity, which is otherwise that of `Hello`; its public key is the context.
 pub const IDENTITY_EXPORTER_LABEL: &[u8] = b"EXPORTER-irosh-pair/1 identity";
-
-/// What the identity signs: a line that no SSH signature begins with, then the keying material.
-#[must_use]
-pub fn proof_message(exported: &[u8; super::EXPORTER_LENGTH]) -> Vec<u8> {
-    [b"irosh-pair/1 identity proof\n", &exported[..]].concat()
-}
 
 const MAX_NAME: usize = 255;
 const MAX_TICKET: usize = 4 << 10;
@@ -193,7 +188,7 @@ pub struct Refused {
 pub struct AboutClient {
     /// Its identity: an ed25519 public key.
     pub identity: [u8; 32],
-    /// The identity's signature over [`proof_message`].
+    /// The proof that it holds that, as in `Hello`.
     pub proof: [u8; 64],
     /// What to call it, such as `alice@laptop`.
     pub name: String,
@@ -314,6 +309,22 @@ impl Refused {
 }
 
 impl AboutClient {
+    /// Says that its proof was made in this manner.
+    #[must_use]
+    pub fn proved_by(mut self, manner: &Manner) -> Self {
+        manner.add_to(&mut self.extensions);
+        self
+    }
+
+    /// In which manner its proof was made.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] where it makes no sense.
+    pub fn manner(&self) -> Result<Manner, FrameError> {
+        Manner::of(&self.extensions)
+    }
+
     /// The body of a frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -1,10 +1,12 @@
 //! How a client proves that it holds its identity.
 
+use iroh::{PublicKey, Signature};
 use russh::keys::{HashAlg, ssh_key::SshSig};
 use sha2::{Digest, Sha256};
 
 use super::{
     FrameError,
+    extensions::{Extensions, MANNER},
     wire::{Reader, Writer},
 };
 use crate::transport::{Application, Identity};
@@ -54,6 +56,9 @@ impl Touch {
 
     /// The flag that it knows who: by a PIN or a finger.
     pub const VERIFIED: u8 = 4;
+
+    /// What a client is told whose key nobody has touched.
+    pub(crate) const UNTOUCHED: &str = "your security key was not touched, which this host wants\nuse one that has to be touched, or ask its owner for no-touch-required";
 }
 
 impl Manner {
@@ -77,6 +82,19 @@ impl Manner {
         fields.uint32(*counter).bytes(&Sha256::digest(message)).body()
     }
 
+    /// Whose proof this is, where the key has signed it on the connection that has given this keying material.
+    #[must_use]
+    pub(crate) fn prover(
+        &self,
+        key: [u8; 32],
+        proof: &[u8; 64],
+        exported: &[u8; EXPORTER_LENGTH],
+    ) -> Option<Identity> {
+        let public = PublicKey::from_bytes(&key).ok()?;
+        public.verify(&self.signed(exported), &Signature::from_bytes(proof)).ok()?;
+        Some(self.identity(key))
+    }
+
     /// Whose proof it is that this key has signed.
     #[must_use]
     pub fn identity(&self, key: [u8; 32]) -> Identity {
@@ -86,8 +104,19 @@ impl Manner {
         }
     }
 
-    /// As an extension of `Hello`.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// As an extension of `Hello`, and of what a client says of itself where it pairs: none where it is as usual.
+    pub(super) fn add_to(&self, extensions: &mut Extensions) {
+        if *self != Self::default() {
+            extensions.0.push((MANNER, self.encode()));
+        }
+    }
+
+    /// As these extensions say.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, FrameError> {
+        extensions.get(MANNER).map_or_else(|| Ok(Self::default()), Self::decode)
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let fields = Writer::default().boolean(self.sshsig);
         match &self.touch {
             None => fields.string(b""),
@@ -98,7 +127,7 @@ impl Manner {
         .body()
     }
 
-    pub(super) fn decode(extension: &[u8]) -> Result<Self, FrameError> {
+    fn decode(extension: &[u8]) -> Result<Self, FrameError> {
         let mut reader = Reader(extension);
         let sshsig = reader.boolean()?;
         let touch = match reader.line(Application::LONGEST)? {
@@ -158,8 +187,8 @@ mod tests {
         let text = std::fs::read_to_string(path("message.sig")).expect("a signature");
         let signature = text.parse::<SshSig>().expect("an SSHSIG").signature().clone();
         let public = std::fs::read_to_string(path("key.pub")).expect("a key");
-        let public = iroh::PublicKey::from_bytes(Identity::from_openssh(&public).expect("a key").key());
-        let signature = iroh::Signature::from_bytes(signature.as_bytes().try_into().expect("64 bytes"));
+        let public = PublicKey::from_bytes(Identity::from_openssh(&public).expect("a key").key());
+        let signature = Signature::from_bytes(signature.as_bytes().try_into().expect("64 bytes"));
         let manner = Manner { sshsig: true, touch: None };
         public.expect("a key").verify(&manner.signed(&exported), &signature).expect("it is the same");
     }

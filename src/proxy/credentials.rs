@@ -41,10 +41,10 @@ enum Shown {
     This(String),
 }
 
-/// What `Hello` says of an identity.
-pub(super) struct Proof {
-    pub(super) signature: [u8; 64],
-    pub(super) manner: Manner,
+/// What is said to a host of an identity.
+pub(crate) struct Proof {
+    pub(crate) signature: [u8; 64],
+    pub(crate) manner: Manner,
     pub(super) certificate: Option<Vec<u8>>,
     /// Held until nobody needs another proof of this identity.
     pub(super) turn: Option<OwnedMutexGuard<()>>,
@@ -159,7 +159,7 @@ impl Credentials {
 
     /// Proves the identity on the connection that has given this keying material. May take as long as somebody takes to
     /// confirm it.
-    pub(super) async fn prove(&self, exported: &[u8; EXPORTER_LENGTH]) -> Result<Proof, CannotProve> {
+    pub(crate) async fn prove(&self, exported: &[u8; EXPORTER_LENGTH]) -> Result<Proof, CannotProve> {
         let certificate = self.certificate();
         let (signature, manner, held, turn) = match &self.signer {
             Signer::Key(key, _) => {

@@ -38,6 +38,14 @@ impl Meeting {
         meeting
     }
 
+    /// The same, with a host that logs all.
+    pub(crate) fn tracing(backend: impl FnOnce(&Server) -> String) -> Self {
+        let mut meeting = Self::without_a_host(backend);
+        meeting.setup = meeting.setup.log("trace");
+        meeting.start_host();
+        meeting
+    }
+
     /// With a host that does not run yet.
     pub(crate) fn without_a_host(backend: impl FnOnce(&Server) -> String) -> Self {
         let folder = folder();
@@ -70,7 +78,8 @@ impl Meeting {
         }
     }
 
-    fn on_the_network(&self, mut command: Command) -> Command {
+    /// A command, with what both are told of the network.
+    pub(crate) fn on_the_network(&self, mut command: Command) -> Command {
         command.env("IROSH_RELAY", self.relay.url()).env("IROSH_DNS", self.names.setting());
         command
     }
@@ -97,6 +106,11 @@ impl Meeting {
         installed_ssh(&self.client, &self.server)
     }
 
+    /// The same where questions are answered.
+    pub(crate) fn ssh_that_asks(&self) -> Command {
+        ssh_as_installed(&self.client)
+    }
+
     /// Those whom the host lets in.
     pub(crate) fn peers(&self) -> String {
         succeed(&mut self.at_host(&["peers", "list"]))
@@ -106,6 +120,12 @@ impl Meeting {
 /// ssh with what `irosh ssh-config install` has written. ssh itself looks for that in the home of the account, so it is
 /// told in full.
 pub(crate) fn installed_ssh(client: &Client, server: &Server) -> Command {
+    let mut ssh = ssh_as_installed(client);
+    ssh.arg("-i").arg(server.user_key()).args(["-o", "BatchMode=yes"]);
+    ssh
+}
+
+fn ssh_as_installed(client: &Client) -> Command {
     let own = client.home().join(".ssh/irosh_config");
     assert!(own.exists(), "nothing was installed");
     let included = std::fs::read_to_string(client.home().join(".ssh/config")).expect("ssh's configuration");
@@ -113,10 +133,8 @@ pub(crate) fn installed_ssh(client: &Client, server: &Server) -> Command {
     let config = client.home().join("installed");
     std::fs::write(&config, format!("Include \"{}\"\n", own.display())).expect("a configuration");
     let mut ssh = client.command("ssh");
-    ssh.arg("-F").arg(config).arg("-i").arg(server.user_key());
-    for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "UserKnownHostsFile=/dev/null"] {
-        ssh.args(["-o", option]);
-    }
+    ssh.arg("-F").arg(config);
+    ssh.args(["-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=/dev/null"]);
     ssh
 }
 

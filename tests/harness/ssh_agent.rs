@@ -47,11 +47,10 @@ pub(crate) fn new_fido_key(path: &Path, arguments: &[&str]) -> String {
 }
 
 /// What an agent does when it is to sign.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Temper {
-    Willing,
-    /// It signs nothing that is not of SSH.
-    Strict,
+    /// It signs what this says alone.
+    Signs(fn(&[u8]) -> bool),
     /// It loses its keys first.
     Forgetful,
 }
@@ -65,25 +64,30 @@ pub(crate) struct SshAgent {
 
 impl SshAgent {
     pub(crate) fn start(folder: &Path) -> Self {
-        Self::start_which(folder, Temper::Willing, "false")
+        Self::start_which(folder, |_| true)
     }
 
     /// One that signs nothing but what is of SSH, as some do.
     pub(crate) fn start_strict(folder: &Path) -> Self {
-        Self::start_which(folder, Temper::Strict, "false")
+        Self::start_which(folder, |message| message.starts_with(b"SSHSIG"))
+    }
+
+    /// One that signs what this says alone.
+    pub(crate) fn start_which(folder: &Path, signs: fn(&[u8]) -> bool) -> Self {
+        Self::start_with(folder, Temper::Signs(signs), "false")
     }
 
     /// One that loses its keys when it is to sign.
     pub(crate) fn start_forgetful(folder: &Path) -> Self {
-        Self::start_which(folder, Temper::Forgetful, "false")
+        Self::start_with(folder, Temper::Forgetful, "false")
     }
 
     /// One that asks this shell script where a key is to be confirmed; it says yes by ending well.
     pub(crate) fn start_asking(folder: &Path, script: &str) -> Self {
-        Self::start_which(folder, Temper::Willing, script)
+        Self::start_with(folder, Temper::Signs(|_| true), script)
     }
 
-    fn start_which(folder: &Path, temper: Temper, script: &str) -> Self {
+    fn start_with(folder: &Path, temper: Temper, script: &str) -> Self {
         let folder = super::subfolder(folder, "ssh-agent");
         let inner = folder.join("inner");
         let ask = folder.join("ask");
@@ -142,14 +146,18 @@ fn pass_on(mut caller: UnixStream, inner: &Path, temper: Temper, signed: &Atomic
         let asked = read_frame(&mut caller)?;
         // The key, and what it is to sign.
         let is_to_sign = asked.first() == Some(&SIGN);
-        let is_refused = is_to_sign && temper == Temper::Strict && {
-            let (_, rest) = string(&asked[1..])?;
-            !string(rest)?.0.starts_with(b"SSHSIG")
+        let is_refused = match temper {
+            Temper::Signs(signs) if is_to_sign => {
+                let (_, rest) = string(&asked[1..])?;
+                !signs(string(rest)?.0)
+            }
+            Temper::Forgetful if is_to_sign => {
+                agent.write_all(&frame(&[REMOVE_ALL])).ok()?;
+                read_frame(&mut agent)?;
+                false
+            }
+            _ => false,
         };
-        if is_to_sign && temper == Temper::Forgetful {
-            agent.write_all(&frame(&[REMOVE_ALL])).ok()?;
-            read_frame(&mut agent)?;
-        }
         let answer = if is_refused {
             vec![FAILURE]
         } else {

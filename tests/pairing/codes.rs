@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    os::unix::fs::MetadataExt as _,
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     AT_ONCE,
-    harness::{DEADLINE, Meeting, Said, Shown, feed, login, program, run, succeed},
+    harness::{DEADLINE, Meeting, Said, Shown, System, login, program, run, succeed},
     is_withdrawn,
 };
 
@@ -187,9 +187,14 @@ fn a_code_that_nobody_shows_is_not_found() {
 #[test]
 fn a_code_that_nobody_could_find_is_not_shown() {
     let meeting = Meeting::new();
-    let output = run(meeting.at_host(&["pair"]).env("IROSH_DNS", "none"));
-    assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""));
-    assert!(output.stderr.said().contains("nobody could find a code from here"), "{}", output.stderr.said());
+    // It is bound to loopback alone.
+    for (lan, why) in [("true", "cannot be asked"), ("false", "is not asked (lan = false)")] {
+        let output = run(meeting.at_host(&["pair"]).env("IROSH_DNS", "none").env("IROSH_LAN", lan));
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""));
+        let said = output.stderr.said();
+        let why = format!("the local network {why}, and no name service is set (dns)\n");
+        assert!(said.contains(&format!("no code can be found or shown from here: {why}")), "{said}");
+    }
 }
 
 #[test]
@@ -229,33 +234,91 @@ fn a_new_machine_has_an_identity_from_then_on() {
     assert!(list.contains(key), "{list}");
 }
 
-/// What is in all files below a folder.
-fn all_files(folder: &Path) -> Vec<u8> {
-    let entries = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
-    let contents = entries.map(|path| match path.is_dir() {
-        true => all_files(&path),
-        // Sockets have no content.
-        false => fs::read(&path).unwrap_or_default(),
-    });
-    contents.collect::<Vec<_>>().concat()
+#[test]
+fn a_host_that_runs_lets_in_by_itself() {
+    let meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    let fingerprint = shown.event("paired")["peer"].as_str().expect("a fingerprint").to_owned();
+    let logged = meeting.host().daemon.stderr.wait_for("allowed");
+    assert!(logged.contains(&fingerprint), "{logged}");
 }
 
 #[test]
-fn words_are_in_no_log_no_file_and_no_argument() {
+fn a_host_that_stops_while_a_code_is_shown_is_reached_once_it_runs_again() {
+    let mut meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    meeting.host = None;
+    let joined = run(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert!(joined.status.success(), "{}", joined.stderr.said());
+    assert!(joined.stderr.said().contains("no host runs there yet"), "{}", joined.stderr.said());
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    assert!(shown.said().contains("no host runs here yet"), "{}", shown.said());
+    meeting.start_host();
+    let output = run(meeting.ssh().env("IROSH_DNS", meeting.names.setting()).args(["box", "echo in"]));
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn a_code_that_was_used_is_of_no_use_to_another() {
     let meeting = Meeting::new();
-    let mut pair = meeting.at_host(&["pair", "--json"]);
-    pair.env("IROSH_LOG", "trace");
-    let mut shown = Shown::start(pair);
-    let mut join = meeting.at_client(&["join", "-", "box"]);
-    join.env("IROSH_LOG", "trace");
-    let output = feed(&mut join, format!("{}\n", shown.code).into_bytes());
-    assert!(output.status.success(), "{}", output.stderr.said());
-    assert_eq!(shown.ends(DEADLINE), Some(0));
-    let words = shown.code.split_once('-').expect("a nameplate").1;
-    let logs = [shown.said(), output.stderr.said(), meeting.host().log()];
-    assert!(logs[..2].iter().all(|log| log.contains("TRACE")), "nothing was traced");
-    for text in [logs.concat().into_bytes(), all_files(meeting.folder.path()), meeting.names.all()] {
-        let text = String::from_utf8_lossy(&text);
-        assert!(!text.contains(words), "{words} in {}", &text[..text.len().min(2000)]);
+    let mut shown = meeting.pair(&[]);
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    let again = run(&mut meeting.at_client(&["join", &shown.code, "den"]));
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stderr.said().contains("no machine is found that shows a code"), "{}", again.stderr.said());
+    assert_eq!(meeting.peers().lines().count(), 1);
+}
+
+#[test]
+fn root_has_the_systems_service_let_somebody_in() {
+    let Some(system) = System::new() else { return };
+    let meeting = Meeting::new();
+    let host = system.start();
+    let mut shown = Shown::start(meeting.on_the_network(system.irosh(&["--system", "pair", "--json"])));
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    host.stderr.wait_for("allowed");
+    let [(_, settings), ..] = system.folders();
+    let list = settings.join("authorized_peers");
+    assert_eq!(fs::read_to_string(&list).expect("a list").lines().count(), 1);
+    assert_ne!(fs::metadata(&list).expect("a list").uid(), 0);
+}
+
+#[test]
+fn what_is_no_name_is_said_before_a_code_is_spent() {
+    let meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    for (arguments, said) in [
+        (["join", shown.code.as_str(), "a box"], "`a box` cannot be a name"),
+        (["join", "--show", shown.code.as_str()], "with --show no code is given"),
+    ] {
+        let output = run(&mut meeting.at_client(&arguments));
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""));
+        assert!(output.stderr.said().contains(said), "{}", output.stderr.said());
     }
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+}
+
+/// Somebody who shows a code may say that it is a host which is known already.
+#[test]
+fn what_a_known_host_has_said_of_its_server_is_not_changed_by_a_code() {
+    let meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    let announced = meeting.client.home().join("announced_keys");
+    let file = fs::read_dir(&announced).expect("a folder").next().expect("a file").expect("a file").path();
+    let other = crate::harness::new_key(&meeting.folder.path().join("other"));
+    fs::write(&file, format!("* {other}\n")).expect("written");
+    let mut shown = meeting.pair(&[]);
+    succeed(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    assert_eq!(fs::read_to_string(&file).expect("read"), format!("* {other}\n"));
+    // The host itself is believed.
+    gets_in(&meeting, "box");
+    assert!(!fs::read_to_string(&file).expect("read").contains(&other));
 }

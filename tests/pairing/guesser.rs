@@ -16,7 +16,7 @@ use irosh::{
 };
 use sha2::{Digest, Sha256};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A side of a pairing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,11 +135,12 @@ impl Guess {
     }
 }
 
-/// Shows a code of these words at an endpoint, to whoever comes, and tells when somebody has tried others on it.
+/// Shows a code of these words at an endpoint, to whoever comes, and tells when somebody has tried others on it, who is
+/// answered when that is allowed.
 pub(crate) async fn show_other_words(
     endpoint: Endpoint,
     words: &'static str,
-    tried: mpsc::UnboundedSender<()>,
+    tried: mpsc::UnboundedSender<oneshot::Sender<()>>,
 ) {
     while let Some(incoming) = endpoint.accept().await {
         let (own, tried) = (endpoint.id(), tried.clone());
@@ -156,9 +157,11 @@ pub(crate) async fn show_other_words(
             let keys = Keys::new(&key, &with_header(&said), &answer);
             send.write_all(&answer).await.ok()?;
             read_frame(&mut recv, MAX_FRAME).await.ok()?;
+            let (allow, allowed) = oneshot::channel();
+            tried.send(allow).ok()?;
+            allowed.await.ok()?;
             // As if it were right.
             send.write_all(&keys.confirm(Side::Shows)).await.ok()?;
-            tried.send(()).ok()?;
             connection.closed().await;
             Some(())
         });

@@ -10,7 +10,9 @@ mod lab;
 mod codes;
 mod guesser;
 mod guesses;
+mod identities;
 mod invites;
+mod secrets;
 mod terminals;
 #[cfg(target_os = "linux")]
 mod ways;

@@ -2,7 +2,9 @@
 //! server behind them.
 
 use std::{
+    fs,
     net::Ipv4Addr,
+    path::Path,
     process::Command,
     sync::mpsc,
     time::{Duration, Instant},
@@ -81,6 +83,7 @@ impl Apart {
         folder: tempfile::TempDir,
     ) -> Self {
         settings.push(("IROSH_BIND", "0.0.0.0:0".to_owned()));
+        settings.push(("IROSH_LAN", "true".to_owned()));
         let server = Server::new(folder.path());
         let client = Client::new(folder.path(), "client", &server);
         let setup = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command()));
@@ -152,6 +155,43 @@ fn a_switch_is_all_that_is_needed() {
     let took = apart.gets_together();
     eprintln!("from the code to a command's output: {took:?}");
     assert!(took < SOON, "{took:?}");
+}
+
+/// With `lan = false`, neither side says or asks anything there.
+#[test]
+fn who_does_not_want_the_local_network_leaves_it_alone() {
+    let Some(apart) = Apart::on_a_switch() else { return };
+    let alone = |side, mut command: Command, settings: &Path| {
+        command.env_remove("IROSH_LAN");
+        let mut command = apart.on(side, command);
+        command.env_remove("IROSH_LAN");
+        fs::write(settings, "lan = false\n").expect("settings");
+        command
+    };
+    let mut shown = apart.pair();
+    let join = apart.client.irosh(&["join", &shown.code, "box"]);
+    let begun = Instant::now();
+    let output = run(&mut alone(Side::B, join, &apart.client.home().join("config.toml")));
+    let said = output.stderr.said();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("the local network is not asked (lan = false), and no name service is set"),
+        "{said}"
+    );
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    // Who is asked for all the same is found.
+    fs::remove_file(apart.client.home().join("config.toml")).expect("removed");
+    succeed(&mut apart.join(&shown.code));
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
+    let mut pair = program(IROSH, apart.host.home());
+    pair.args(["pair", "--json"]);
+    let output = run(&mut alone(Side::A, pair, &apart.host.home().join("host.toml")));
+    let said = output.stderr.said();
+    assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""), "{said}");
+    assert!(
+        said.contains("the local network is not asked (lan = false), and no name service is set"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ from wire import *
 START, ANSWER, CONFIRM, CLIENT, HOST, REFUSED_PAIRING = range(1, 7)
 FIRST_LIMIT, LIMIT = 2048, 32768
 IS_HOST, IS_CLIENT = b"\0", b"\1"
-WRONG, DEAD, SAME_ROLE = 1, 2, 3
+WRONG, DEAD, SAME_ROLE, NOT_ADMITTED, BAD_PROOF = 1, 2, 3, 5, 6
 
 LABEL = b"irosh-pair/1 "
 
@@ -129,11 +129,14 @@ class Side:
         assert hmac.compare_digest(code, self.mac(purpose, fields.rest)), "a MAC does not hold"
         return fields
 
-    def introduce(self):
+    def to_prove(self, public):
+        return proof_message(QUIC.export(self.connection, b"EXPORTER-irosh-pair/1 identity", public))
+
+    def introduce(self, proof=None, manner=()):
         """The client's side of the rest: what the host says of itself."""
-        exported = QUIC.export(self.connection, b"EXPORTER-irosh-pair/1 identity", KEY.public)
-        proof = KEY.sign(LABEL + b"identity proof\n" + exported)
-        self.seal(CLIENT, b"client", KEY.public, proof, string(b"python@second"), extensions([(7, b"later")]))
+        proof = proof or KEY.sign(self.to_prove(KEY.public))
+        later = extensions([*manner, (7, b"later")])
+        self.seal(CLIENT, b"client", KEY.public, proof, string(b"python@second"), later)
         fields = self.opened(HOST, b"host")
         host = {"ticket": fields.text(4096), "name": fields.text(255), "login": fields.text(255)}
         host["vouched"], host["running"] = fields.boolean(), fields.boolean()
@@ -150,8 +153,7 @@ class Side:
         public, proof = fields.take(32), fields.take(64)
         name = fields.text(255)
         fields.extensions()
-        exported = QUIC.export(self.connection, b"EXPORTER-irosh-pair/1 identity", public)
-        assert Key.holds(public, LABEL + b"identity proof\n" + exported, proof), "no proof"
+        assert Key.holds(public, self.to_prove(public), proof), "no proof"
         later = extensions([(1 << 31, b"of a later version")])
         keys = [uint32(1), string(string(b"ssh-ed25519") + string(bytes(range(32))))]
         names = [string(ticket.encode()), string("pythön".encode()), string(b"alice")]
@@ -214,6 +216,56 @@ def a_client_types_the_code_of_a_host():
     assert host["name"] == "testhost" and host["running"] and host["ticket"].startswith("endpoint"), host
     assert host["keys"], "no host keys"
     QUIC.asks(f"verifier {verifier(side)} ticket {host['ticket']}")
+
+
+def touched(side, flags):
+    """The proof of a FIDO key, and the extension that says so."""
+    touch = bytes([flags]) + uint32(7)
+    digest = hashlib.sha256(side.to_prove(KEY.public)).digest()
+    proof = KEY.sign(hashlib.sha256(b"ssh:").digest() + touch + digest)
+    return proof, [(2, b"\0" + string(b"ssh:") + touch)]
+
+
+def introduces_itself(prove, refused=None):
+    """With what this says: a proof, and the extension that says how it was made."""
+    side = types(CODE, IS_CLIENT)
+    side.confirm()
+    assert side.confirmed()
+    try:
+        side.introduce(*prove(side))
+    except Refusal as refusal:
+        assert refusal.args[0] == refused, refusal.args
+        return
+    assert not refused, "it was not refused"
+
+
+def sshsig(side):
+    digest = hashlib.sha512(side.to_prove(KEY.public)).digest()
+    fields = [string(b"irosh/1 identity proof"), string(b""), string(b"sha512"), string(digest)]
+    return KEY.sign(b"SSHSIG" + b"".join(fields))
+
+
+def a_client_proves_itself_by_an_sshsig():
+    introduces_itself(lambda side: (sshsig(side), [(2, b"\1" + string(b""))]))
+
+
+def a_client_that_does_not_say_how_is_not_proved():
+    introduces_itself(lambda side: (sshsig(side), []), BAD_PROOF)
+
+
+def a_proof_of_irosh_is_none_of_a_pairing():
+    def other(side):
+        return KEY.sign(proof_message(QUIC.keying_material(side.connection, KEY.public))), []
+
+    introduces_itself(other, BAD_PROOF)
+
+
+def a_fido_key_that_was_touched_is_let_in():
+    introduces_itself(lambda side: touched(side, 1))
+
+
+def a_fido_key_that_was_not_touched_is_not():
+    introduces_itself(lambda side: touched(side, 0), NOT_ADMITTED)
 
 
 def a_host_types_the_code_of_a_client():

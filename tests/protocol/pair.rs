@@ -90,6 +90,50 @@ fn a_client_types_the_code_of_a_host() {
     assert!(meeting.peers().contains("python@second"));
 }
 
+/// The script as a client that says who it is in its own way; with whom the host lets in, and what it says where that is
+/// nobody.
+fn introduces_itself(scenario: &str) -> Option<(String, String)> {
+    let (true, Some(python)) = (can_run(), python()) else { return None };
+    let meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    carries(&meeting, script(python, &meeting, scenario, &shown.code), |said| panic!("{said}"));
+    shown.ends(crate::harness::DEADLINE);
+    let list = std::fs::read_to_string(meeting.host().home().join("authorized_peers"));
+    Some((list.unwrap_or_default(), shown.said()))
+}
+
+#[test]
+fn a_client_proves_itself_by_an_sshsig() {
+    let Some((list, said)) = introduces_itself("a_client_proves_itself_by_an_sshsig") else { return };
+    assert!(list.starts_with("ssh-ed25519 ") && list.ends_with(" python@second\n"), "{list}{said}");
+}
+
+#[test]
+fn a_client_that_does_not_say_how_is_not_proved() {
+    let Some((list, said)) = introduces_itself("a_client_that_does_not_say_how_is_not_proved") else {
+        return;
+    };
+    assert!(list.is_empty() && said.contains("proof of its identity does not hold"), "{list}{said}");
+}
+
+#[test]
+fn a_proof_of_irosh_is_none_of_a_pairing() {
+    let Some((list, said)) = introduces_itself("a_proof_of_irosh_is_none_of_a_pairing") else { return };
+    assert!(list.is_empty() && said.contains("proof of its identity does not hold"), "{list}{said}");
+}
+
+#[test]
+fn a_fido_key_that_was_touched_is_let_in() {
+    let Some((list, said)) = introduces_itself("a_fido_key_that_was_touched_is_let_in") else { return };
+    assert!(list.starts_with("sk-ssh-ed25519@openssh.com "), "{list}{said}");
+}
+
+#[test]
+fn a_fido_key_that_was_not_touched_is_not() {
+    let Some((list, said)) = introduces_itself("a_fido_key_that_was_not_touched_is_not") else { return };
+    assert!(list.is_empty() && said.contains("was not touched"), "{list}{said}");
+}
+
 #[test]
 fn a_host_types_the_code_of_a_client() {
     let (true, Some(python)) = (can_run(), python()) else { return };

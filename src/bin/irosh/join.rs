@@ -15,10 +15,10 @@ use irosh::{
     names::{Aliases, Listens},
     pairing::{AboutHost, Code, MetHost, Options, PairingError, Showing, Verifier, join_host},
     protocol::CloseCode,
-    proxy::{Dialer, Link, save_host_keys},
+    proxy::{Credentials, Dialer, Link, load_host_keys, save_host_keys},
     settings::{ClientSettings, NetworkChoice},
     signals::Interrupts,
-    transport::{KeyFile, Network, Target, TargetError},
+    transport::{Network, Target, TargetError},
 };
 use serde_json::json;
 
@@ -79,23 +79,24 @@ struct Joined {
 pub(super) async fn run(paths: Paths, arguments: JoinArguments) -> anyhow::Result<ExitCode> {
     let JoinArguments { what, name, show, ttl, verify, network, json } = arguments;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
-    let network = NetworkChoice::from(network).or(settings.into());
     // What is wrong here is said before a code is used up.
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
+    let credentials = Credentials::load(&paths, settings.identity.as_deref())?;
+    credentials.check().await?;
     Aliases::load(&paths.aliases())?;
-    let client = Joining { paths, identity, network, verify };
-    let (name, joined) = if show {
-        // No code is given, so what is first is the name.
-        anyhow::ensure!(name.is_none(), "with --show no code is given\nrun: irosh join --show [NAME]");
-        (what, client.by_shown_code(ttl, json).await?)
+    // With --show no code is given, so what is first is the name.
+    let is_odd = show && (name.is_some() || what.as_deref().is_some_and(Code::is_meant));
+    anyhow::ensure!(!is_odd, "with --show no code is given\nrun: irosh join --show [NAME]");
+    let (what, name) = if show { (None, what) } else { (what, name) };
+    if let Some(name) = &name {
+        Aliases::check_name(name)?;
+    }
+    let network = NetworkChoice::from(network).or(settings.into());
+    let client = Joining { paths, credentials, network, verify };
+    let joined = if show {
+        client.by_shown_code(ttl, json, &mut Interrupts::listen()?).await?
     } else {
         let Some(given) = given(what.as_deref()).await? else { return Ok(interrupted()) };
-        let mut interrupts = Interrupts::listen()?;
-        let joined = tokio::select! {
-            joined = client.by(given) => Some(joined?),
-            _ = interrupts.next() => None,
-        };
-        (name, joined)
+        client.by(given, &mut Interrupts::listen()?).await?
     };
     let Some(joined) = joined else { return Ok(interrupted()) };
     client.keep(&joined, name.as_deref(), json).await?;
@@ -132,22 +133,34 @@ fn read(text: &str) -> anyhow::Result<Given> {
 /// The side of the client.
 struct Joining {
     paths: Paths,
-    identity: KeyFile,
+    credentials: Credentials,
     network: Network,
     verify: bool,
 }
 
 impl Joining {
-    async fn by(&self, given: Given) -> anyhow::Result<Joined> {
-        match given {
-            Given::Code(code) => self.meet(join_host(&self.network, &code, self.verify).await?).await,
-            Given::Target(target) => self.connect(&target).await,
-        }
+    /// Nothing where it is given up, as in all that follow.
+    async fn by(&self, given: Given, interrupts: &mut Interrupts) -> anyhow::Result<Option<Joined>> {
+        let met = match given {
+            Given::Code(code) => tokio::select! {
+                met = join_host(&self.network, &code, self.verify) => met?,
+                _ = interrupts.next() => return Ok(None),
+            },
+            Given::Target(target) => tokio::select! {
+                joined = self.connect(&target) => return joined.map(Some),
+                _ = interrupts.next() => return Ok(None),
+            },
+        };
+        self.meet(met, interrupts).await
     }
 
-    /// Shows a code, and waits until it is typed. Nothing where it is given up.
-    async fn by_shown_code(&self, ttl: Duration, json: bool) -> anyhow::Result<Option<Joined>> {
-        let mut interrupts = Interrupts::listen()?;
+    /// Shows a code, and waits until it is typed.
+    async fn by_shown_code(
+        &self,
+        ttl: Duration,
+        json: bool,
+        interrupts: &mut Interrupts,
+    ) -> anyhow::Result<Option<Joined>> {
         let mut showing = tokio::select! {
             showing = Showing::begin(&self.network, Options { ttl, nameplate: None }) => showing?,
             _ = interrupts.next() => return Ok(None),
@@ -158,7 +171,7 @@ impl Joining {
             _ = interrupts.next() => None,
         };
         match met {
-            Some(met) => self.meet(met).await.map(Some),
+            Some(met) => self.meet(met, interrupts).await,
             None => {
                 showing.withdraw().await;
                 Ok(None)
@@ -167,9 +180,9 @@ impl Joining {
     }
 
     /// Says who this is to a host that knows the code.
-    async fn meet(&self, met: MetHost) -> anyhow::Result<Joined> {
+    async fn meet(&self, mut met: MetHost, interrupts: &mut Interrupts) -> anyhow::Result<Option<Joined>> {
         let verifier = met.verifier();
-        match compare(&verifier, met.is_to_be_compared()).await {
+        match compare(&verifier, met.is_to_be_compared(), interrupts).await {
             Compared::Same => {}
             Compared::Differs => {
                 met.differs().await;
@@ -184,15 +197,26 @@ impl Joining {
                 return Err(PairingError::NobodyCompares.into());
             }
         }
-        let host = met.introduce(self.identity.secret(), &irosh::log::who()).await?;
+        if self.credentials.identity().application().is_some() {
+            say("irosh: your security key may have to be touched\n");
+        }
+        let who = irosh::log::who();
+        let told = tokio::select! {
+            told = met.introduce(&self.credentials, &who) => Some(told?),
+            _ = interrupts.next() => None,
+        };
+        let Some(host) = told else {
+            met.give_up().await;
+            return Ok(None);
+        };
         let AboutHost { target, name, login, vouched, running, host_keys } = host;
         let (addr, verifier) = (target.addr().clone(), Some(verifier));
-        Ok(Joined { addr, name, login, vouched, running, host_keys, verifier })
+        Ok(Some(Joined { addr, name, login, vouched, running, host_keys, verifier }))
     }
 
     /// Connects to a host once, which lets us in by what is shown.
     async fn connect(&self, target: &Target) -> anyhow::Result<Joined> {
-        let dialer = Dialer::bind(self.network.clone(), self.identity.secret().clone()).await?;
+        let dialer = Dialer::bind(self.network.clone(), self.credentials.clone()).await?;
         let dialer = dialer.noted(&self.paths);
         let link = Link::new(&dialer, target);
         let welcomed = async {
@@ -218,8 +242,9 @@ impl Joining {
         let leads_elsewhere = wanted.is_some() && is_of_ssh(&name);
         let ticket = EndpointTicket::new(joined.addr.clone()).to_string();
         let before = Aliases::load(&paths.aliases())?.resolve(&name).ok();
-        Aliases::add(&paths.aliases(), &name, &ticket, Listens::AsBefore).with_context(|| {
-            format!("the host lets this machine in, but gets no name here: add it with irosh hosts add NAME {ticket}")
+        Aliases::add(&paths.aliases(), &name, &ticket, Listens::AsBefore).map_err(|error| {
+            let no_name = "the host lets this machine in, but gets no name here";
+            anyhow::anyhow!("{no_name}: {error}\nonce that is mended, run: irosh join {ticket} {name}")
         })?;
         if before.is_some_and(|before| before.addr().id != id) {
             complain("irosh", &format!("{name} stood for another host until now"));
@@ -229,7 +254,9 @@ impl Joining {
                 &format!("ssh's own configuration has a {name}, too: from now on it is this host"),
             );
         }
-        if let Err(error) = save_host_keys(paths, id, &joined.host_keys) {
+        // By a code it is the host's word alone that this id is its own: what was heard from there goes before.
+        let are_known = joined.verifier.is_some() && !load_host_keys(paths, id).is_empty();
+        if !are_known && let Err(error) = save_host_keys(paths, id, &joined.host_keys) {
             complain(
                 "irosh",
                 &format!("the keys of its ssh server are not kept until it is reached: {error}"),

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,8 +12,8 @@ use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
     host::{
-        Edit, HostSettings, Identity, Peer, PeerOptions, Presence, Status, allow, can_vouch, kept_keys,
-        load_settings, running,
+        Admin, AllowedPeer, Edit, HostSettings, ListedPeer, Peer, PeerOptions, Presence, Status, can_vouch,
+        kept_keys, load_settings, running,
     },
     log::{complain, machine_name, printable, say},
     pairing::{AboutClient, AboutHost, Code, MetClient, Options, PairingError, Showing, join_client},
@@ -27,7 +28,7 @@ use serde_json::json;
 use super::{
     NetworkArguments, code_prompt,
     comparing::{Compared, compare},
-    invites,
+    invites, peers,
 };
 
 /// The longest time for which a code may be typed: it is for now, and an invite for later.
@@ -79,7 +80,8 @@ pub(super) async fn run(paths: Paths, arguments: PairArguments) -> anyhow::Resul
     let network = network_of(network, &settings);
     // What is wrong here is said before a code is.
     invites::own_id(&paths)?;
-    let host = Pairing { paths, name: settings.name, login, json };
+    Admin::of(paths.clone())?;
+    let host = Arc::new(Pairing { paths, name: settings.name, login, json });
     let code = match code {
         Some(given) => match typed(&given).await? {
             Some(code) => Some(code),
@@ -98,7 +100,7 @@ pub(super) async fn run(paths: Paths, arguments: PairArguments) -> anyhow::Resul
             None => return Ok(interrupted()),
         },
     };
-    host.finish(met).await
+    host.finish(met, &mut interrupts).await
 }
 
 /// As the host does, but for the ports, which are its own.
@@ -182,9 +184,13 @@ struct Pairing {
 
 impl Pairing {
     /// Lets in whom it has met.
-    async fn finish(self, mut met: MetClient) -> anyhow::Result<ExitCode> {
+    async fn finish(
+        self: Arc<Self>,
+        mut met: MetClient,
+        interrupts: &mut Interrupts,
+    ) -> anyhow::Result<ExitCode> {
         let verifier = met.verifier();
-        match compare(&verifier, met.is_to_be_compared()).await {
+        match compare(&verifier, met.is_to_be_compared(), interrupts).await {
             Compared::Same => {}
             Compared::Differs => {
                 met.differs().await;
@@ -199,35 +205,42 @@ impl Pairing {
                 return Err(PairingError::NobodyCompares.into());
             }
         }
-        let client = met.introduction().await?;
-        let (peer, about, hint) = match self.let_in(&client) {
+        let client = tokio::select! {
+            client = met.introduction() => Some(client?),
+            _ = interrupts.next() => None,
+        };
+        let Some(client) = client else {
+            met.give_up().await;
+            return Ok(interrupted());
+        };
+        let host = Arc::clone(&self);
+        let (allowed, about, hint) = match tokio::task::spawn_blocking(move || host.let_in(&client)).await? {
             Ok(done) => done,
             Err(error) => {
                 met.refuse("it could not let you in: see what it says there").await;
                 return Err(error);
             }
         };
-        let running = about.running;
         met.admit(&about).await.with_context(|| {
-            format!("{} may come in now, but may not have heard of it", printable(&peer.name))
+            format!("{} may come in now, but may not have heard of it", printable(&allowed.peer.name))
         })?;
-        self.tell(&peer, &verifier.to_string(), running);
+        self.tell(&allowed, &verifier.to_string(), about.running);
         if let Some(hint) = hint {
             say(&format!("irosh: {hint}\n"));
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Puts the client on the list, and says what it is told of the host, and what to say here besides.
-    fn let_in(&self, client: &AboutClient) -> anyhow::Result<(Peer, AboutHost, Option<&'static str>)> {
+    /// Has the client let in, and says what it is told of the host, and what to say here besides. Blocks.
+    fn let_in(&self, client: &AboutClient) -> anyhow::Result<(AllowedPeer, AboutHost, Option<&'static str>)> {
         let status = running(&self.paths).and_then(|running| running.status);
         let about = self.about(status.as_ref())?;
-        let peer = admit(&self.paths, client, self.login.as_deref())?;
+        let allowed = self.admit(client)?;
         let by_keys = status.is_some_and(|status| status.backend == "builtin") && self.login.is_none();
         let hint = by_keys.then_some(
             "it logs in by a key of ~/.ssh/authorized_keys or a password (irosh passwd); with `irosh pair --login USER`, by neither",
         );
-        Ok((peer, about, hint))
+        Ok((allowed, about, hint))
     }
 
     /// What a client is told.
@@ -253,19 +266,32 @@ impl Pairing {
         })
     }
 
-    fn tell(&self, peer: &Peer, verifier: &str, running: bool) {
-        let (fingerprint, login) = (peer.identity.fingerprint(), &peer.options.login);
+    /// Puts the client on the list of peers, as `irosh peers allow` does.
+    fn admit(&self, client: &AboutClient) -> anyhow::Result<AllowedPeer> {
+        let name = match client.name.trim() {
+            "" => format!("paired {}", Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y-%m-%d")),
+            name => name.to_owned(),
+        };
+        let options = PeerOptions { login: self.login.clone(), ..PeerOptions::default() };
+        let peer = Peer { identity: client.identity, name, options };
+        Admin::of(self.paths.clone())?.allow(&peer, Edit::Change).context("nobody was let in")
+    }
+
+    fn tell(&self, allowed: &AllowedPeer, verifier: &str, running: bool) {
+        let AllowedPeer { peer, ended, .. } = allowed;
+        let ListedPeer { peer: fingerprint, name, login, .. } = peer;
         if self.json {
             let line = json!({
-                "event": "paired", "name": peer.name, "peer": fingerprint, "login": login,
+                "event": "paired", "name": name, "peer": fingerprint, "login": login,
                 "verifier": verifier, "running": running,
             });
             super::print(&line.to_string());
         } else {
             let login = login.as_ref().map(|login| format!("  login={login}")).unwrap_or_default();
-            super::print(&printable(&format!("{fingerprint}  {}{login}", peer.name)));
-            say(&printable(&format!("{} may come in\n", peer.name)));
+            super::print(&printable(&format!("{fingerprint}  {name}{login}")));
+            say(&printable(&format!("{name} may come in\n")));
         }
+        ended.iter().for_each(peers::tell_ended);
         if !running {
             complain(
                 "irosh",
@@ -273,17 +299,6 @@ impl Pairing {
             );
         }
     }
-}
-
-/// Puts a client on the list of peers, as `irosh peers allow` does.
-fn admit(paths: &Paths, client: &AboutClient, login: Option<&str>) -> anyhow::Result<Peer> {
-    let name = match client.name.trim() {
-        "" => format!("paired {}", Timestamp::now().to_zoned(TimeZone::system()).strftime("%Y-%m-%d")),
-        name => name.to_owned(),
-    };
-    let options = PeerOptions { login: login.map(str::to_owned), ..PeerOptions::default() };
-    let peer = Peer { identity: Identity::ed25519(*client.identity.as_bytes()), name, options };
-    Ok(allow(&paths.authorized_peers(), &peer, Edit::Change).context("nobody was let in")?.peer)
 }
 
 /// Who is at this terminal, whom the other machine may want to log in as: root by sudo is somebody else.

@@ -20,7 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Chat, Client, DEADLINE, Host, HostSetup, Mode, Said, Server, SshAgent, folder, poll, run, skip};
+use harness::{
+    Chat, Client, DEADLINE, Host, HostSetup, Mode, Said, Server, SshAgent, folder, poll, run, skip,
+};
 use iroh::{EndpointAddr, EndpointId, SecretKey};
 use iroh_tickets::endpoint::EndpointTicket;
 use lab::switch::{Family, Switch};
@@ -292,7 +294,9 @@ fn where_nobody_hears_what_is_said_to_all_tickets_lead_to_a_host() {
 /// One of two connections would leave before it says who it is, which a host holds against where it comes from.
 #[test]
 fn a_host_of_two_addresses_is_dialled_once() {
-    let Some(switch) = Switch::new(3, Family::Both).map_err(|why| skip(&why.to_string())).ok() else { return };
+    let Some(switch) = Switch::new(3, Family::Both).map_err(|why| skip(&why.to_string())).ok() else {
+        return;
+    };
     let folder = folder();
     let server = Server::new(folder.path());
     let mut client = Client::new(folder.path(), "client", &server);

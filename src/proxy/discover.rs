@@ -237,7 +237,8 @@ impl Heard {
     fn next(&mut self, now: Instant) -> Option<(EndpointId, Vec<SocketAddr>)> {
         let hosts = &mut self.hosts;
         self.to_ask.retain(|(id, _)| hosts.get(id).is_some_and(|known| known.outcome == Outcome::Silent));
-        let is_next = |(id, _): &(EndpointId, _)| hosts.get(id).is_some_and(|known| known.is_to_be_asked(now));
+        let is_next =
+            |(id, _): &(EndpointId, _)| hosts.get(id).is_some_and(|known| known.is_to_be_asked(now));
         let place = self.to_ask.iter().position(is_next)?;
         let (id, addresses) = self.to_ask.remove(place)?;
         hosts.get_mut(&id)?.asked = Some(now);

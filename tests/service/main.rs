@@ -25,7 +25,7 @@ fn sessions_go_on_when_the_service_of_a_user_is_restarted() {
     let stage = Stage::new();
     let visitor = Visitor::new(&stage);
     let said = stage.succeeds("systemd", &["install", "--user", "--backend", &visitor.sshd.backend()]);
-    assert!(said.contains("irosh pair") && said.contains("irosh join"), "{said}");
+    assert!(said.contains("irosh pair") && said.contains("irosh join CODE"), "{said}");
     let chat = visitor.enter(&stage, &[]);
     stage.calls();
     stage.succeeds("systemd", &["restart", "--user"]);
@@ -78,7 +78,11 @@ fn uninstalling_leaves_keys_and_lists_and_purging_leaves_nothing() {
         assert!(kept.contains(&name.to_owned()), "{name}: {kept:?}");
     }
     assert!(stage.calls().contains(&format!("loginctl --no-ask-password disable-linger {}", user())));
-    stage.succeeds("systemd", &["uninstall", "--user", "--purge"]);
+    let said = stage.succeeds("systemd", &["uninstall", "--user", "--purge", "--json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let key = stage.path("home/host_key").display().to_string();
+    assert!(said["removed"].as_array().is_some_and(|removed| removed.contains(&key.into())), "{said}");
+    assert_eq!(said["kept"], serde_json::json!([]));
     assert_eq!(files(&stage.path("home")), ["identity", "identity.pub"]);
     let said = stage.succeeds("systemd", &["uninstall", "--user"]);
     assert!(said.contains("nothing was installed"), "{said}");

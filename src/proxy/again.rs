@@ -46,11 +46,15 @@ pub(super) async fn reach_again(
         }
         sleep(jittered(LONGEST_PAUSE)).await;
     };
-    let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
     if dialer.credentials().may_ask() {
         // Of two at once, each would have somebody confirm it.
-        return tries(FIRST_TRY, MIDDLE_TRY).await;
+        let from = &from;
+        let once = |within| async move {
+            let_in(dialer.dial_again_once(from, before, target, within).await.ok_or(None)?).await
+        };
+        return keep_trying(FIRST_TRY, MIDDLE_TRY, once).await;
     }
+    let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
     tokio::select! {
         host = tries(FIRST_TRY, SHORT_TRY) => host,
         host = async {

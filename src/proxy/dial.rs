@@ -1,16 +1,16 @@
 //! Dialling a host.
 
 use std::{
-    net::SocketAddr,
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::future::{FusedFuture as _, FutureExt as _};
-use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, TransportAddr, endpoint::Connection};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -159,11 +159,43 @@ impl Dialer {
         target: &Target,
         within: Duration,
     ) -> Option<HostConnection> {
+        let connection = self.connect_again(from, before, target, within).await?;
+        Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
+    }
+
+    /// The same, also by an address that it tells on this network. Only one connection is greeted, since somebody may be
+    /// asked to confirm who we are.
+    pub(super) async fn dial_again_once(
+        &self,
+        from: &Arc<Fresh>,
+        before: &Endpoint,
+        target: &Target,
+        within: Duration,
+    ) -> Option<HostConnection> {
+        let connecting = async {
+            tokio::select! {
+                Some(connection) = self.connect_again(from, before, target, within) =>
+                    (connection, Arc::clone(from).into()),
+                Some(connection) = connect_nearby(&self.network, &self.apart, target.addr().id) =>
+                    (connection, self.endpoint.clone().into()),
+                else => pending().await,
+            }
+        };
+        let (connection, origin) = timeout(within, connecting).await.ok()?;
+        Some(HostConnection::greet(connection, origin, &self.who, target).await)
+    }
+
+    async fn connect_again(
+        &self,
+        from: &Fresh,
+        before: &Endpoint,
+        target: &Target,
+        within: Duration,
+    ) -> Option<Connection> {
         let mut addr = self.everywhere(target.addr());
         let told = before.remote_info(addr.id).await;
         addr.addrs.extend(told.into_iter().flat_map(|info| info.into_addrs().map(|told| told.into_addr())));
-        let connection = connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
-        Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
+        connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()
     }
 
     /// Connects to a host that was reached before by an address that it tells on this network, however long that takes.
@@ -173,16 +205,14 @@ impl Dialer {
         Some(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
     }
 
-    /// Connects to whoever says on this network to have this id, at this address and by no other way.
-    pub(super) async fn dial_at(
-        &self,
-        id: EndpointId,
-        address: SocketAddr,
-        deadline: Instant,
-    ) -> Option<HostConnection> {
-        let addr = EndpointAddr::new(id).with_ip_addr(address);
-        let connection = self.apart.connect(&alone(&self.network), addr.clone(), deadline).await.ok()?;
-        Some(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, &addr.into()).await)
+    /// Connects to a host at these addresses and by no other way, from an endpoint of its own.
+    pub(super) async fn reach_there(&self, addr: EndpointAddr, deadline: Instant) -> Option<Connection> {
+        self.apart.connect_once(&alone(&self.network), addr, deadline).await.ok()
+    }
+
+    /// Says who we are on such a connection.
+    pub(super) async fn greet(&self, connection: Connection, addr: EndpointAddr) -> HostConnection {
+        HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, &addr.into()).await
     }
 
     /// How it reaches the network.

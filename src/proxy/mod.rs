@@ -30,7 +30,7 @@ pub use credentials::Credentials;
 pub(crate) use credentials::{agent_of_environment, certificate_file, named};
 pub use dial::Dialer;
 pub use dial_error::DialError;
-pub use discover::{DiscoverError, Discovered, Found, discover};
+pub use discover::{DiscoverError, Discovered, Found, Proofs, discover};
 pub use link::Link;
 pub(crate) use listen::accept;
 pub use listen::{ListenError, listen};

@@ -1,7 +1,7 @@
 //! A host that is on this network: asked for there, and dialled by what is told, beside all other ways.
 //!
-//! Whoever is on this network may tell what they like. So each address is dialled from an endpoint of its own, and what is
-//! wrong with one holds up neither the others nor the ways that were known before.
+//! Whoever is on this network may tell what they like. So what one has told is dialled from an endpoint of its own, and what
+//! is wrong with it holds up neither what others tell nor the ways that were known before.
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
@@ -36,14 +36,17 @@ pub(super) async fn connect_nearby(network: &Network, apart: &Apart, id: Endpoin
             told = search.next() => {
                 let now = Instant::now();
                 dialled.retain(|_, since| now - *since < ANSWER);
+                // As who was looked for, whoever they say that they are.
+                let mut addr = EndpointAddr::new(id);
                 for address in told.addresses {
                     if dialled.len() < MOST && !dialled.contains_key(&address) {
                         dialled.insert(address, now);
                         tracing::debug!(%address, "told on this network");
-                        // As who was looked for, whoever they say that they are.
-                        let addr = EndpointAddr::new(id).with_ip_addr(address);
-                        dials.push(apart.connect(&network, addr, now + ANSWER));
+                        addr = addr.with_ip_addr(address);
                     }
+                }
+                if !addr.is_empty() {
+                    dials.push(apart.connect_once(&network, addr, now + ANSWER));
                 }
             }
             Some(dialled) = dials.next() => if let Ok(connection) = dialled {

@@ -129,7 +129,7 @@ async fn bind_dialer(
 /// Binds an endpoint that accepts connections to the key's endpoint id.
 ///
 /// Each connection starts with what a stranger is allowed; [`admit`] lifts that. With `portmap`, the router is
-/// asked for a port by which peers come in (UPnP, PCP, NAT-PMP).
+/// asked for a port by which peers come in, once there are relays: by UPnP, since iroh looks for no other way.
 ///
 /// # Errors
 ///

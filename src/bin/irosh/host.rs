@@ -48,7 +48,7 @@ pub(super) struct HostArguments {
     /// The name that peers are told
     #[arg(long)]
     name: Option<String>,
-    /// Whether to ask the router for a port (UPnP, PCP, NAT-PMP); not by default where --bind is given
+    /// Whether to ask the router for a port (UPnP); not by default where --bind is given
     #[arg(long, env = "IROSH_PORTMAP", value_name = "true|false")]
     portmap: Option<bool>,
     #[command(flatten)]

@@ -25,7 +25,7 @@ pub(crate) enum Family {
 pub(crate) struct Switch {
     machines: Vec<Namespace>,
     /// Where the switch itself is.
-    _switch: Namespace,
+    switch: Namespace,
 }
 
 impl Switch {
@@ -56,7 +56,7 @@ impl Switch {
             }
             machine.within(|| obey(&addresses)).map_err(LabUnavailable::Setup)??;
         }
-        Ok(Self { machines, _switch: switch })
+        Ok(Self { machines, switch })
     }
 
     /// The IPv4 address of a machine, in a network of 24 bits.
@@ -74,6 +74,29 @@ impl Switch {
         let bits = if from.is_ipv4() { 24 } else { 64 };
         let orders = format!("address del {from}/{bits} dev eth0\naddress add {to}/{bits} dev eth0\n");
         self.within(nth, || obey(&orders)).expect("entered").expect("another address");
+    }
+
+    /// Takes a machine off the switch, as who pulls its plug.
+    pub(crate) fn unplug(&self, nth: usize) {
+        self.set(nth, "down");
+    }
+
+    /// Puts it back.
+    pub(crate) fn plug_in(&self, nth: usize) {
+        self.set(nth, "up");
+    }
+
+    fn set(&self, nth: usize, state: &str) {
+        let order = format!("link set dev port{nth} {state}\n");
+        self.switch.within(|| obey(&order)).expect("entered").expect("a port");
+    }
+
+    /// Carries nothing any more that is said to all who listen (multicast), as some wireless networks.
+    pub(crate) fn carries_nothing_to_all(&self) {
+        for nth in 0..self.machines.len() {
+            let order = format!("link set dev port{nth} type bridge_slave mcast_flood off bcast_flood on\n");
+            self.switch.within(|| obey(&order)).expect("entered").expect("a port");
+        }
     }
 
     /// A command that runs on a machine. Only its network is the machine's.

@@ -62,12 +62,16 @@ impl Place {
     }
 
     fn of(family: Family) -> Option<Self> {
+        Self::with(family, |host| host)
+    }
+
+    fn with(family: Family, change: impl FnOnce(HostSetup) -> HostSetup) -> Option<Self> {
         let switch = Switch::new(3, family).map_err(|why| skip(&why.to_string())).ok()?;
         let folder = folder();
         let server = Server::new(folder.path());
         let mut client = Client::new(folder.path(), "client", &server);
         client.use_lan();
-        let host = setup(&switch, HOST, &folder, "host", &server).start();
+        let host = change(setup(&switch, HOST, &folder, "host", &server)).start();
         host.allow(&client.identity);
         let place = Self { switch, client, host, server, folder };
         place.client.add_host("box", &place.id().to_string());
@@ -294,17 +298,7 @@ fn where_nobody_hears_what_is_said_to_all_tickets_lead_to_a_host() {
 /// One of two connections would leave before it says who it is, which a host holds against where it comes from.
 #[test]
 fn a_host_of_two_addresses_is_dialled_once() {
-    let Some(switch) = Switch::new(3, Family::Both).map_err(|why| skip(&why.to_string())).ok() else {
-        return;
-    };
-    let folder = folder();
-    let server = Server::new(folder.path());
-    let mut client = Client::new(folder.path(), "client", &server);
-    client.use_lan();
-    let host = setup(&switch, HOST, &folder, "host", &server).log("irosh=debug").start();
-    host.allow(&client.identity);
-    let place = Place { switch, client, host, server, folder };
-    place.client.add_host("box", &place.id().to_string());
+    let Some(place) = Place::with(Family::Both, |host| host.log("irosh=debug")) else { return };
     for _ in 0..5 {
         place.ping(same);
     }
@@ -570,6 +564,8 @@ fn hosts_of_one_name_are_told_apart_by_their_ids() {
     let [own, others] = lines[..] else { panic!("{said}") };
     assert!(own.starts_with(&format!("testhost  {}  10.78.0.1:", place.id())), "{said}");
     assert!(others.starts_with(&format!("testhost  {}  10.78.0.3:", id_of(&other))), "{said}");
+    let next = found.stderr.said();
+    assert!(next.contains("run: irosh hosts add NAME ENDPOINT_ID"), "{next}");
 }
 
 #[test]

@@ -46,8 +46,14 @@ pub(super) async fn run(paths: &Paths, arguments: DiscoverArguments, json: bool)
     let discovered = discover(&dialer, proofs).await;
     dialer.close().await;
     let discovered = discovered?;
+    let mut is_new = false;
     for host in &discovered.hosts {
-        super::print(&shown(host, &aliases, json));
+        let called = names_of(host, &aliases);
+        is_new |= called.is_empty();
+        super::print(&shown(host, &called, json));
+    }
+    if is_new {
+        complain("irosh", &"to have a name for one, run: irosh hosts add NAME ENDPOINT_ID");
     }
     tell_of_others(&discovered);
     Ok(ExitCode::SUCCESS)
@@ -73,22 +79,23 @@ fn tell_of_others(discovered: &Discovered) {
     }
 }
 
-fn shown(host: &Found, aliases: &Aliases, json: bool) -> String {
-    let is_it = |name: &&String| aliases.resolve(name).is_ok_and(|target| target.addr().id == host.id);
-    let called: Vec<_> = aliases.hosts.keys().filter(is_it).collect();
+/// What the user calls a host.
+fn names_of<'a>(host: &Found, aliases: &'a Aliases) -> Vec<&'a str> {
+    let is_it = |name: &&str| aliases.resolve(name).is_ok_and(|target| target.addr().id == host.id);
+    aliases.hosts.keys().map(String::as_str).filter(is_it).collect()
+}
+
+fn shown(host: &Found, called: &[&str], json: bool) -> String {
     if json {
         let (id, address) = (host.id.to_string(), host.address.to_string());
         return json!({ "name": host.name, "endpoint_id": id, "address": address, "aliases": called })
             .to_string();
     }
-    let called = match &called[..] {
+    let called = match called {
         [] => String::new(),
         [name] => format!("  called {name}"),
-        [names @ .., last] => {
-            let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-            format!("  called {} and {last}", names.join(", "))
-        }
+        [names @ .., last] => format!("  called {} and {last}", names.join(", ")),
     };
-    let name = host.name.as_deref().map_or("-".into(), one_line);
+    let name = host.name.as_deref().map_or_else(|| "-".to_owned(), one_line);
     format!("{name}  {}  {}{called}", host.id, host.address)
 }

@@ -14,6 +14,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     PairingError, local,
@@ -59,6 +60,8 @@ pub(super) struct Announcement {
     keeping: JoinSet<()>,
     /// Why the code is found on this network alone, so far.
     pub(super) only_here: Option<String>,
+    /// What says so on this network.
+    here: Option<AbortOnDropHandle<()>>,
 }
 
 impl Announcement {
@@ -93,6 +96,7 @@ impl Announcement {
     /// Nobody is to find it any more.
     pub(super) async fn withdraw(&mut self) {
         self.keeping.shutdown().await;
+        self.here = None;
         if let Ok(lookups) = self.endpoint.address_lookup() {
             lookups.clear();
         }
@@ -167,14 +171,15 @@ impl Place<'_> {
             keeping.spawn(keep(record.clone(), notice, Arc::clone(&written)));
         }
         let here = local::announce(endpoint, network, nameplate);
-        if !here && !written.load(Ordering::Relaxed) {
+        if here.is_none() && !written.load(Ordering::Relaxed) {
             let elsewhere = only_here.unwrap_or_else(|| NO_SERVICE.to_owned());
             return Err(PairingError::NoWay {
                 here: local::obstacle(network).unwrap_or(local::FAILS),
                 elsewhere,
             });
         }
-        Ok(Some(Announcement { endpoint: endpoint.clone(), record, written, keeping, only_here }))
+        let endpoint = endpoint.clone();
+        Ok(Some(Announcement { endpoint, record, written, keeping, only_here, here }))
     }
 }
 

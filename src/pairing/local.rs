@@ -1,20 +1,17 @@
-//! The local network, on which a code is found with no server (mDNS).
-//!
-//! Each nameplate is a service of its own, so that who looks for one hears of that alone, and a room full of machines
-//! that pair at the same time is no crowd.
+//! The local network, on which a code is found with no server: as a host is found there by its key, so is who shows a code
+//! by the key of its nameplate.
 
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
 use iroh::{Endpoint, EndpointAddr, EndpointId};
-use iroh_mdns_address_lookup::{DiscoveryEvent, MdnsAddressLookup};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::nameplate::Nameplate;
-use crate::transport::Network;
-
-/// How often the network is asked while somebody waits for an answer.
-const OFTEN: Duration = Duration::from_millis(200);
+use crate::transport::{
+    Network,
+    lan::{self, Search},
+};
 
 /// Why nobody is found here where it is not for a setting.
 pub(super) const FAILS: &str = "the local network cannot be asked";
@@ -34,62 +31,45 @@ pub(super) fn obstacle(network: &Network) -> Option<&'static str> {
     }
 }
 
-/// Has an endpoint found by a nameplate on this network, for as long as it looks addresses up. False where that cannot
-/// be.
-pub(super) fn announce(endpoint: &Endpoint, network: &Network, nameplate: Nameplate) -> bool {
-    let lookup = obstacle(network)
-        .is_none()
-        .then(|| MdnsAddressLookup::builder().service_name(nameplate.service()).build(endpoint.id()));
-    match (lookup, endpoint.address_lookup()) {
-        (Some(Ok(lookup)), Ok(lookups)) => {
-            lookups.add(lookup);
-            true
-        }
-        (Some(Err(error)), _) => {
-            tracing::debug!("not announced on the local network: {error}");
-            false
-        }
-        _ => false,
-    }
+/// Has an endpoint found by a nameplate on this network until the handle is dropped. Nothing where that cannot be.
+pub(super) fn announce(
+    endpoint: &Endpoint,
+    network: &Network,
+    nameplate: Nameplate,
+) -> Option<AbortOnDropHandle<()>> {
+    let is_heard = obstacle(network).is_none() && lan::is_heard(endpoint);
+    is_heard.then(|| lan::announce(endpoint, nameplate.key().public()))
 }
 
 /// Whether somebody else on this network has a nameplate.
 pub(super) async fn is_taken(own: EndpointId, network: &Network, nameplate: Nameplate) -> bool {
-    let end = Instant::now() + OBJECTIONS;
-    match Listening::begin(own, network, nameplate).await {
-        Some(mut others) => matches!(timeout_at(end, others.next()).await, Ok(Some(_))),
+    match Listening::begin(own, network, nameplate) {
+        Some(mut others) => timeout(OBJECTIONS, others.next()).await.is_ok(),
         None => false,
     }
 }
 
 /// Hears of those who have a nameplate on this network.
 pub(super) struct Listening {
-    events: Box<dyn Stream<Item = DiscoveryEvent> + Send + Unpin>,
-    /// It asks for as long as it lives.
-    _lookup: MdnsAddressLookup,
+    own: EndpointId,
+    search: Search,
 }
 
 impl Listening {
-    /// Nothing where the network cannot be asked.
-    pub(super) async fn begin(own: EndpointId, network: &Network, nameplate: Nameplate) -> Option<Self> {
+    /// Nothing where the network is not to be asked.
+    pub(super) fn begin(own: EndpointId, network: &Network, nameplate: Nameplate) -> Option<Self> {
         if obstacle(network).is_some() {
             return None;
         }
-        let lookup = MdnsAddressLookup::builder()
-            .service_name(nameplate.service())
-            .advertise(false)
-            .discovery_cadence(OFTEN)
-            .build(own)
-            .inspect_err(|error| tracing::debug!("the local network is not asked: {error}"))
-            .ok()?;
-        Some(Self { events: Box::new(lookup.subscribe().await), _lookup: lookup })
+        Some(Self { own, search: Search::for_one(nameplate.key().public(), &network.bind) })
     }
 
-    /// Who was found next, as often as where it is changes. Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<EndpointAddr> {
+    /// Who is heard of next, as often as somebody says so. Cancel safe.
+    pub(super) async fn next(&mut self) -> EndpointAddr {
         loop {
-            if let DiscoveryEvent::Discovered { endpoint_info, .. } = self.events.next().await? {
-                return Some(endpoint_info.into_endpoint_addr());
+            let told = self.search.next().await;
+            if told.id != self.own {
+                return told.addresses.into_iter().fold(told.id.into(), EndpointAddr::with_ip_addr);
             }
         }
     }

@@ -38,18 +38,13 @@ impl Nameplate {
         Self(of.start() + u16::from_be_bytes([one, two]) % count)
     }
 
-    /// The key that signs its record at a name service. Everybody can make it: what the record says is proved by the
-    /// words alone.
+    /// The key that signs its record at a name service, and by which it is asked for on the local network. Everybody can
+    /// make it: what the record says is proved by the words alone.
     pub(super) fn key(self) -> SecretKey {
         let mut seed = [0; 32];
         let made = Hkdf::<Sha256>::new(None, self.to_string().as_bytes()).expand(KEY, &mut seed);
         debug_assert!(made.is_ok(), "32 bytes are one block");
         SecretKey::from_bytes(&seed)
-    }
-
-    /// The service (RFC 6763) as which it is announced on the local network.
-    pub(super) fn service(self) -> String {
-        format!("irosh-pair-{self}")
     }
 }
 

@@ -75,11 +75,11 @@ impl Search {
 
 /// On this network, where each says where it is.
 async fn here(endpoint: Endpoint, network: Network, nameplate: Nameplate, tell: mpsc::Sender<EndpointAddr>) {
-    let Some(mut others) = Listening::begin(endpoint.id(), &network, nameplate).await else { return };
-    let mut left = MOST;
-    while let Some(addr) = others.next().await {
-        left -= 1;
-        if left == 0 || tell.send(addr).await.is_err() {
+    let Some(mut others) = Listening::begin(endpoint.id(), &network, nameplate) else { return };
+    let mut seen = HashSet::new();
+    while seen.len() < MOST {
+        let addr = others.next().await;
+        if seen.insert(addr.id) && tell.send(addr).await.is_err() {
             return;
         }
     }

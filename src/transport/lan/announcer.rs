@@ -43,6 +43,11 @@ pub(crate) fn announce(endpoint: &Endpoint, key: EndpointId) -> AbortOnDropHandl
     }))
 }
 
+/// Whether there is a network on which an endpoint could be announced.
+pub(crate) fn is_heard(endpoint: &Endpoint) -> bool {
+    !interfaces::look(&endpoint.bound_sockets()).is_empty()
+}
+
 /// Somebody who answers on some networks.
 struct Announcer {
     key: EndpointId,

@@ -18,7 +18,7 @@ mod packet;
 mod search;
 mod sockets;
 
-pub(crate) use announcer::announce;
+pub(crate) use announcer::{announce, is_heard};
 pub(crate) use packet::Told;
 #[cfg(fuzzing)]
 pub use packet::read_packet;

@@ -152,6 +152,7 @@ impl From<Lost> for PairingError {
             // Without a word before: it was somebody else's turn.
             Lost::Closed(CloseCode::Refused) => Self::Dead,
             Lost::Closed(CloseCode::Deadline) => Self::Deadline,
+            Lost::Closed(CloseCode::GoingAway) => Self::GivenUp,
             other => Self::Lost(other),
         }
     }

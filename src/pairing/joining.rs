@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// where not, and after a no: then that is the last word where nobody else is there.
 const OTHERS: Duration = Duration::from_millis(1200);
 const OTHERS_UNHEARD: Duration = Duration::from_millis(1700);
-const OTHERS_AFTER_NO: Duration = Duration::from_millis(800);
+const OTHERS_AFTER_NO: Duration = Duration::from_millis(500);
 
 /// How long others who were found may take to be reached once somebody has said no.
 const AFTER_NO: Duration = Duration::from_secs(5);

@@ -82,3 +82,11 @@ impl Line {
         self.connection.close(code.into(), b"");
     }
 }
+
+/// Whoever is given up in the middle of a step hears that, too: the stream alone would only end. What was said of the end
+/// before holds.
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.hang_up(CloseCode::GoingAway);
+    }
+}

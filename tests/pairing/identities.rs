@@ -1,7 +1,12 @@
-//! Codes where the client's identity is in an ssh-agent, or on a FIDO key.
+//! Codes where the client's identity is in an ssh-agent, on a FIDO key, or a program's own.
 
 use std::{fs, process::Stdio, thread};
 
+use iroh::SecretKey;
+use irosh::{
+    client::ResolvedTarget,
+    proxy::{Credentials, Dialer},
+};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -135,4 +140,23 @@ fn who_gives_up_on_either_side_is_heard_on_the_other_at_once() {
     assert_eq!(join.wait(AT_ONCE).code(), Some(1));
     join.stderr.wait_for("the pairing was given up on the other machine");
     assert_eq!(list(&meeting), "");
+}
+
+#[test]
+fn a_program_pairs_by_a_code_and_is_let_in_from_then_on() {
+    let meeting = Meeting::new();
+    let mut shown = meeting.pair(&[]);
+    let code = shown.code.parse().expect("a code");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (network, credentials) = (meeting.network(), Credentials::from(SecretKey::generate()));
+        let target = ResolvedTarget::by_code(&code, &network, &credentials, "a program").await;
+        let target = target.expect("a host");
+        let dialer = Dialer::bind(network, credentials).await.expect("an endpoint");
+        let host = dialer.dial(target.target()).await.expect("a connection");
+        assert_eq!(host.welcome().await.expect("a welcome").host_name, "testhost");
+        dialer.close().await;
+    });
+    assert_eq!(shown.event("paired")["name"], "a program");
+    assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
 }

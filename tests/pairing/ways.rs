@@ -2,7 +2,7 @@
 //! server behind them.
 
 use std::{
-    fs,
+    fs, io,
     net::Ipv4Addr,
     path::Path,
     process::Command,
@@ -23,8 +23,9 @@ use crate::{
         installed_ssh, program, run, skip, succeed, under,
     },
     lab::{
-        Lab,
+        Lab, LabUnavailable,
         spec::{LinkSpec, Nat, RouterSpec, Side},
+        switch::{Family, Switch},
     },
 };
 
@@ -34,12 +35,34 @@ const SOON: Duration = Duration::from_secs(5);
 /// How long packets take from one side to another.
 const DELAY: Duration = Duration::from_millis(5);
 
-/// Where the name server is, on the network itself.
-const NAMES: (Ipv4Addr, u16) = (Side::SERVERS[1], 8080);
+/// The port of the name server.
+const NAMES: u16 = 8080;
+
+/// What is between the sides.
+enum Ground {
+    Switch(Switch),
+    Routers(Lab),
+}
+
+impl Ground {
+    fn prefix(&self, side: Side) -> [String; 2] {
+        match self {
+            Self::Switch(switch) => switch.prefix(side.index()),
+            Self::Routers(lab) => lab.prefix(side),
+        }
+    }
+
+    fn within<T: Send>(&self, side: Side, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        match self {
+            Self::Switch(switch) => switch.within(side.index(), work),
+            Self::Routers(lab) => lab.within(side, work),
+        }
+    }
+}
 
 /// A host on side A and a client on side B that do not know each other.
 struct Apart {
-    lab: Lab,
+    ground: Ground,
     client: Client,
     host: Host,
     server: Server,
@@ -52,32 +75,44 @@ struct Apart {
 impl Apart {
     /// Without anything between but a switch.
     fn on_a_switch() -> Option<Self> {
-        let lab = lab(&LinkSpec { delay: DELAY, ..LinkSpec::default() })?;
+        let ground = Ground::Switch(had(Switch::new(2, Family::V4))?);
         let settings = vec![("IROSH_RELAY", "none".to_owned()), ("IROSH_DNS", "none".to_owned())];
-        Some(Self::in_lab(lab, settings, None, folder()))
+        Some(Self::on(ground, settings, None, folder()))
+    }
+
+    /// With a third machine at the switch, which is the network to both: a relay, and a name server.
+    fn on_a_switch_with_servers() -> Option<Self> {
+        let ground = Ground::Switch(had(Switch::new(3, Family::V4))?);
+        Some(Self::with_servers(ground, [Switch::address(Side::Net.index()); 2]))
     }
 
     /// With a router of this kind before each, and a relay and a name server on the network.
     fn behind_routers(nat: Nat) -> Option<Self> {
         let routers = [RouterSpec::of(nat); 2];
-        let lab = lab(&LinkSpec { delay: DELAY, routers, ..LinkSpec::default() })?;
+        let ground =
+            Ground::Routers(had(Lab::new(&LinkSpec { delay: DELAY, routers, ..LinkSpec::default() }))?);
+        Some(Self::with_servers(ground, [Side::SERVERS[0], Side::SERVERS[1]]))
+    }
+
+    /// With a relay and a name server at these addresses.
+    fn with_servers(ground: Ground, [at, names]: [Ipv4Addr; 2]) -> Self {
         let folder = folder();
-        let at = Side::SERVERS[0];
         let certificate = Certificate::of(&[&at.to_string()], 2999);
         let authority = folder.path().join("authority.pem");
-        std::fs::write(&authority, &certificate.pem).expect("a file");
-        let relay = lab.within(Side::Net, || Relay::with_discovery(&certificate, at)).expect("entered");
-        let names = lab.within(Side::Net, || NameServer::start_at(NAMES.into())).expect("entered");
+        fs::write(&authority, &certificate.pem).expect("a file");
+        let relay = ground.within(Side::Net, || Relay::with_discovery(&certificate, at)).expect("entered");
+        let names =
+            ground.within(Side::Net, || NameServer::start_at((names, NAMES).into())).expect("entered");
         let settings = vec![
             ("IROSH_RELAY", format!("https://{at}/")),
             ("IROSH_DNS", names.setting()),
             ("IROSH_CA", authority.display().to_string()),
         ];
-        Some(Self::in_lab(lab, settings, Some(relay), folder))
+        Self::on(ground, settings, Some(relay), folder)
     }
 
-    fn in_lab(
-        lab: Lab,
+    fn on(
+        ground: Ground,
         mut settings: Vec<(&'static str, String)>,
         relay: Option<Relay>,
         folder: tempfile::TempDir,
@@ -87,31 +122,31 @@ impl Apart {
         let server = Server::new(folder.path());
         let client = Client::new(folder.path(), "client", &server);
         let setup = HostSetup::new(&folder.path().join("host"), &format!("exec:{}", server.command()));
-        let [enter, namespace] = lab.prefix(Side::A);
+        let [enter, namespace] = ground.prefix(Side::A);
         let words: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut wrapper = vec![enter.as_str(), &namespace, "env"];
         wrapper.extend(words.iter().map(String::as_str));
         let host = setup.under(&wrapper).start();
-        Self { lab, client, host, server, settings, _relay: relay, folder }
+        Self { ground, client, host, server, settings, _relay: relay, folder }
     }
 
     /// A command on a side, with what both are told of the network.
-    fn on(&self, side: Side, mut command: Command) -> Command {
+    fn at(&self, side: Side, mut command: Command) -> Command {
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        under(&self.lab.prefix(side), &command)
+        under(&self.ground.prefix(side), &command)
     }
 
     fn pair(&self) -> Shown {
         let mut pair = program(IROSH, self.host.home());
         pair.args(["pair", "--json"]);
-        Shown::start(self.on(Side::A, pair))
+        Shown::start(self.at(Side::A, pair))
     }
 
     fn join(&self, code: &str) -> Command {
-        self.on(Side::B, self.client.irosh(&["join", "--json", code, "box"]))
+        self.at(Side::B, self.client.irosh(&["join", "--json", code, "box"]))
     }
 
-    /// The same for a program of the test's own, at an address.
+    /// The same for a program of the test's own, at an address, which leaves the switch alone.
     fn network(&self, at: Ipv4Addr) -> Network {
         let setting = |name: &str| {
             let found = self.settings.iter().find(|(known, _)| *known == name);
@@ -122,6 +157,7 @@ impl Apart {
             dns: setting("IROSH_DNS").parse().expect("a name service"),
             ca: Some(setting("IROSH_CA").into()),
             bind: format!("{at}:0").parse().expect("an address"),
+            lan: false,
             ..Network::default()
         }
     }
@@ -132,7 +168,7 @@ impl Apart {
         let begun = Instant::now();
         succeed(&mut self.join(&shown.code));
         let output =
-            run(self.on(Side::B, installed_ssh(&self.client, &self.server)).args(["box", "echo in"]));
+            run(self.at(Side::B, installed_ssh(&self.client, &self.server)).args(["box", "echo in"]));
         let took = begun.elapsed();
         assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
         assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
@@ -140,13 +176,8 @@ impl Apart {
     }
 }
 
-fn lab(spec: &LinkSpec) -> Option<Lab> {
-    let lab = Lab::new(spec).map_err(|why| skip(&why.to_string())).ok()?;
-    // Which carries no multicast unless it is told to.
-    for side in Side::BOTH {
-        succeed(lab.command(side, "ip").args(["link", "set", "dev", "lab0", "multicast", "on"]));
-    }
-    Some(lab)
+fn had<T>(ground: Result<T, LabUnavailable>) -> Option<T> {
+    ground.map_err(|why| skip(&why.to_string())).ok()
 }
 
 #[test]
@@ -163,7 +194,7 @@ fn who_does_not_want_the_local_network_leaves_it_alone() {
     let Some(apart) = Apart::on_a_switch() else { return };
     let alone = |side, mut command: Command, settings: &Path| {
         command.env_remove("IROSH_LAN");
-        let mut command = apart.on(side, command);
+        let mut command = apart.at(side, command);
         command.env_remove("IROSH_LAN");
         fs::write(settings, "lan = false\n").expect("settings");
         command
@@ -214,7 +245,7 @@ fn a_nameplate_that_another_machine_on_the_switch_has_is_left_to_it() {
         let home = apart.folder.path().join(format!("host{number}"));
         let mut pair = program(IROSH, &home);
         pair.args(["pair", "--json"]);
-        all.push(Shown::start(apart.on(Side::BOTH[number % 2], pair)));
+        all.push(Shown::start(apart.at(Side::BOTH[number % 2], pair)));
     }
     let mut nameplates: Vec<_> = all.iter().map(|shown| shown.code.split('-').next()).collect();
     nameplates.sort_unstable();
@@ -257,20 +288,22 @@ fn another_host(
 #[test]
 fn of_two_hosts_on_one_nameplate_the_right_one_is_found() {
     for here_is_right in [true, false] {
-        let Some(apart) = Apart::behind_routers(Nat::None) else { return };
-        let network = apart.network(Side::SERVERS[0]);
+        let Some(apart) = Apart::on_a_switch_with_servers() else { return };
+        let network = apart.network(Switch::address(Side::Net.index()));
         let mut pair = program(IROSH, apart.host.home());
         pair.args(["pair", "--json"]);
-        let mut pair = apart.on(Side::A, pair);
+        let mut pair = apart.at(Side::A, pair);
         // On the switch alone.
         pair.env("IROSH_DNS", "none");
         let mut here = Shown::start(pair);
         let nameplate = here.code.parse::<Code>().expect("a code").nameplate();
         let ((told, other), stop) = (mpsc::channel(), CancellationToken::new());
         let (output, there) = std::thread::scope(|scope| {
-            let (lab, network, stopping) = (&apart.lab, &network, stop.clone());
+            let (ground, network, stopping) = (&apart.ground, &network, stop.clone());
             let showing = scope.spawn(move || {
-                lab.within(Side::Net, || another_host(network, nameplate, &told, &stopping)).expect("entered")
+                ground
+                    .within(Side::Net, || another_host(network, nameplate, &told, &stopping))
+                    .expect("entered")
             });
             let there = other.recv().expect("a code");
             assert_ne!(here.code, there, "the same words by chance");

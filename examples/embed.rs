@@ -33,7 +33,7 @@ async fn run() -> Result<(), Failed> {
     let options = ServeOptions {
         config: Arc::default(),
         host_key: place.folder.path().join("key"),
-        vouched_login: Some(place.login.clone()),
+        vouched_logins: vec![place.login.clone()],
         ..ServeOptions::default()
     };
     let serving = tokio::spawn(serve(reader, writer, options));

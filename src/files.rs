@@ -15,4 +15,4 @@ pub use lock::{Lock, LockError};
 pub use owner::OwnerError;
 pub(crate) use owner::open_socket;
 pub use paths::{NoHome, Paths, home};
-pub use trusted::read_trusted_file;
+pub use trusted::{read_trusted_bytes, read_trusted_file};

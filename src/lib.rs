@@ -18,6 +18,7 @@
 //! | [`session`] | what outlives the network: tail, queue and rules, and what drives them |
 //! | [`proxy`] | the client side, as `irosh-proxy` runs it |
 //! | [`doctor`] | what stands between a user and their hosts |
+//! | [`pairing`] | two machines that a code brings together |
 //! | [`agent`] | connections and sessions that outlive who asked for them |
 //! | [`host`] | the host side, as `irosh host` runs it |
 //! | [`client`] | sessions, forwards and transfers for programs |
@@ -38,6 +39,7 @@ mod memory;
 pub mod names;
 pub mod outlet;
 mod owner;
+pub mod pairing;
 mod private_key;
 pub mod protocol;
 pub mod proxy;

@@ -1,5 +1,7 @@
 //! `config.toml`, and how flag, environment, file and default come together.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::{
@@ -21,6 +23,11 @@ pub struct ClientSettings {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether hosts are looked for on this network, without a server.
+    pub lan: Option<bool>,
+    /// The file of the key that says who we are, in place of our own: a private key, or a public one whose private half
+    /// an ssh-agent has.
+    pub identity: Option<PathBuf>,
     /// Whether an agent holds connections and sessions.
     #[serde(default)]
     pub agent: AgentUse,
@@ -43,22 +50,37 @@ pub enum AgentUse {
 /// file, whoever reads all of it says.
 #[must_use]
 pub fn agent_use(paths: &Paths) -> AgentUse {
-    #[derive(Default, Deserialize)]
-    struct Part {
-        #[serde(default)]
-        agent: AgentUse,
-    }
     if std::env::var_os("IROSH_AGENT").is_some_and(|value| value == "off") {
         return AgentUse::Off;
     }
-    let text = read_trusted_file(&paths.client_settings()).ok().flatten();
-    text.and_then(|text| toml::from_str::<Part>(&text).ok()).unwrap_or_default().agent
+    Part::read(paths).agent
+}
+
+/// The file that the settings name as the key that says who we are, in the same way.
+pub(crate) fn identity_setting(paths: &Paths) -> Option<PathBuf> {
+    Part::read(paths).identity
+}
+
+/// What a program of the client's has to know that knows nothing of networks.
+#[derive(Default, Deserialize)]
+struct Part {
+    #[serde(default)]
+    agent: AgentUse,
+    identity: Option<PathBuf>,
+}
+
+impl Part {
+    fn read(paths: &Paths) -> Self {
+        let text = read_trusted_file(&paths.client_settings()).ok().flatten();
+        text.and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
+    }
 }
 
 impl From<ClientSettings> for NetworkChoice {
     fn from(settings: ClientSettings) -> Self {
-        let ClientSettings { relay, dns, bind, ca, relay_token, agent: _, keep_warm: _ } = settings;
-        Self { relay, dns, bind, ca, relay_token }
+        let ClientSettings { relay, dns, bind, ca, relay_token, lan, identity: _, agent: _, keep_warm: _ } =
+            settings;
+        Self { relay, dns, bind, ca, relay_token, lan }
     }
 }
 
@@ -75,6 +97,8 @@ pub struct NetworkChoice {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether machines on this network find each other without a server.
+    pub lan: Option<bool>,
 }
 
 impl NetworkChoice {
@@ -87,6 +111,7 @@ impl NetworkChoice {
             bind: self.bind.or(file.bind).unwrap_or_default(),
             ca: self.ca.or(file.ca),
             relay_token: self.relay_token.or(file.relay_token),
+            lan: self.lan.or(file.lan).unwrap_or(true),
         }
     }
 }
@@ -99,8 +124,15 @@ mod tests {
     fn the_command_line_goes_before_the_file_and_the_file_before_the_default() {
         let here = NetworkChoice { relay: Some(Relay::None), ..NetworkChoice::default() };
         let relay = Some(Relay::Default);
-        let file = NetworkChoice { relay, dns: Some(NameService::None), ..NetworkChoice::default() };
+        let (dns, lan) = (Some(NameService::None), Some(false));
+        let file = NetworkChoice { relay, dns, lan, ..NetworkChoice::default() };
         let network = here.or(file);
-        assert_eq!(network, Network { relay: Relay::None, dns: NameService::None, ..Network::default() });
+        assert_eq!(
+            network,
+            Network { relay: Relay::None, dns: NameService::None, lan: false, ..Network::default() }
+        );
+        let on = NetworkChoice { lan: Some(true), ..NetworkChoice::default() };
+        assert!(on.or(NetworkChoice { lan: Some(false), ..NetworkChoice::default() }).lan);
+        assert!(NetworkChoice::default().or(NetworkChoice::default()).lan);
     }
 }

@@ -32,17 +32,17 @@ use tokio::{
 #[cfg(target_os = "linux")]
 const PIPE_SIZE: i32 = 256 << 10;
 
-/// Prints a result to stdout. A reader that has gone is no error (`irosh peers | head`), a full disk is.
+/// Prints a result to stdout, and says whether anybody reads it. A reader that has gone is no error (`irosh peers | head`),
+/// a full disk is.
 ///
 /// # Errors
 ///
 /// What the system says, in words for people.
-pub fn print(text: &str) -> io::Result<()> {
+pub fn print(text: &str) -> io::Result<bool> {
     match write_all(io::stdout(), format!("{}\n", text.trim_end()).as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))),
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Client, Line, Mode, Relay, Route, Said, Server, folder, run, succeed};
+use harness::{Authority, Client, Line, Mode, Relay, Route, Said, Server, folder, run, succeed};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use lab::{
     Lab,
@@ -121,6 +121,31 @@ fn where_all_is_well_nothing_fails() {
     ] {
         found.has("ok", check, words);
     }
+}
+
+#[test]
+fn a_certificate_is_shown_with_its_end_and_what_is_wrong_with_it() {
+    let (folder, client) = alone();
+    let authority = Authority::new(folder.path(), "team");
+    let sign = |arguments: &[&str]| {
+        authority.sign(&client.home().join("identity.pub"), arguments);
+        examine(&client, &[])
+    };
+    sign(&["-n", "alice,ops", "-V", "-1m:20400101Z"]).has(
+        "ok",
+        "certificate",
+        "`laptop of the team` for alice, ops, until 2040-01-01T00:00:00Z, of SHA256:",
+    );
+    sign(&[]).has("ok", "certificate", "for everybody, for ever, of SHA256:");
+    let late = sign(&["-V", "20200101Z:20200102Z"]);
+    late.advises("warning", "certificate", "it has expired", "put a new one in its place");
+    sign(&["-V", "-1m:+10m"]).advises("warning", "certificate", "sessions end then", "put a new one");
+    sign(&["-V", "20400101Z:20500101Z"]).has(
+        "warning",
+        "certificate",
+        "not valid before 2040-01-01T00:00:00Z",
+    );
+    sign(&["-h"]).has("warning", "certificate", "it is a host's");
 }
 
 #[test]

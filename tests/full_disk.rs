@@ -11,7 +11,7 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, HostSetup, Line, Mode, Route, Said, folder, login, poll, run, skip, subfolder, succeed,
+    DEADLINE, HostSetup, Line, Meeting, Mode, Route, Said, folder, login, poll, run, skip, subfolder, succeed,
 };
 use nix::{
     sched::{CloneFlags, unshare},
@@ -209,4 +209,44 @@ fn who_asks_a_host_whose_disk_is_full_is_told_so_and_nothing_is_lost() {
     assert!(host.irosh(&["ticket"]).status.success());
     disk.empty();
     assert!(host.irosh(&["peers", "revoke", "x"]).status.success());
+}
+
+#[test]
+fn who_pairs_while_the_client_s_disk_is_full_is_told_what_to_do_and_loses_nothing() {
+    let meeting = Meeting::new();
+    let Some(disk) = Disk::instead_of(meeting.client.home()) else { return };
+    let mut shown = meeting.pair(&[]);
+    disk.fill(Full::Blocks);
+    disk.fill(Full::Files);
+    let joined = run(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    let said = joined.stderr.said();
+    assert_eq!(joined.status.code(), Some(1), "{said}");
+    assert!(said.contains("the host lets this machine in, but gets no name here"), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(shown.ends(DEADLINE), Some(0), "{}", shown.said());
+    // What was said is enough, once there is room.
+    disk.empty();
+    let advice = said.lines().find_map(|line| line.split_once("run: irosh ")).expect("advice").1;
+    succeed(&mut meeting.at_client(&advice.split(' ').collect::<Vec<_>>()));
+    let output = run(meeting.ssh().args(["box", "echo in"]));
+    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+}
+
+#[test]
+fn who_pairs_while_the_host_s_disk_is_full_is_told_so_on_both_sides() {
+    let mut meeting = Meeting::without_a_host(|_| "tcp:127.0.0.1:1".to_owned());
+    let home = subfolder(meeting.folder.path(), "host");
+    let Some(disk) = Disk::instead_of(&home) else { return };
+    meeting.start_host();
+    let mut shown = meeting.pair(&[]);
+    disk.fill(Full::Blocks);
+    disk.fill(Full::Files);
+    let joined = run(&mut meeting.at_client(&["join", &shown.code, "box"]));
+    let said = joined.stderr.said();
+    assert_eq!(joined.status.code(), Some(1), "{said}");
+    assert!(said.contains("the host says: it could not let you in: see what it says there"), "{said}");
+    assert_eq!(shown.ends(DEADLINE), Some(1), "{}", shown.said());
+    let said = shown.said();
+    assert!(said.contains("irosh: nobody was let in") && said.contains("No space left on device"), "{said}");
+    assert_eq!(run(&mut meeting.at_client(&["hosts", "list"])).stdout.said(), "");
 }

@@ -84,7 +84,7 @@ fn a_host_uses_a_key_that_ssh_keygen_made() {
     let host = HostSetup::new(&home, "exec:true").start();
     let id = irosh::host::Identity::from_openssh(&public).expect("a key");
     assert!(
-        host.ticket().parse::<irosh::transport::Target>().expect("a ticket").addr().id.as_bytes() == &id.0
+        host.ticket().parse::<irosh::transport::Target>().expect("a ticket").addr().id.as_bytes() == id.key()
     );
 }
 

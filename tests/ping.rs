@@ -7,9 +7,12 @@ mod harness;
 mod lab;
 mod street;
 
-use std::process::Output;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Output, Stdio},
+};
 
-use harness::{Client, Daemon, HostSetup, Line, Relay, Route, Said, Server, folder, run};
+use harness::{Client, DEADLINE, Daemon, HostSetup, Line, Relay, Route, Running, Said, Server, folder, run};
 use lab::spec::{Nat, RouterChange, Side};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -42,6 +45,16 @@ fn a_direct_host_is_told_with_its_address_and_times() {
     assert!(lines[2].starts_with("box: 2: "), "{said}");
     assert!(lines[3].starts_with("box: 2 of 2 answered, in "), "{said}");
     assert_eq!(lines.len(), 4, "{said}");
+}
+
+#[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let line = Line::new(Route::Exec);
+    let mut ping = Running::start(line.client.irosh(&["ping", "box"]).stdout(Stdio::piped()));
+    let mut first = String::new();
+    BufReader::new(ping.stdout()).read_line(&mut first).expect("a line");
+    assert!(first.starts_with("box: connected in "), "{first}");
+    ping.wait(DEADLINE);
 }
 
 #[test]

@@ -204,7 +204,10 @@ fn a_user_who_is_not_root_vouches_for_no_other_login() {
     };
     let irosh = |words: &[&str]| run(harness::program(harness::IROSH, folder.path()).args(words));
     let key = harness::new_key(&folder.path().join("key"));
-    for words in [&["invite", "--login", "root"][..], &["peers", "allow", &format!("login=\"root\" {key}")]] {
+    let allow = format!("login=\"root\" {key}");
+    for words in
+        [&["invite", "--login", "root"][..], &["pair", "--login", "root"], &["peers", "allow", &allow]]
+    {
         let output = irosh(words);
         let said = output.stderr.said();
         assert_eq!(output.status.code(), Some(1), "{said}");

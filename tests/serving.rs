@@ -47,7 +47,7 @@ fn served(
         config: Arc::new(parsed),
         host_key: folder.join("host_key"),
         authenticator: Some(Box::new(Slow(held))),
-        vouched_login,
+        vouched_logins: vouched_login.into_iter().collect(),
         ..ServeOptions::default()
     };
     let (theirs, ours) = duplex(1 << 16);

@@ -50,7 +50,7 @@ impl Place {
         let identity = iroh::SecretKey::from_bytes(&[1; 32]);
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?.ok_or("a user without a name")?;
         let options = PeerOptions { login: Some(user.name.clone()), ..PeerOptions::default() };
-        let client = Identity(*identity.public().as_bytes());
+        let client = Identity::ed25519(*identity.public().as_bytes());
         let peer = Peer { identity: client, name: "example".into(), options };
         allow(&paths.authorized_peers(), &peer, Edit::Replace)?;
 
@@ -68,6 +68,7 @@ impl Place {
             },
             host_keys: Vec::new(),
             access: Access::Invited,
+            revoked_keys: None,
             name: "example".into(),
             limits: LimitSettings::default(),
             reread: None,
@@ -104,14 +105,15 @@ pub(crate) fn serve_if_asked() -> Result<(), Failed> {
     if arguments.next().as_deref() != Some("sshd") {
         return Ok(());
     }
-    let vouched_login = arguments.find_map(|argument| argument.strip_prefix("--login=").map(str::to_owned));
+    let vouched_logins =
+        arguments.filter_map(|argument| argument.strip_prefix("--login=").map(str::to_owned)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let (reader, writer) = irosh::stdio::pair()?;
         let home = std::env::var_os("IROSH_EXAMPLE").unwrap_or_else(|| std::env::temp_dir().into());
         let host_key = std::path::Path::new(&home).join(format!("irosh-example-{}", nix::unistd::geteuid()));
         let options =
-            ServeOptions { config: Arc::default(), host_key, vouched_login, ..ServeOptions::default() };
+            ServeOptions { config: Arc::default(), host_key, vouched_logins, ..ServeOptions::default() };
         Ok::<_, Failed>(serve(reader, writer, options).await?)
     });
     runtime.shutdown_background();

@@ -1,14 +1,15 @@
 //! `authorized_peers`, whose lines may have been pasted from what a stranger sent.
 #![no_main]
 
-use irosh::host::AuthorizedPeers;
+use irosh::host::{Authority, AuthorizedPeers};
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let read = AuthorizedPeers::parse(text, &TimeZone::UTC);
     let lines = text.lines().count();
-    assert!(read.peers.len() + read.revoked.len() + read.refused.len() <= lines);
+    let admitting = read.peers.len() + read.authorities.len();
+    assert!(admitting + read.revoked.len() + read.refused.len() <= lines);
     for bad in &read.refused {
         assert!((1..=lines).contains(&bad.line) && !bad.reason.is_empty());
     }
@@ -22,5 +23,10 @@ fuzz_target!(|text: &str| {
         };
         assert_eq!((same.identity, &same.options), (peer.identity, &peer.options), "{line:?}");
         assert_eq!(again.refused, []);
+    }
+    for authority in &read.authorities {
+        let line = authority.line();
+        let again = Authority::parse(&line, &TimeZone::UTC).expect(&line);
+        assert_eq!((&again.key, again.all_options()), (&authority.key, authority.all_options()), "{line:?}");
     }
 });

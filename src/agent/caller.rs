@@ -52,12 +52,14 @@ impl Caller {
             // Garbage, or a caller who means something else.
             _ => return self.say(&Answer::Declined),
         };
-        let Request { network, what, .. } = request;
-        if let Some(target) = what.target()
-            && !agent.can(&network, target)
-        {
-            return self.say(&Answer::Declined);
+        let Request { network, identity, what, .. } = request;
+        if let Some(target) = what.target() {
+            if !agent.can(&network, identity.as_ref(), target) {
+                return self.say(&Answer::Declined);
+            }
+            agent.note(identity.as_ref());
         }
+        let identity = identity.as_ref();
         // What it had asked for before it went away is not done: it has turned to others.
         if self.try_say(&Answer::Taken).is_err() {
             return;
@@ -74,16 +76,16 @@ impl Caller {
             }
             What::KnownHosts { target, sought } => {
                 let asked = async {
-                    let host = agent.host(&network, &target).await?;
+                    let host = agent.host(&network, identity, &target).await?;
                     known_hosts(agent.paths(), &host, &target, sought.as_deref()).await
                 };
                 asked.await.map_or_else(Answer::Failed, Answer::Text)
             }
-            What::Session { target } => match agent.host(&network, &target).await {
+            What::Session { target } => match agent.host(&network, identity, &target).await {
                 Ok(host) => self.carry(&agent, host).await,
                 Err(failed) => Answer::Failed(failed),
             },
-            What::SessionEnd { target, stays } => match agent.host(&network, &target).await {
+            What::SessionEnd { target, stays } => match agent.host(&network, identity, &target).await {
                 Ok(host) => match self.give_end(&agent, host, stays).await {
                     Some(answer) => answer,
                     None => return,
@@ -250,7 +252,8 @@ fn end_for_caller() -> io::Result<((LocalReader, LocalWriter), OwnedFd)> {
 impl Agent {
     /// Carries a session of somebody who has come to the port of a host, for as long as both sides want it.
     pub(super) async fn carry_for_port(self: Arc<Self>, name: &str, local: (LocalReader, LocalWriter)) {
-        match self.host(&NetworkWords::of_environment(), name).await {
+        let identity = self.noted();
+        match self.host(&NetworkWords::of_environment(), identity.as_ref(), name).await {
             Ok(host) => {
                 let (tell, _) = oneshot::channel();
                 // Nobody tells it to end.
@@ -316,6 +319,7 @@ fn went(agent: &Agent, host: &Use, carried: Result<(), BridgeError>) -> Answer {
         BridgeError::Dial(_) => Cause::Host,
         BridgeError::Session(error) => match &**error {
             SessionError::Lost(_) | SessionError::Cut(_) | SessionError::Protocol(_) => Cause::Session,
+            SessionError::Unproved(_) => Cause::Caller,
             _ => Cause::Host,
         },
         BridgeError::Stdio(_) | BridgeError::Write(_) => Cause::Session,

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::message::IdentityWords;
 use crate::files::Paths;
 
 /// What is read of the system: name service, certificates, time zones, accounts, network interfaces.
@@ -33,6 +34,8 @@ const SYSTEM: [&str; 17] = [
 pub struct Confined {
     /// What it can read and is not written to, with all below.
     readable: Vec<PathBuf>,
+    /// Who it is to hosts, where that is not by its own files: it was read before.
+    pub(super) identity: Option<IdentityWords>,
     /// What the system does not offer to shut it in.
     pub lacks: Vec<String>,
 }
@@ -47,10 +50,11 @@ impl Confined {
 
 /// What is read: of the system, and of the user's own files where they are links to elsewhere. Of those the whole
 /// folder, since who changes such a file puts another in its place; but not of a home directory.
-fn read(paths: &Paths, also: Option<&Path>) -> Vec<PathBuf> {
+fn read(paths: &Paths, identity: Option<&IdentityWords>, also: Option<&Path>) -> Vec<PathBuf> {
     let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
     let resolv_conf = Path::new("/etc/resolv.conf");
     let own = [paths.client_settings(), paths.aliases(), paths.identity()];
+    let own: Vec<_> = own.into_iter().chain(identity.iter().flat_map(|identity| identity.files())).collect();
     let files = own.iter().map(PathBuf::as_path).chain(also).chain([resolv_conf]);
     let files = files.filter_map(|file| Some((file.is_symlink(), file.canonicalize().ok()?)));
     let with_folder = files.flat_map(|(is_link, file)| {
@@ -66,7 +70,8 @@ fn read(paths: &Paths, also: Option<&Path>) -> Vec<PathBuf> {
 #[must_use]
 pub fn confine(paths: &Paths, also: Option<&Path>) -> Confined {
     let lacks = vec!["this system has no Landlock and no seccomp".to_owned()];
-    Confined { readable: read(paths, also), lacks }
+    let identity = IdentityWords::of_this_process(paths);
+    Confined { readable: read(paths, identity.as_ref(), also), identity, lacks }
 }
 
 #[cfg(target_os = "linux")]
@@ -85,7 +90,7 @@ mod linux {
     };
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
-    use super::{Confined, read};
+    use super::{Confined, IdentityWords, read};
     use crate::files::Paths;
 
     /// The rights to files that are known here; what the kernel does not know of them is left out.
@@ -131,14 +136,15 @@ mod linux {
     /// Shuts this thread in, and those that it starts from now on; for good. It can read one file more.
     #[must_use]
     pub fn confine(paths: &Paths, also: Option<&Path>) -> Confined {
-        let readable = read(paths, also);
+        let identity = IdentityWords::of_this_process(paths);
+        let readable = read(paths, identity.as_ref(), also);
         let files = match files(paths, &readable) {
             Ok(RulesetStatus::NotEnforced) => Some("this kernel has no Landlock".to_owned()),
             Ok(_) => None,
             Err(error) => Some(format!("Landlock: {error}")),
         };
         let calls = calls().err().map(|error| format!("seccomp: {error}"));
-        Confined { readable, lacks: files.into_iter().chain(calls).collect() }
+        Confined { readable, identity, lacks: files.into_iter().chain(calls).collect() }
     }
 
     fn files(paths: &Paths, readable: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::{EndpointId, SecretKey};
+use iroh::EndpointId;
+use russh::keys::Certificate;
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
     time::{sleep, timeout},
@@ -20,8 +21,8 @@ use super::status::{Failure, HostStatus, SessionState, SessionStatus};
 use crate::{
     files::Paths,
     protocol::CloseCode,
-    proxy::{DialError, Dialer, HostConnection, Link, SessionStatus as Running, State},
-    transport::{Network, Target},
+    proxy::{Credentials, DialError, Dialer, HostConnection, Link, SessionStatus as Running, State},
+    transport::{Identity, Network, Target},
 };
 
 /// How long a host that has gone is looked for, where no session waits for it.
@@ -54,7 +55,9 @@ struct Inner {
 /// A host, as one identity reaches it.
 struct Host {
     network: Network,
-    identity: iroh::PublicKey,
+    identity: Identity,
+    /// What it was shown, as far as that was known before: whoever has another one has a connection of their own.
+    certificate: Option<Certificate>,
     link: Link,
     name: Mutex<String>,
     /// How many use it.
@@ -106,30 +109,38 @@ impl Hosts {
     pub(super) async fn host(
         &self,
         network: Network,
-        identity: SecretKey,
+        credentials: Credentials,
         target: &Target,
     ) -> Result<Use, DialError> {
+        let (identity, certificate) = (credentials.identity(), credentials.certificate());
         // Under the lock, so that all who come at once have one endpoint and one host.
         let mut dialers = self.0.dialers.lock().await;
-        let public = identity.public();
-        let is_it = |host: &&Arc<Host>| host.is(&network, public, target) && host.has_room();
+        let is_it = |host: &&Arc<Host>| {
+            let is_same = host.is(&network, identity, target) && host.certificate == certificate;
+            is_same && host.has_room()
+        };
         let known = lock(&self.0.hosts).iter().find(is_it).map(Arc::clone);
         let host = match known {
-            Some(host) => host,
+            Some(host) => {
+                host.link.renew(&credentials);
+                host
+            }
             None => {
-                let is_it =
-                    |(used, dialer): &&(Network, Dialer)| *used == network && dialer.identity() == public;
+                let is_it = |(used, dialer): &&(Network, Dialer)| {
+                    *used == network && dialer.credentials().identity() == identity
+                };
                 let dialer = match dialers.iter().find(is_it) {
-                    Some((_, dialer)) => dialer.clone(),
+                    Some((_, dialer)) => dialer.by(credentials),
                     None => {
-                        let dialer = Dialer::bind(network.clone(), identity).await?.noted(&self.0.paths);
+                        let dialer = Dialer::bind(network.clone(), credentials).await?.noted(&self.0.paths);
                         dialers.push((network.clone(), dialer.clone()));
                         dialer
                     }
                 };
                 let host = Arc::new(Host {
                     network,
-                    identity: public,
+                    identity,
+                    certificate,
                     link: Link::new(&dialer, target),
                     name: Mutex::default(),
                     users: watch::channel(0).0,
@@ -166,7 +177,7 @@ impl Hosts {
             host.link.close(CloseCode::Done);
             let of_others = self.forget(&host);
             let is_it = |(used, dialer): &(Network, Dialer)| {
-                *used == host.network && dialer.identity() == host.identity
+                *used == host.network && dialer.credentials().identity() == host.identity
             };
             if !of_others && let Some(number) = dialers.iter().position(is_it) {
                 dialers.swap_remove(number).1.close().await;
@@ -218,7 +229,7 @@ impl Hosts {
 }
 
 impl Host {
-    fn is(&self, network: &Network, identity: iroh::PublicKey, target: &Target) -> bool {
+    fn is(&self, network: &Network, identity: Identity, target: &Target) -> bool {
         let own = self.link.target();
         // An invite is shown on a connection of its own: what it admits to is said there.
         // So is a ticket that knows of other ways.
@@ -355,7 +366,7 @@ mod tests {
             let hosts = Hosts::new(Paths::under(Path::new("/nonexistent")), keep_warm);
             assert!(!hosts.have_failed_lately());
             let failure = ("box".to_owned(), Instant::now(), "it does not answer".to_owned());
-            lock(&hosts.0.failures).insert(SecretKey::from_bytes(&[1; 32]).public(), failure);
+            lock(&hosts.0.failures).insert(iroh::SecretKey::from_bytes(&[1; 32]).public(), failure);
             assert_eq!(hosts.have_failed_lately(), kept);
             assert_eq!(hosts.status()[0].name, "box");
         }

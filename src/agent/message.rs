@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 use crate::{
-    files::Paths,
+    files::{Paths, read_file},
     log::with_causes,
-    settings::NetworkChoice,
-    transport::{RelayToken, SettingError},
+    proxy::{Credentials, agent_of_environment, certificate_file, named},
+    settings::{NetworkChoice, identity_setting},
+    transport::{FoundKey, Identity, KeyError, RelayToken, SettingError, find_key},
 };
 
 /// The version of these words. It is part of the socket's name, so that nobody is understood wrongly.
@@ -25,12 +26,16 @@ pub(super) fn socket_of(paths: &Paths) -> PathBuf {
 pub(super) struct Request {
     from: Surroundings,
     pub(super) network: NetworkWords,
+    /// Who the caller is to hosts, if not who the agent is by itself.
+    #[serde(default)]
+    pub(super) identity: Option<IdentityWords>,
     pub(super) what: What,
 }
 
 impl Request {
     pub(super) fn new(paths: &Paths, network: NetworkWords, what: What) -> Self {
-        Self { from: Surroundings::of_this_process(paths), network, what }
+        let identity = what.target().and_then(|_| IdentityWords::of_this_process(paths));
+        Self { from: Surroundings::of_this_process(paths), network, identity, what }
     }
 
     /// Whether this process can do it in the caller's place: what it is about is the same here as there.
@@ -104,6 +109,66 @@ impl What {
                 Some(target)
             }
             Self::Status | Self::Stop => None,
+        }
+    }
+}
+
+/// An identity that is not the one among our own files, by the setting `identity`. An agent that is shut in may not
+/// read what is elsewhere, and its own environment may know of another ssh-agent, or of none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum IdentityWords {
+    /// A private key in this file.
+    File(PathBuf),
+    /// A key that an ssh-agent has.
+    Held {
+        /// What names the key, for people.
+        file: PathBuf,
+        /// Its public half, as a line.
+        public: String,
+        /// The certificate that is beside the file.
+        certificate: Option<String>,
+        /// Where the ssh-agent is.
+        socket: Option<PathBuf>,
+    },
+}
+
+impl IdentityWords {
+    /// What this process's settings and its environment say.
+    pub(super) fn of_this_process(paths: &Paths) -> Option<Self> {
+        let file = named(paths, &identity_setting(paths)?);
+        match find_key(&file) {
+            Ok(FoundKey::Public(identity)) => {
+                let certificate = read_file(&certificate_file(&file)).ok().flatten();
+                Some(Self::Held {
+                    file,
+                    public: identity.openssh(),
+                    certificate: certificate.and_then(|text| String::from_utf8(text).ok()),
+                    socket: agent_of_environment(),
+                })
+            }
+            // Where it is wrong, whoever uses it says so.
+            _ => Some(Self::File(file)),
+        }
+    }
+
+    /// What they mean.
+    pub(super) fn read(&self) -> Result<Credentials, KeyError> {
+        match self {
+            Self::File(file) => Credentials::of_file(file),
+            Self::Held { file, public, certificate, socket } => {
+                let identity = Identity::from_openssh(public);
+                let identity = identity.ok_or_else(|| KeyError::NotAKey(file.clone()))?;
+                Ok(Credentials::held(identity, file, socket.clone(), certificate.clone()))
+            }
+        }
+    }
+
+    /// What has to be read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(file) => vec![file.clone(), certificate_file(file)],
+            Self::Held { .. } => Vec::new(),
         }
     }
 }
@@ -183,13 +248,21 @@ pub struct NetworkWords {
     bind: Option<String>,
     ca: Option<String>,
     relay_token: Option<String>,
+    lan: Option<String>,
 }
 
 impl NetworkWords {
     /// These, and what stands in the environment alone.
     #[must_use]
-    pub fn new(relay: Option<String>, dns: Option<String>, bind: Option<String>, ca: Option<String>) -> Self {
-        Self { relay, dns, bind, ca: ca.map(absolute), relay_token: env::var("IROSH_RELAY_TOKEN").ok() }
+    pub fn new(
+        relay: Option<String>,
+        dns: Option<String>,
+        bind: Option<String>,
+        ca: Option<String>,
+        lan: Option<String>,
+    ) -> Self {
+        let relay_token = env::var("IROSH_RELAY_TOKEN").ok();
+        Self { relay, dns, bind, ca: ca.map(absolute), relay_token, lan }
     }
 
     /// What stands in the environment, where there is no command line.
@@ -200,6 +273,7 @@ impl NetworkWords {
             variable("IROSH_DNS"),
             variable("IROSH_BIND"),
             variable("IROSH_CA"),
+            variable("IROSH_LAN"),
         )
     }
 
@@ -215,21 +289,28 @@ impl NetworkWords {
             bind: self.bind.as_deref().map(str::parse).transpose()?,
             ca: self.ca.clone().map(Into::into),
             relay_token: self.relay_token.clone().and_then(RelayToken::new),
+            lan: self.lan.as_deref().map(switch).transpose()?,
         })
     }
 }
 
 impl From<&NetworkChoice> for NetworkWords {
     fn from(choice: &NetworkChoice) -> Self {
-        let NetworkChoice { relay, dns, bind, ca, relay_token } = choice.clone();
+        let NetworkChoice { relay, dns, bind, ca, relay_token, lan } = choice.clone();
         Self {
             relay: relay.map(Into::into),
             dns: dns.map(Into::into),
             bind: bind.map(Into::into),
             ca: ca.map(Into::into).map(absolute),
             relay_token: relay_token.map(|token| token.as_str().to_owned()),
+            lan: lan.map(|lan| lan.to_string()),
         }
     }
+}
+
+/// What is on or off.
+fn switch(text: &str) -> Result<bool, SettingError> {
+    text.parse().map_err(|_| SettingError::Lan(text.to_owned()))
 }
 
 /// The file of `ca` for somebody who is in another folder.

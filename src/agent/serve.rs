@@ -7,7 +7,7 @@ use std::{
         unix::{fs::MetadataExt as _, net::UnixListener as StdListener},
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,17 +22,17 @@ use super::{
     client,
     confine::Confined,
     hosts::{Hosts, Use},
-    message::{Cause, Failed, NetworkWords, socket_of},
+    message::{Cause, Failed, IdentityWords, NetworkWords, socket_of},
     ports::Ports,
     status::Status,
 };
 use crate::{
     files::Paths,
     host::load_settings,
-    log::who,
     names::Aliases,
+    proxy::Credentials,
     settings::ClientSettings,
-    transport::{Authorities, KeyFile, Network, Target},
+    transport::{Authorities, Network, Target},
 };
 
 /// How often an agent looks whether it is of any use. It leaves when it was of none twice.
@@ -60,6 +60,8 @@ pub(super) struct Agent {
     hosts: Hosts,
     ports: Ports,
     confined: Confined,
+    /// Who the last caller was to hosts, or the agent itself: for those who come to a port, and say nothing.
+    identity: Mutex<Option<IdentityWords>>,
     begun: Instant,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -84,6 +86,7 @@ pub async fn serve(
     let agent = Arc::new(Agent {
         hosts: Hosts::new(paths, keep_warm),
         ports: Ports::default(),
+        identity: Mutex::new(confined.identity.clone()),
         confined,
         begun: Instant::now(),
         stopping: CancellationToken::new(),
@@ -203,11 +206,16 @@ impl Agent {
     }
 
     /// The host that a caller means, with room for one more session.
-    pub(super) async fn host(&self, network: &NetworkWords, name: &str) -> Result<Use, Failed> {
-        let (network, identity, target) =
-            self.read(network, name).map_err(|error| Cause::Caller.of(&*error))?;
+    pub(super) async fn host(
+        &self,
+        network: &NetworkWords,
+        identity: Option<&IdentityWords>,
+        name: &str,
+    ) -> Result<Use, Failed> {
+        let (network, credentials, target) =
+            self.read(network, identity, name).map_err(|error| Cause::Caller.of(&*error))?;
         loop {
-            let host = self.hosts.host(network.clone(), identity.secret().clone(), &target).await;
+            let host = self.hosts.host(network.clone(), credentials.clone(), &target).await;
             let host = host.map_err(|error| Cause::Host.of(&error))?;
             if host.fits().await {
                 return Ok(host);
@@ -217,8 +225,8 @@ impl Agent {
 
     /// Whether it can read what it takes to do what a caller wants, who may do without it otherwise. What else is wrong
     /// is said later.
-    pub(super) fn can(&self, network: &NetworkWords, name: &str) -> bool {
-        match self.read(network, name) {
+    pub(super) fn can(&self, network: &NetworkWords, identity: Option<&IdentityWords>, name: &str) -> bool {
+        match self.read(network, identity, name) {
             Ok((network, ..)) => match network.ca {
                 Some(Authorities::File(file)) => self.confined.may_read(&file),
                 _ => true,
@@ -233,11 +241,30 @@ impl Agent {
     }
 
     /// What the files say, as they are now, of what a caller wants.
-    fn read(&self, network: &NetworkWords, name: &str) -> anyhow::Result<(Network, KeyFile, Target)> {
+    fn read(
+        &self,
+        network: &NetworkWords,
+        identity: Option<&IdentityWords>,
+        name: &str,
+    ) -> anyhow::Result<(Network, Credentials, Target)> {
         let paths = self.paths();
         let network = self.network(network)?;
         let target = Aliases::load(&paths.aliases())?.resolve(name)?;
-        Ok((network, KeyFile::load_or_create(&paths.identity(), &who())?, target))
+        let credentials = match identity {
+            Some(identity) => identity.read()?,
+            None => Credentials::load(paths, None)?,
+        };
+        Ok((network, credentials, target))
+    }
+
+    /// Notes who a caller is to hosts.
+    pub(super) fn note(&self, identity: Option<&IdentityWords>) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.cloned();
+    }
+
+    /// Who the last one was.
+    pub(super) fn noted(&self) -> Option<IdentityWords> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn status(&self) -> Status {

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::SecretKey;
 use russh::keys::PublicKey;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,7 +26,8 @@ use crate::{
     },
     files::Paths,
     names::Aliases,
-    proxy::{DialError, Dialer, SessionError, SessionStream, State},
+    pairing::{AboutHost, Code, PairingError, join_host},
+    proxy::{Credentials, DialError, Dialer, SessionError, SessionStream, State},
     transport::{BindFailed, Network, Target, TargetError},
 };
 
@@ -51,7 +51,7 @@ struct ByAgent {
     program: PathBuf,
     words: NetworkWords,
     network: Network,
-    identity: SecretKey,
+    credentials: Credentials,
     /// What dials where no agent hears.
     instead: OnceCell<Arc<Dialer>>,
 }
@@ -94,17 +94,17 @@ impl From<OpenError> for ClientError {
 }
 
 impl Client {
-    /// Binds an endpoint that dials as this identity.
+    /// Binds an endpoint that dials as who has these credentials: a secret key alone will do.
     ///
     /// # Errors
     ///
     /// [`BindFailed`] when no socket could be opened.
-    pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
-        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, identity).await?)), paths: None })
+    pub async fn bind(network: Network, credentials: impl Into<Credentials>) -> Result<Self, BindFailed> {
+        Ok(Self { way: Way::Dial(Arc::new(Dialer::bind(network, credentials).await?)), paths: None })
     }
 
     /// Has the user's agent open the sessions, on connections that may be there already; it is started by running
-    /// `program` (`irosh`) where it does not run. Where it cannot be had, hosts are dialled from here, as this identity.
+    /// `program` (`irosh`) where it does not run. Where it cannot be had, hosts are dialled from here, with these credentials.
     ///
     /// The agent reads the user's own key and names, and `words` are what it is told of the network beside the user's
     /// settings; `network` is what they come to.
@@ -113,10 +113,11 @@ impl Client {
         paths: &Paths,
         program: &Path,
         (words, network): (NetworkWords, Network),
-        identity: SecretKey,
+        credentials: impl Into<Credentials>,
     ) -> Self {
         let (program, instead) = (program.to_owned(), OnceCell::new());
-        let agent = ByAgent { paths: paths.clone(), program, words, network, identity, instead };
+        let credentials = credentials.into();
+        let agent = ByAgent { paths: paths.clone(), program, words, network, credentials, instead };
         Self { way: Way::Agent(Box::new(agent)), paths: Some(paths.clone()) }
     }
 
@@ -188,9 +189,9 @@ impl Client {
         match &self.way {
             Way::Dial(dialer) => Ok(Arc::clone(dialer)),
             Way::Agent(agent) => {
-                let ByAgent { paths, network, identity, instead, .. } = &**agent;
+                let ByAgent { paths, network, credentials, instead, .. } = &**agent;
                 let bind = async || {
-                    Ok(Arc::new(Dialer::bind(network.clone(), identity.clone()).await?.noted(paths)))
+                    Ok(Arc::new(Dialer::bind(network.clone(), credentials.clone()).await?.noted(paths)))
                 };
                 instead.get_or_try_init(bind).await.cloned()
             }
@@ -323,6 +324,45 @@ impl ResolvedTarget {
         Self::read(text.as_ref(), |name| aliases.resolve(name))
     }
 
+    /// Pairs with the host that shows a code: who has these credentials is let in there from then on, and `name` is what
+    /// it is called. The login is the one for which the host vouches, if it does.
+    ///
+    /// What an [`AboutHost`] says beside that, such as the keys of its SSH server, is heard again with each connection.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use irosh::{
+    ///     client::{Client, ClientOptions, ResolvedTarget},
+    ///     proxy::Credentials,
+    ///     transport::Network,
+    /// };
+    ///
+    /// let credentials = Credentials::from(iroh::SecretKey::generate());
+    /// let code = "7-velvet-otter".parse()?;
+    /// let target = ResolvedTarget::by_code(&code, &Network::default(), &credentials, "alice@laptop").await?;
+    /// let client = Client::bind(Network::default(), credentials).await?;
+    /// let session = client.connect(&target, ClientOptions::new("alice")).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PairingError`].
+    pub async fn by_code(
+        code: &Code,
+        network: &Network,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<Self, PairingError> {
+        let mut met = join_host(network, code, false).await?;
+        if met.is_to_be_compared() {
+            // There is nobody here to do so.
+            met.give_up().await;
+            return Err(PairingError::NobodyCompares);
+        }
+        Ok(met.introduce(credentials, name).await?.into())
+    }
+
     fn read(text: &[u8], resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
         let (login, name) = match text.iter().rposition(|byte| *byte == b'@') {
             Some(at @ 1..) => (Some(text[..at].to_vec()), &text[at + 1..]),
@@ -330,7 +370,11 @@ impl ResolvedTarget {
         };
         // A login may be any bytes; what names a host is text.
         let name = String::from_utf8_lossy(name);
-        Ok(Self { login, target: resolve(&name)?, name: name.into_owned() })
+        let target = resolve(&name).map_err(|error| match error {
+            TargetError::Unknown { name, .. } if name.parse::<Code>().is_ok() => TargetError::Code,
+            other => other,
+        })?;
+        Ok(Self { login, target, name: name.into_owned() })
     }
 
     /// The login before the `@`.
@@ -358,6 +402,14 @@ impl From<Target> for ResolvedTarget {
     }
 }
 
+/// The host of a pairing, with the login for which it vouches.
+impl From<AboutHost> for ResolvedTarget {
+    fn from(host: AboutHost) -> Self {
+        let login = host.login.filter(|_| host.vouched).map(String::into_bytes);
+        Self { login, ..host.target.into() }
+    }
+}
+
 /// Without aliases: an endpoint id, a ticket or an invite.
 impl FromStr for ResolvedTarget {
     type Err = TargetError;
@@ -369,6 +421,8 @@ impl FromStr for ResolvedTarget {
 
 #[cfg(test)]
 mod tests {
+    use iroh::SecretKey;
+
     use super::*;
 
     #[test]
@@ -383,5 +437,13 @@ mod tests {
             assert_eq!((target.login(), target.name()), (login.map(str::as_bytes), id.as_str()));
         }
         assert!("alice@".parse::<ResolvedTarget>().is_err());
+    }
+
+    #[test]
+    fn a_code_is_no_target_and_is_not_repeated() {
+        let error = "alice@7-velvet-otter".parse::<ResolvedTarget>().expect_err("no target");
+        assert_eq!(error, TargetError::Code);
+        assert!(!error.to_string().contains("otter"));
+        assert!(matches!("3-tier-db".parse::<ResolvedTarget>(), Err(TargetError::Unknown { .. })));
     }
 }

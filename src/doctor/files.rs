@@ -8,7 +8,7 @@ use super::finding::Finding;
 use crate::{
     agent::{self, Running},
     files::{Paths, PrivateFileError, read_trusted_file},
-    host::{AuthorizedPeers, HostSettings, load_settings},
+    host::{AuthorizedPeers, HostSettings, check_revoked_keys, load_settings},
     names::Aliases,
     settings::{AgentUse, ClientSettings, agent_use},
     transport::{KeyError, KeyFile},
@@ -17,52 +17,31 @@ use crate::{
 /// How long an agent may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The user's key; one is made where there is none and it is needed.
-pub(super) fn identity(paths: &Paths, needed: bool) -> Result<Option<KeyFile>, KeyError> {
-    let path = paths.identity();
-    if needed {
-        return KeyFile::load_or_create(&path, &crate::log::who()).map(Some);
-    }
-    existing(KeyFile::load(&path))
-}
-
-fn existing(key: Result<KeyFile, KeyError>) -> Result<Option<KeyFile>, KeyError> {
+pub(super) fn existing(key: Result<KeyFile, KeyError>) -> Result<Option<KeyFile>, KeyError> {
     match key {
         Err(KeyError::File(PrivateFileError::Missing(_))) => Ok(None),
         other => other.map(Some),
     }
 }
 
-/// Of the keys of the client and, where there is one, of the host.
-pub(super) fn keys(paths: &Paths, identity: Result<Option<KeyFile>, KeyError>) -> Vec<Finding> {
-    let mut found = vec![match identity {
-        Ok(None) => Finding::ok("key", "none yet: it is made when a host is first reached"),
-        other => of_key("key", other),
-    }];
+/// Of the host's key, where there is one.
+pub(super) fn host_key(paths: &Paths) -> Option<Finding> {
+    const CHECK: &str = "host key";
     match existing(KeyFile::load(&paths.host_key())) {
-        Ok(None) => {}
-        key => found.push(of_key("host key", key)),
-    }
-    found
-}
-
-fn of_key(check: &'static str, key: Result<Option<KeyFile>, KeyError>) -> Finding {
-    match key {
-        Ok(key) => {
-            let key = key.map(|key| {
-                let print = key.public().fingerprint(russh::keys::HashAlg::Sha256);
-                format!("{print} in {}", key.path().display())
-            });
-            Finding::ok(check, key.unwrap_or_default())
-        }
-        Err(error) => Finding::failed(check, &error),
+        Ok(key) => key.map(|key| {
+            let print = key.public().fingerprint(russh::keys::HashAlg::Sha256);
+            Finding::ok(CHECK, format!("{print} in {}", key.path().display()))
+        }),
+        Err(error) => Some(Finding::failed(CHECK, &error)),
     }
 }
 
 /// Whether each file says something that can be understood.
 pub(super) fn settings(paths: &Paths) -> Vec<Finding> {
     let client = load_settings::<ClientSettings>(&paths.client_settings()).map(drop);
-    let host = load_settings::<HostSettings>(&paths.host_settings()).map(drop);
+    let host = load_settings::<HostSettings>(&paths.host_settings());
+    let revoked = host.as_ref().ok().map(|settings| check_revoked_keys(paths, settings));
+    let host = host.map(drop);
     let mut found = vec![
         of_file("settings", &paths.client_settings(), client),
         of_file("names", &paths.aliases(), Aliases::load(&paths.aliases()).map(drop)),
@@ -72,6 +51,17 @@ pub(super) fn settings(paths: &Paths) -> Vec<Finding> {
     }
     if paths.authorized_peers().exists() {
         found.push(of_file("peers", &paths.authorized_peers(), peers(&paths.authorized_peers())));
+    }
+    match revoked {
+        Some(Ok(list)) if list.exists() => {
+            found.push(of_file("revoked keys", &list, Ok::<(), io::Error>(())))
+        }
+        Some(Err(error)) => {
+            let message =
+                format!("nobody can be let in here: {error}\nmend it, or name another list: revoked-keys");
+            found.push(Finding::failed("revoked keys", &message));
+        }
+        _ => {}
     }
     found
 }

@@ -6,6 +6,8 @@
 mod files;
 mod finding;
 mod host;
+mod identity;
+mod lan;
 mod network;
 mod programs;
 mod ssh;
@@ -21,8 +23,8 @@ pub use finding::{Finding, Verdict};
 
 use crate::{
     files::Paths,
-    proxy::Dialer,
-    transport::{KeyFile, Network},
+    proxy::{Credentials, Dialer},
+    transport::Network,
 };
 
 /// How long a check may take: as long as a host that is dialled, and a little more for what is found out then.
@@ -35,6 +37,8 @@ pub struct Case {
     pub paths: Paths,
     /// How to reach the network.
     pub network: Network,
+    /// The file that the settings name as the key that says who we are.
+    pub identity: Option<PathBuf>,
     /// A host, as the user names it.
     pub target: Option<String>,
     /// The file that ssh is to read instead of the user's.
@@ -45,16 +49,19 @@ type Check<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + 'a>>;
 
 /// Looks at everything, and tells what is found, in the same order each time.
 pub async fn examine(case: &Case, mut tell: impl FnMut(Finding)) {
-    let identity = files::identity(&case.paths, case.target.is_some());
-    let key = identity.as_ref().ok().and_then(|key| key.as_ref().map(KeyFile::secret).cloned());
-    let has_key = key.is_some();
-    let dialer = Dialer::bind(case.network.clone(), key.unwrap_or_else(SecretKey::generate)).await;
+    let known = identity::credentials(&case.paths, case.identity.as_deref(), case.target.is_some());
+    let own = known.as_ref().ok().and_then(Clone::clone);
+    let has_key = own.is_some();
+    let nobody = || Credentials::from(SecretKey::generate());
+    let dialer = Dialer::bind(case.network.clone(), own.unwrap_or_else(nobody)).await;
     let mut checks = FuturesOrdered::<Check<'_>>::new();
     checks.push_back(within("programs", programs::look()));
-    checks.push_back(within("key", async { files::keys(&case.paths, identity) }));
+    checks.push_back(within("key", identity::look(known)));
+    checks.push_back(within("host key", async { files::host_key(&case.paths).into_iter().collect() }));
     checks.push_back(within("settings", async { files::settings(&case.paths) }));
     checks.push_back(within("agent", files::agent(&case.paths)));
     checks.push_back(within("network", network::look(dialer.as_ref(), &case.network)));
+    checks.push_back(within("local network", lan::look(case)));
     checks.push_back(within("ssh configuration", ssh::look(case)));
     if let (Some(name), Ok(dialer)) = (&case.target, &dialer) {
         checks.push_back(within("host", host::look(dialer, case, name, has_key)));

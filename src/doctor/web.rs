@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use iroh::{Endpoint, RelayUrl};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use reqwest::{Client, Proxy, Response, Url, header, redirect};
+use reqwest::{Response, Url, header};
 
 use super::finding::Finding;
 use crate::{
     log::one_line,
-    transport::{Network, Relay},
+    transport::{Network, Relay, web_client},
 };
 
 /// How long an answer may take.
@@ -54,25 +54,8 @@ pub(super) async fn listen(endpoint: &Endpoint, network: &Network, url: &RelayUr
 
 async fn ask(endpoint: &Endpoint, network: &Network, relay: Url) -> Option<Response> {
     let url = relay.join("/generate_204").ok()?;
-    let builder = Client::builder()
-        .tls_backend_preconfigured(endpoint.tls_config().clone())
-        .redirect(redirect::Policy::none())
-        .timeout(PATIENCE);
-    let builder = match network.web_proxy() {
-        Some(proxy) => builder.proxy(Proxy::all(proxy).ok()?),
-        None => {
-            let builder = builder.no_proxy();
-            match (relay.domain(), endpoint.dns_resolver()) {
-                (Some(name), Ok(resolver)) => {
-                    let found = resolver.lookup_ipv4_ipv6(name, PATIENCE).await.ok()?;
-                    let addrs: Vec<_> = found.map(|ip| (ip, 0).into()).collect();
-                    builder.resolve_to_addrs(name, &addrs)
-                }
-                _ => builder,
-            }
-        }
-    };
-    let request = builder.build().ok()?.get(url).header(CHALLENGE.0, CHALLENGE.1);
+    let client = web_client(endpoint, network, &relay, PATIENCE).await?;
+    let request = client.get(url).header(CHALLENGE.0, CHALLENGE.1);
     request.send().await.inspect_err(|error| tracing::debug!("{relay}: {error}")).ok()
 }
 

@@ -15,6 +15,9 @@ pub struct Paths {
     runtime: PathBuf,
 }
 
+/// The folder of the sockets of the system service.
+const RUNTIME: &str = if cfg!(target_os = "macos") { "/var/lib/irosh/run" } else { "/run/irosh" };
+
 /// There is neither `IROSH_HOME` nor a home directory, also none of this user's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no home directory\nset HOME, or IROSH_HOME to a folder for irosh's files")]
@@ -23,7 +26,8 @@ pub struct NoHome;
 impl Paths {
     /// The calling user's folders: all in `IROSH_HOME` when that is set, else
     /// `$XDG_CONFIG_HOME/irosh` for files and `$XDG_RUNTIME_DIR/irosh` for sockets. A runtime folder that is
-    /// missing or another user's, as `sudo -E` and `su` leave it, is as none.
+    /// missing or another user's, as `sudo -E` and `su` leave it, is as none: it is that of the user's logins then
+    /// (`/run/user/UID`), where the user's services have theirs.
     ///
     /// # Errors
     ///
@@ -39,7 +43,9 @@ impl Paths {
             Some(config) => config,
             None => home.clone()?.join(".config"),
         };
-        let runtime = match absolute("XDG_RUNTIME_DIR").filter(|path| is_own(path)) {
+        let of_logins =
+            || Some(Path::new("/run/user").join(geteuid().to_string())).filter(|path| is_own(path));
+        let runtime = match absolute("XDG_RUNTIME_DIR").filter(|path| is_own(path)).or_else(of_logins) {
             Some(runtime) => runtime.join("irosh"),
             None => home?.join(".cache/irosh/run"),
         };
@@ -48,6 +54,8 @@ impl Paths {
     }
 
     /// The folders of the system service: `/etc/irosh`, `/var/lib/irosh` and `/run/irosh`.
+    ///
+    /// Where a system has no `/run` (macOS), the last one is a folder in `/var/lib/irosh`.
     ///
     /// A service manager's `CONFIGURATION_DIRECTORY`, `STATE_DIRECTORY` and `RUNTIME_DIRECTORY`
     /// take their place where they are set (systemd.exec(5)).
@@ -59,7 +67,7 @@ impl Paths {
         Self {
             config: or("CONFIGURATION_DIRECTORY", "/etc/irosh"),
             state: or("STATE_DIRECTORY", "/var/lib/irosh"),
-            runtime: or("RUNTIME_DIRECTORY", "/run/irosh"),
+            runtime: or("RUNTIME_DIRECTORY", RUNTIME),
         }
     }
 
@@ -157,6 +165,31 @@ impl Paths {
     #[must_use]
     pub fn host_control(&self) -> PathBuf {
         self.runtime.join("control")
+    }
+
+    /// All that a host keeps, whether it is there or not: in the same folders, a user's client has files, too.
+    #[must_use]
+    pub fn files_of_host(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for file in [
+            self.host_settings(),
+            self.authorized_peers(),
+            self.invites(),
+            self.host_key(),
+            self.host_key().with_added_extension("pub"),
+            self.ssh_host_key(),
+            self.ssh_host_key().with_added_extension("pub"),
+            self.kept_host_keys(),
+            self.loopback_key(),
+            self.host_ports(),
+            self.password(),
+        ] {
+            // Locks have the name of what they are for, with or without its own ending.
+            files.extend([file.with_extension("lock"), file.with_added_extension("lock"), file]);
+        }
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// The folder of the sockets of the user's agents.

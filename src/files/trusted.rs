@@ -19,6 +19,18 @@ use super::place::{Place, existing, refuse_foreign, refuse_writable};
 ///
 /// [`io::ErrorKind::PermissionDenied`] with what to do, or what the system says.
 pub fn read_trusted_file(path: &Path) -> io::Result<Option<String>> {
+    let text = |bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+    };
+    read_trusted_bytes(path)?.map(text).transpose()
+}
+
+/// The same of a file that need not be text.
+///
+/// # Errors
+///
+/// The same.
+pub fn read_trusted_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let Some(place) = existing(Place::find(path))? else { return Ok(None) };
     let Some((mut file, stat)) = place.read()? else { return Ok(None) };
     refuse_foreign(path, &stat)?;
@@ -29,9 +41,9 @@ pub fn read_trusted_file(path: &Path) -> io::Result<Option<String>> {
             refuse_writable(folder, stat)?;
         }
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(Some(text))
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Whether the others who can write it are a group that has nobody but this user in it, as many systems give

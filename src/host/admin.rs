@@ -3,11 +3,15 @@
 use iroh::EndpointAddr;
 
 use super::{
+    authorities::Authority,
     control::{ControlError, RunningHost},
     host_keys::KeptKeys,
     invites::Terms,
     list_files::{ListError, ListFiles},
-    lists::{AcceptedKeys, AllowedPeer, InviteStatus, NewInvite, PeerList, Reloaded, RevokedPeers},
+    lists::{
+        AcceptedKeys, AllowedAuthority, AllowedPeer, InviteStatus, NewInvite, PeerList, Reloaded,
+        RevokedPeers,
+    },
     peer_edits::Edit,
     peers::Peer,
 };
@@ -162,6 +166,18 @@ impl Admin {
         match &self.0 {
             Way::Asks(host) => Ok(host.allow(peer, edit)?),
             Way::Works(files, host) => Ok(works(files, host).allow(peer, edit)?),
+        }
+    }
+
+    /// Has the certificates of an authority admit, or changes its line.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`].
+    pub fn allow_authority(&self, authority: &Authority, edit: Edit) -> Result<AllowedAuthority, AdminError> {
+        match &self.0 {
+            Way::Asks(host) => Ok(host.allow_authority(authority, edit)?),
+            Way::Works(files, host) => Ok(works(files, host).allow_authority(authority, edit)?),
         }
     }
 

@@ -1,33 +1,37 @@
 //! Who may come in.
 
 use std::{
+    mem,
     net::Ipv4Addr,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use iroh::{PublicKey, Signature};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
+    certificates::{Certified, Objection},
+    claim::Claim,
     invites::{self, OpenInvite},
     loopback::AddressKey,
     peer_edits::{self, EditError},
     peers::{AuthorizedPeers, Identity, Peer, PeerOptions},
+    revoked_list::RevokedList,
     roll::{Departure, Roll, Standing, Verdict},
     settings::Access,
 };
 use crate::{
-    protocol::{EXPORTER_LENGTH, Hello, Refusal, RefusalCode, proof_message},
+    protocol::{Refusal, RefusalCode},
     transport::InviteSecret,
 };
 
-/// Decides about identities by `authorized_peers`, invites and the access setting.
+/// Decides about identities by `authorized_peers`, the list of revoked keys, invites and the access setting.
 #[derive(Debug)]
 pub struct Admission {
     peers: PathBuf,
+    revoked: Mutex<RevokedList>,
     invites: PathBuf,
     address_key: AddressKey,
     access: watch::Sender<Access>,
@@ -36,13 +40,13 @@ pub struct Admission {
     redeeming: Mutex<()>,
 }
 
-/// The list as it was read last.
+/// The lists as they were read last.
 #[derive(Debug, Default)]
 struct Reading {
-    /// What the file looked like then.
-    stamp: Stamp,
+    /// Which files they were, and what these looked like then.
+    stamp: Option<(RevokedList, [Stamp; 2])>,
     roll: Option<Arc<Roll>>,
-    /// Whether it could not be read when it was looked at last.
+    /// Whether one could not be read when they were looked at last.
     failed: bool,
 }
 
@@ -58,12 +62,24 @@ pub struct Admitted {
     pub listed: bool,
     /// The invite that was used for it just now.
     pub invite: Option<String>,
+    /// What the certificate has given it by which it comes in, if it does.
+    pub(super) certified: Option<Certified>,
 }
 
 impl Admission {
     pub(super) fn new(peers: PathBuf, invites: PathBuf, address_key: AddressKey, access: Access) -> Self {
+        let revoked = Mutex::new(RevokedList::new(None, &peers));
         let access = watch::Sender::new(access);
-        Self { peers, invites, address_key, access, reading: Mutex::default(), redeeming: Mutex::default() }
+        let (reading, redeeming) = (Mutex::default(), Mutex::default());
+        Self { peers, revoked, invites, address_key, access, reading, redeeming }
+    }
+
+    /// Has the list of revoked keys be this file, or the usual one. Returns whether that is another than before.
+    pub(super) fn set_revoked_keys(&self, named: Option<PathBuf>) -> bool {
+        let list = RevokedList::new(named, &self.peers);
+        let before =
+            mem::replace(&mut *self.revoked.lock().unwrap_or_else(PoisonError::into_inner), list.clone());
+        before != list
     }
 
     /// Returns the access before.
@@ -76,71 +92,64 @@ impl Admission {
         self.access.subscribe()
     }
 
-    /// Checks that who says `hello` holds its identity.
+    /// Admits a peer, or says why not. Reads and may write files: not for an async task.
     ///
-    /// # Errors
-    ///
-    /// [`RefusalCode::BadProof`] when the signature does not hold on this connection.
-    pub(super) fn prove(hello: &Hello, exported: &[u8; EXPORTER_LENGTH]) -> Result<Identity, Refusal> {
-        let bad = || {
-            let sentence = "the proof of your identity does not hold on this connection\ntry again; if it stays so, something between you and the host is in the way";
-            Refusal::new(RefusalCode::BadProof, sentence)
-        };
-        let key = PublicKey::from_bytes(&hello.identity).map_err(|_| bad())?;
-        let signature = Signature::from_bytes(&hello.proof);
-        key.verify(&proof_message(exported), &signature).map_err(|_| bad())?;
-        Ok(Identity(hello.identity))
-    }
-
-    /// Admits an identity, or says why not. Reads and may write files: not for an async task.
-    ///
-    /// An identity that is on the list is let in whatever invite it shows. An invite counts before standing
-    /// as a stranger, where strangers may come in.
+    /// An identity that is on the list is let in whatever invite or certificate it shows: whoever has written down what
+    /// it may do means it. A certificate counts before an invite, which is then not used, and both before standing as a
+    /// stranger, where strangers may come in.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] for the peer.
-    pub fn admit(&self, identity: Identity, invite: Option<&InviteSecret>) -> Result<Admitted, Refusal> {
+    pub fn admit(&self, claim: impl Into<Claim>, invite: Option<&InviteSecret>) -> Result<Admitted, Refusal> {
+        let (claim, now) = (claim.into(), Timestamp::now());
+        let identity = claim.identity;
         let roll = self.load().map_err(|_| unreadable())?;
-        match (roll.verdict(&identity, *self.access.borrow(), Timestamp::now()), invite) {
-            (Verdict::Listed(peer), _) => Ok(Admitted { peer: peer.clone(), listed: true, invite: None }),
-            (Verdict::KeptOut, _) => {
+        let verdict = roll.verdict(&identity, *self.access.borrow(), now);
+        match verdict {
+            Verdict::Listed(peer) => return Admitted::listed(peer, &claim),
+            Verdict::KeptOut => {
                 let sentence =
                     "this host has taken back your admission for good\nonly its owner can let you in again";
-                Err(Refusal::new(RefusalCode::NotAdmitted, sentence))
+                return Err(Refusal::new(RefusalCode::NotAdmitted, sentence));
             }
-            (Verdict::Expired(_) | Verdict::Unknown, Some(secret)) => self.redeem(identity, secret),
-            (Verdict::Expired(_), None) => {
-                let sentence = "your admission to this host has expired\nask its owner to extend it, or for a new invite";
-                Err(Refusal::new(RefusalCode::Expired, sentence))
+            Verdict::Expired(_) | Verdict::Unknown | Verdict::Stranger => {}
+        }
+        let objection = match certified(&roll, &claim, now) {
+            Some(Ok(standing)) => {
+                claim.is_present(&standing.peer.options)?;
+                return Ok(standing.into());
             }
-            (Verdict::Unknown, None) => {
-                let key = identity.openssh();
-                let sentence = format!(
-                    "this host does not know you\nask its owner for an invite, or to run: irosh peers allow '{key}'"
-                );
-                Err(Refusal::new(RefusalCode::NotAdmitted, sentence))
-            }
-            (Verdict::Stranger, Some(secret)) => match self.redeem(identity, secret) {
+            Some(Err(objection)) => Some(objection),
+            None => None,
+        };
+        match (verdict, invite) {
+            (Verdict::Stranger, Some(secret)) => match self.redeem(&claim, secret) {
                 Err(refusal) if refusal.code != RefusalCode::Internal => {
                     let reason = refusal.sentence.lines().next().unwrap_or_default();
                     tracing::info!(peer = %identity, "it comes in as a stranger: {reason}");
-                    Ok(stranger(identity))
+                    stranger(&claim)
                 }
                 other => other,
             },
-            (Verdict::Stranger, None) => Ok(stranger(identity)),
+            (Verdict::Stranger, None) => {
+                if let Some(objection) = objection {
+                    tracing::info!(peer = %identity, "it comes in as a stranger: its certificate: {objection}");
+                }
+                stranger(&claim)
+            }
+            (_, Some(secret)) => self.redeem(&claim, secret),
+            (_, None) => Err(not_admitted(&identity, verdict, objection)),
         }
     }
 
-    /// Whether an identity may come in without an invite.
-    pub(super) fn lets_in(&self, identity: &Identity) -> bool {
+    /// Whether a peer may come in without an invite.
+    pub(super) fn lets_in(&self, claim: &Claim) -> bool {
         let now = Timestamp::now();
-        self.load().is_ok_and(|roll| {
-            matches!(
-                roll.verdict(identity, *self.access.borrow(), now),
-                Verdict::Listed(_) | Verdict::Stranger
-            )
+        self.load().is_ok_and(|roll| match roll.verdict(&claim.identity, *self.access.borrow(), now) {
+            Verdict::Listed(_) | Verdict::Stranger => true,
+            Verdict::KeptOut => false,
+            Verdict::Expired(_) | Verdict::Unknown => matches!(certified(&roll, claim, now), Some(Ok(_))),
         })
     }
 
@@ -163,28 +172,34 @@ impl Admission {
     /// # Errors
     ///
     /// A [`Refusal`] for the session.
-    pub(super) fn look_up_again(&self, standing: &Standing) -> Result<(Peer, Ipv4Addr), Refusal> {
+    pub(super) fn look_up_again(&self, standing: &Standing) -> Result<(Standing, Ipv4Addr), Refusal> {
         let roll = self.load().map_err(|_| unreadable())?;
         match roll.reconsider(standing, *self.access.borrow(), Timestamp::now()) {
             Ok(standing) => {
                 let address = roll.address_of(&standing.peer.identity);
-                Ok((standing.peer, address))
+                Ok((standing, address))
             }
             Err(departure) => Err(departure.refusal()),
         }
     }
 
+    /// What keeps the lists from being read, in a sentence. Reads files: not for an async task.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.load().err().map(|error| format!("nobody new comes in, and nobody is thrown out: {error}"))
+    }
+
     /// Uses the invite, and then puts the identity on the list. What fails in between costs the invite a use,
     /// and the identity that it was for may come back.
-    fn redeem(&self, identity: Identity, secret: &InviteSecret) -> Result<Admitted, Refusal> {
+    fn redeem(&self, claim: &Claim, secret: &InviteSecret) -> Result<Admitted, Refusal> {
         let _one_at_a_time = self.redeeming.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Timestamp::now();
+        let (identity, now) = (claim.identity, Timestamp::now());
         let roll = self.load().map_err(|_| unreadable())?;
         let before = match roll.verdict(&identity, *self.access.borrow(), now) {
-            Verdict::Listed(peer) => return Ok(Admitted { peer: peer.clone(), listed: true, invite: None }),
+            Verdict::Listed(peer) => return Admitted::listed(peer, claim),
             Verdict::Expired(peer) => Some(peer),
             _ => None,
         };
+        claim.is_present(&before.map(|peer| peer.options.clone()).unwrap_or_default())?;
         let fits = |invite: &OpenInvite| go_together(before, invite);
         let invite = invites::consume(&self.invites, secret, &identity, now, fits).map_err(internal)??;
         let change = |before: Option<&Peer>| invited(identity, before, &invite, now);
@@ -192,18 +207,21 @@ impl Admission {
         if let Err(error) = invites::settle(&self.invites, &[identity.fingerprint()]) {
             tracing::warn!("cannot note that the invite {} has admitted {identity}: {error}", invite.name());
         }
-        Ok(Admitted { peer, listed: true, invite: Some(invite.name().to_owned()) })
+        Ok(Admitted { peer, listed: true, invite: Some(invite.name().to_owned()), certified: None })
     }
 
-    /// The list as it is now. A line that is refused is logged once a change of the file, and so is a file
+    /// The lists as they are now. A line that is refused is logged once a change of the files, and so is a file
     /// that cannot be read.
     fn load(&self) -> std::io::Result<Arc<Roll>> {
-        let stamp = self.stamp();
+        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stamps = [stamp(&self.peers), stamp(revoked.path())];
+        let stamp = Some((revoked.clone(), stamps));
         let mut reading = self.reading();
         if let Some(roll) = reading.roll.as_ref().filter(|_| reading.stamp == stamp && !reading.failed) {
             return Ok(roll.clone());
         }
-        let peers = AuthorizedPeers::load(&self.peers).inspect_err(|error| {
+        let read = AuthorizedPeers::load(&self.peers).and_then(|peers| Ok((peers, revoked.load()?)));
+        let (peers, revoked) = read.inspect_err(|error| {
             if !std::mem::replace(&mut reading.failed, true) {
                 tracing::error!("nobody new comes in, and nobody is thrown out: {error}");
             }
@@ -214,7 +232,7 @@ impl Admission {
         for bad in &peers.refused {
             tracing::warn!("{} {bad}; this line admits nobody", self.peers.display());
         }
-        let roll = Arc::new(Roll::new(peers, self.address_key.clone()));
+        let roll = Arc::new(Roll::new(peers, revoked, self.address_key.clone()));
         (reading.stamp, reading.roll) = (stamp, Some(roll.clone()));
         Ok(roll)
     }
@@ -222,19 +240,24 @@ impl Admission {
     fn reading(&self) -> std::sync::MutexGuard<'_, Reading> {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn stamp(&self) -> Stamp {
-        let file = std::fs::metadata(&self.peers).ok()?;
-        let number = i64::try_from(file.ino()).unwrap_or_default();
-        let changes = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
-        let [mtime, mtime_nsec, ctime, ctime_nsec] = changes;
-        Some([number, mtime, mtime_nsec, ctime, ctime_nsec])
-    }
 }
 
 impl Admitted {
+    fn listed(peer: &Peer, claim: &Claim) -> Result<Self, Refusal> {
+        claim.is_present(&peer.options)?;
+        Ok(Self { peer: peer.clone(), listed: true, invite: None, certified: None })
+    }
+
     pub(super) fn standing(&self) -> Standing {
-        Standing { peer: self.peer.clone(), listed: self.listed }
+        let Self { peer, listed, certified, .. } = self.clone();
+        Standing { peer, listed, certified }
+    }
+}
+
+impl From<Standing> for Admitted {
+    fn from(standing: Standing) -> Self {
+        let Standing { peer, listed, certified } = standing;
+        Self { peer, listed, invite: None, certified }
     }
 }
 
@@ -249,9 +272,52 @@ impl Departure {
     }
 }
 
-fn stranger(identity: Identity) -> Admitted {
-    let Standing { peer, listed } = Standing::of_stranger(identity);
-    Admitted { peer, listed, invite: None }
+/// What a file looks like by now.
+fn stamp(file: &Path) -> Stamp {
+    let file = std::fs::metadata(file).ok()?;
+    let number = i64::try_from(file.ino()).unwrap_or_default();
+    let changes = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+    let [mtime, mtime_nsec, ctime, ctime_nsec] = changes;
+    Some([number, mtime, mtime_nsec, ctime, ctime_nsec])
+}
+
+/// What a peer's certificate gives it, if it shows one.
+fn certified(roll: &Roll, claim: &Claim, now: Timestamp) -> Option<Result<Standing, Objection>> {
+    let shown = claim.certificate.as_ref()?;
+    let read = shown.as_ref().map_err(Objection::clone);
+    Some(read.and_then(|certificate| roll.certified(&claim.identity, certificate, now)))
+}
+
+fn stranger(claim: &Claim) -> Result<Admitted, Refusal> {
+    let standing = Standing::of_stranger(claim.identity);
+    claim.is_present(&standing.peer.options)?;
+    Ok(standing.into())
+}
+
+/// What somebody hears who may not come in.
+fn not_admitted(identity: &Identity, verdict: Verdict<'_>, objection: Option<Objection>) -> Refusal {
+    let is_expired = matches!(verdict, Verdict::Expired(_));
+    let code = match &objection {
+        None if is_expired => RefusalCode::Expired,
+        Some(Objection::Expired(_)) => RefusalCode::Expired,
+        _ => RefusalCode::NotAdmitted,
+    };
+    if let Some(objection) = objection {
+        let sentence = format!(
+            "this host does not take your certificate: {objection}\nask for another one, or the host's owner to look at its list"
+        );
+        return Refusal::new(code, sentence);
+    }
+    if is_expired {
+        let sentence =
+            "your admission to this host has expired\nask its owner to extend it, or for a new invite";
+        return Refusal::new(code, sentence);
+    }
+    let key = identity.openssh();
+    let sentence = format!(
+        "this host does not know you\nask its owner for an invite, or to run: irosh peers allow '{key}'"
+    );
+    Refusal::new(code, sentence)
 }
 
 /// The line of who comes in by an invite. What it had stays, but for the end of its admission and the login,

@@ -9,9 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use russh::keys::HashAlg;
+
 use super::{
     admission::Admitted,
     backend::Backend,
+    certificates::Certified,
     event::Event,
     host_keys::Events,
     newcomers::Origin,
@@ -53,13 +56,23 @@ impl Audit {
 
     /// A peer may come in.
     pub(super) fn admitted(&self, admitted: &Admitted) {
-        let Admitted { peer: Peer { identity, name, .. }, listed, invite } = admitted;
+        let Admitted { peer: Peer { identity, name, .. }, listed, invite, certified } = admitted;
         let peer = identity.fingerprint();
         if let Some(invite) = invite {
             tracing::info!(name, peer, invite, "admitted by an invite");
             self.event(Event::Admitted { peer, invite: invite.clone() });
         } else if tell(&self.admissions, *identity) {
-            tracing::info!(name, peer, listed, "admitted");
+            match certified {
+                Some(Certified { certificate, logins, .. }) => {
+                    let authority = certificate.authority().fingerprint(HashAlg::Sha256);
+                    let principals = certificate.certificate().valid_principals();
+                    let certificate = certificate.shown();
+                    tracing::info!(
+                        name, peer, certificate, ?principals, %authority, ?logins, "admitted by a certificate"
+                    );
+                }
+                None => tracing::info!(name, peer, listed, "admitted"),
+            }
         }
     }
 
@@ -223,7 +236,11 @@ mod tests {
     #[test]
     fn a_peer_in_a_loop_does_not_flood_the_log_and_what_is_told_is_told_to_its_end() {
         let (audit, told) = audit();
-        let peer = Peer { identity: Identity([1; 32]), name: String::new(), options: PeerOptions::default() };
+        let peer = Peer {
+            identity: Identity::ed25519([1; 32]),
+            name: String::new(),
+            options: PeerOptions::default(),
+        };
         let start = |_: &u32| {
             let told = audit.tells_of_session(&peer);
             if told {
@@ -238,8 +255,13 @@ mod tests {
     #[test]
     fn every_invite_that_is_used_is_told() {
         let (audit, told) = audit();
-        let peer = Peer { identity: Identity([1; 32]), name: String::new(), options: PeerOptions::default() };
-        let admitted = Admitted { peer, listed: true, invite: Some("an invite".to_owned()) };
+        let peer = Peer {
+            identity: Identity::ed25519([1; 32]),
+            name: String::new(),
+            options: PeerOptions::default(),
+        };
+        let invite = Some("an invite".to_owned());
+        let admitted = Admitted { peer, listed: true, invite, certified: None };
         (0..1000).for_each(|_| audit.admitted(&admitted));
         assert_eq!(told.load(Ordering::Relaxed), 1000);
     }

@@ -33,9 +33,9 @@ use super::{
     hand_over::SESSIONS_VARIABLE,
     limits::MaxStartups,
     loopback,
-    peers::Peer,
     process::{InheritedProcess, Process},
     registry::SessionPlace,
+    roll::Standing,
 };
 use crate::{
     log,
@@ -81,7 +81,7 @@ pub struct BuiltinServer {
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
     /// Whose session it is, and from which address; none for the host's own questions.
-    pub peer: Option<(&'a Peer, Ipv4Addr)>,
+    pub(super) peer: Option<(&'a Standing, Ipv4Addr)>,
     /// The command of the built-in server: a program and its arguments.
     pub builtin: &'a [OsString],
     /// Whether the built-in server is to tell when somebody has logged in.
@@ -394,7 +394,7 @@ fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<Ba
     for name in ["IROSH_PEER", "IROSH_PEER_NAME", "IROSH_PEER_ADDRESS", SESSIONS_VARIABLE] {
         command.env_remove(name);
     }
-    if let Some((peer, address)) = caller.peer {
+    if let Some((Standing { peer, .. }, address)) = caller.peer {
         command.env("IROSH_PEER", peer.identity.fingerprint());
         command.env("IROSH_PEER_NAME", peer.shown_name());
         command.env("IROSH_PEER_ADDRESS", address.to_string());
@@ -421,19 +421,18 @@ fn start_anew(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
-/// The built-in server's command, with the login that the caller needs no proof for, and what it may do.
+/// The built-in server's command, with the logins that the caller needs no proof for, and what it may do.
 fn builtin(caller: Caller<'_>) -> io::Result<Command> {
     let (program, arguments) = caller.builtin.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(program);
     command.args(arguments);
     command.env_remove(LOGIN_OPTIONS);
-    if let Some((Peer { options, .. }, _)) = caller.peer {
-        if let Some(login) = &options.login {
-            command.arg(format!("--login={login}"));
-        }
+    if let Some((standing, _)) = caller.peer {
+        command.args(standing.logins().iter().map(|login| format!("--login={login}")));
         // Not as an argument: a command may hold what is nobody's business.
-        if !options.restrictions.is_empty() {
-            command.env(LOGIN_OPTIONS, options.restrictions.to_string());
+        let restrictions = standing.restrictions();
+        if !restrictions.is_empty() {
+            command.env(LOGIN_OPTIONS, restrictions.to_string());
         }
     }
     if caller.tells_login {

@@ -10,6 +10,7 @@ use std::{
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
+    authorities::Authority,
     backend::{Backend, BackendError, ServerEnd},
     host_keys::machine_has_sshd,
     peers::AuthorizedPeers,
@@ -41,8 +42,10 @@ impl BackendChoice {
             Self::Fixed(backend) => Ok(backend.clone()),
             Self::Auto if is_sshd(LOCAL_SSHD).await => Ok(Backend::Tcp(LOCAL_SSHD)),
             Self::Auto => {
-                let vouched =
-                    |peers: AuthorizedPeers| peers.peers.iter().any(|peer| peer.options.login.is_some());
+                let vouched = |list: AuthorizedPeers| {
+                    list.peers.iter().any(|peer| peer.options.login.is_some())
+                        || list.authorities.iter().any(Authority::vouches)
+                };
                 let list = paths.authorized_peers();
                 if machine_has_sshd(&paths.kept_host_keys(), &Backend::Tcp(LOCAL_SSHD))
                     && AuthorizedPeers::load(&list).is_ok_and(vouched)

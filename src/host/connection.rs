@@ -11,8 +11,9 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use tracing::Instrument;
 
 use super::{
-    admission::{Admission, Admitted},
+    admission::Admitted,
     backend::{Backend, BackendChild, BackendStream, BuiltinServer, Caller},
+    claim::Claim,
     door::Newcomer,
     peers::{Identity, Peer},
     registry::{ConnectionPlace, SessionPlace},
@@ -146,8 +147,8 @@ async fn greet(
     if connection.export_keying_material(&mut exported, EXPORTER_LABEL, &hello.identity).is_err() {
         return Err(TurnedAway::Protocol("no keying material".to_owned()));
     }
-    let identity = match Admission::prove(&hello, &exported) {
-        Ok(identity) => identity,
+    let claim = match Claim::prove(&hello, &exported) {
+        Ok(claim) => claim,
         Err(refusal) => {
             return Err(TurnedAway::Refused {
                 refusal,
@@ -157,8 +158,8 @@ async fn greet(
             });
         }
     };
-    let instance = hello.instance;
-    let entered = enter(shared, connection, identity, hello, limits).await;
+    let (instance, identity) = (hello.instance, claim.identity);
+    let entered = enter(shared, connection, claim, hello, limits).await;
     let (admitted, backend, place) = match entered {
         Ok(entered) => entered,
         Err(refusal) => {
@@ -199,13 +200,14 @@ fn is_their_fault(code: RefusalCode) -> bool {
 async fn enter(
     shared: &Arc<Shared>,
     connection: &Connection,
-    identity: Identity,
+    claim: Claim,
     hello: Hello,
     limits: &LimitSettings,
 ) -> Result<(Admitted, Backend, ConnectionPlace), Refusal> {
+    let identity = claim.identity;
     let place = shared.registry.enter(identity, hello.instance, connection, limits)?;
     let (deciding, span) = (shared.clone(), tracing::Span::current());
-    let decide = move || span.in_scope(|| deciding.decide(identity, hello.invite.as_ref()));
+    let decide = move || span.in_scope(|| deciding.decide(claim, hello.invite.as_ref()));
     let admitted = tokio::task::spawn_blocking(decide)
         .await
         .map_err(|_| Refusal::new(RefusalCode::Internal, "the host failed; its log says why"))??;
@@ -229,7 +231,7 @@ fn backend_for(peer: &Peer, of_host: &Backend) -> Result<Backend, Refusal> {
         })?,
     };
     if backend != Backend::Builtin && !options.restrictions.is_empty() {
-        tracing::error!(peer = %identity, "authorized_peers restricts it by options that the built-in server alone knows, and {backend} takes its sessions");
+        tracing::error!(peer = %identity, "authorized_peers or its certificate restricts it by options that the built-in server alone knows, and {backend} takes its sessions");
         let sentence =
             "the host restricts you by options that its ssh server does not know\nits log says which";
         return Err(Refusal::new(RefusalCode::Backend, sentence));
@@ -413,12 +415,13 @@ impl Leg {
             }
             let gone = || Refusal::new(RefusalCode::Internal, "the connection has ended");
             let place = self.place.upgrade().ok_or_else(gone)?.start(&limits)?;
-            let (peer, address) = self.look_up_again().await?;
+            let (standing, address) = self.look_up_again().await?;
             let BuiltinServer { command: builtin, max_startups } = &self.shared.builtin;
             let limit = max_startups.filter(|_| self.backend == Backend::Builtin);
-            let startup = limit.map(|limit| self.shared.startups.enter(peer.identity, limit)).transpose()?;
+            let enter = |limit| self.shared.startups.enter(standing.peer.identity, limit);
+            let startup = limit.map(enter).transpose()?;
             let tells_login = startup.is_some();
-            let caller = Caller { peer: Some((&peer, address)), builtin, tells_login };
+            let caller = Caller { peer: Some((&standing, address)), builtin, tells_login };
             let mut stream = self.backend.connect(caller).await?;
             if let Some(mut logged_in) = stream.logged_in.take() {
                 tokio::spawn(async move {
@@ -457,7 +460,7 @@ impl Leg {
     }
 
     /// What the list says of the peer by now.
-    async fn look_up_again(&self) -> Result<(Peer, Ipv4Addr), Refusal> {
+    async fn look_up_again(&self) -> Result<(Standing, Ipv4Addr), Refusal> {
         let (shared, standing) = (self.shared.clone(), self.standing.clone());
         tokio::task::spawn_blocking(move || shared.admission.look_up_again(&standing))
             .await

@@ -25,7 +25,13 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 
-use super::{peers::Peer, process::InheritedProcess, roll::Standing};
+use super::{
+    certificates::{Certified, UserCertificate},
+    peers::Peer,
+    process::InheritedProcess,
+    restrictions::Restrictions,
+    roll::Standing,
+};
 use crate::{
     log,
     protocol::{Instance, SessionId},
@@ -86,6 +92,9 @@ struct Note {
     /// Its peer's line of `authorized_peers`, and whether it stood there.
     peer: String,
     listed: bool,
+    /// What it came in by, where it did not stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certified: Option<CertifiedNote>,
     instance: String,
     told: bool,
     seconds: f64,
@@ -95,6 +104,14 @@ struct Note {
     process: Option<(i32, RawFd)>,
     #[serde(flatten)]
     state: Written,
+}
+
+/// What a certificate has come to, as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct CertifiedNote {
+    certificate: String,
+    logins: Vec<String>,
+    denied: Restrictions,
 }
 
 impl HandOver {
@@ -180,6 +197,7 @@ impl Left {
             session: name.clone(),
             peer: self.standing.peer.line(),
             listed: self.standing.listed,
+            certified: self.standing.certified.map(CertifiedNote::from),
             instance: hex::encode(self.instance.0),
             told: self.told,
             seconds: self.started.elapsed().as_secs_f64(),
@@ -343,7 +361,14 @@ impl Note {
         let now = Instant::now();
         Some(Found {
             id: SessionId(number(&self.session)?),
-            standing: Standing { peer: Peer::parse(&self.peer, &TimeZone::UTC).ok()?, listed: self.listed },
+            standing: Standing {
+                peer: Peer::parse(&self.peer, &TimeZone::UTC).ok()?,
+                listed: self.listed,
+                certified: match self.certified {
+                    Some(certified) => Some(certified.read()?),
+                    None => None,
+                },
+            },
             instance: Instance(number(&self.instance)?),
             started: now.checked_sub(since(self.seconds)).unwrap_or(now),
             told: self.told,
@@ -352,6 +377,20 @@ impl Note {
             process,
             frozen: Frozen::read(self.state, bytes)?,
         })
+    }
+}
+
+impl From<Certified> for CertifiedNote {
+    fn from(certified: Certified) -> Self {
+        let Certified { certificate, logins, denied } = certified;
+        Self { certificate: certificate.openssh(), logins, denied }
+    }
+}
+
+impl CertifiedNote {
+    fn read(self) -> Option<Certified> {
+        let certificate = UserCertificate::from_openssh(&self.certificate)?.into();
+        Some(Certified { certificate, logins: self.logins, denied: self.denied })
     }
 }
 

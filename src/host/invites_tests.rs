@@ -6,7 +6,7 @@ fn now() -> Timestamp {
 
 /// Shows an invite as the identity of this number; returns the uses that are left.
 fn show(path: &Path, secret: &InviteSecret, number: u8, now: Timestamp) -> Result<u32, RefusalCode> {
-    let identity = Identity([number; 32]);
+    let identity = Identity::ed25519([number; 32]);
     let consumed = consume(path, secret, &identity, now, |_| Ok(())).expect("io");
     if consumed.is_ok() {
         settle(path, &[identity.fingerprint()]).expect("settled");
@@ -80,7 +80,7 @@ fn a_damaged_file_is_said_to_be_damaged_and_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("invites.toml");
     std::fs::write(&path, "garbage").expect("write");
-    let error = consume(&path, &InviteSecret::generate(), &Identity([1; 32]), now(), |_| Ok(()));
+    let error = consume(&path, &InviteSecret::generate(), &Identity::ed25519([1; 32]), now(), |_| Ok(()));
     let error = error.expect_err("refused").to_string();
     assert!(error.contains("is damaged"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).expect("read"), "garbage");
@@ -90,13 +90,15 @@ fn a_damaged_file_is_said_to_be_damaged_and_kept() {
 fn who_used_an_invite_and_did_not_get_on_the_list_has_it_again_and_nobody_else() {
     let Issued { path, secret, .. } = &issued(1);
     let consume = |number: u8, now| {
-        consume(path, secret, &Identity([number; 32]), now, |_| Ok(())).expect("io").map_err(|no| no.code)
+        consume(path, secret, &Identity::ed25519([number; 32]), now, |_| Ok(()))
+            .expect("io")
+            .map_err(|no| no.code)
     };
     assert_eq!(consume(1, now()).expect("consumed").uses, 0);
     assert_eq!(consume(2, now()), Err(RefusalCode::InviteUsed));
     let much_later = now() + Terms::default().ttl;
     assert_eq!(consume(1, much_later).expect("again").uses, 0);
-    settle(path, &[Identity([1; 32]).fingerprint()]).expect("settled");
+    settle(path, &[Identity::ed25519([1; 32]).fingerprint()]).expect("settled");
     assert_eq!(consume(1, now()), Err(RefusalCode::InviteUsed));
 }
 
@@ -104,7 +106,7 @@ fn who_used_an_invite_and_did_not_get_on_the_list_has_it_again_and_nobody_else()
 fn what_has_something_against_an_invite_does_not_use_it() {
     let Issued { path, secret, .. } = &issued(1);
     let no = |_: &OpenInvite| Err(refusal(RefusalCode::InviteUsed, "no"));
-    consume(path, secret, &Identity([1; 32]), now(), no).expect("io").expect_err("refused");
+    consume(path, secret, &Identity::ed25519([1; 32]), now(), no).expect("io").expect_err("refused");
     assert_eq!(show(path, secret, 2, now()), Ok(0));
 }
 
@@ -128,10 +130,10 @@ fn invites_can_be_listed_and_taken_back() {
 #[test]
 fn an_invite_ends_with_those_whom_it_has_brought() {
     let Issued { path, secret, .. } = &issued(5);
-    let one = [Identity([1; 32]).fingerprint()];
+    let one = [Identity::ed25519([1; 32]).fingerprint()];
     assert_eq!(end_invites_of(path, now(), &one).expect("io"), []);
     // Whether it is known to be on the list or not.
-    consume(path, secret, &Identity([1; 32]), now(), |_| Ok(())).expect("io").expect("consumed");
+    consume(path, secret, &Identity::ed25519([1; 32]), now(), |_| Ok(())).expect("io").expect("consumed");
     assert_eq!(end_invites_of(path, now(), &one).expect("io").len(), 1);
     assert_eq!(show(path, secret, 1, now()), Err(RefusalCode::InviteUsed));
     assert_eq!(show(path, secret, 2, now()), Err(RefusalCode::InviteExpired));

@@ -10,13 +10,18 @@ use iroh::EndpointAddr;
 use jiff::Timestamp;
 
 use super::{
+    authorities::Authority,
     host_keys::{KeptKeys, accept_seen_keys, ask_again, kept_keys, was_asked},
     invites::{Terms, end_invites_of, issue, open_invites, revoke_invites},
-    lists::{AcceptedKeys, AllowedPeer, InviteStatus, ListedPeer, NewInvite, PeerList, RevokedPeers},
+    lists::{
+        AcceptedKeys, AllowedAuthority, AllowedPeer, InviteStatus, ListedPeer, NewInvite, PeerList,
+        RevokedPeers,
+    },
     loopback::{AddressKey, Addresses},
-    peer_edits::{Allowed, Edit, EditError, Revocation, allow, revoke},
+    peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke},
     peers::{AuthorizedPeers, Peer},
     presence::Presence,
+    published_keys::published_name,
     settings::{Access, HostSettings, SettingsError, load_settings},
     vouching::{CannotVouch, can_vouch},
 };
@@ -127,6 +132,7 @@ impl ListFiles {
             list.refused.iter().map(|bad| format!("{} {bad}; this line admits nobody", file.display()));
         Ok(PeerList {
             peers: list.peers.iter().map(|peer| ListedPeer::new(peer, addresses.as_ref())).collect(),
+            authorities: list.authorities.iter().map(Into::into).collect(),
             refused: refused.collect(),
             revoked: list.revoked,
             here: None,
@@ -145,19 +151,37 @@ impl ListFiles {
         Ok(AllowedPeer { peer: listed(&peer), before: before.as_ref().map(listed), ended: None })
     }
 
+    pub(super) fn allow_authority(
+        &self,
+        authority: &Authority,
+        edit: Edit,
+    ) -> Result<AllowedAuthority, ListError> {
+        let file = self.paths.authorized_peers();
+        if let Some(login) = &authority.options.login {
+            can_vouch(&file, login)?;
+        }
+        let (authority, before) = named(&file, allow_authority(&file, authority, edit))?;
+        let before = before.filter(|before| *before != authority);
+        let before = before.as_ref().map(Into::into);
+        Ok(AllowedAuthority { authority: (&authority).into(), before, ended: None })
+    }
+
     /// Takes an admission back, by name, fingerprint or key.
     pub(super) fn revoke(&self, who: &str, access: Access) -> Result<RevokedPeers, ListError> {
         let file = self.paths.authorized_peers();
         let list = AuthorizedPeers::load(&file)?;
         let count = list.peers.iter().filter(|peer| peer.name == who).count();
-        if count > 1 {
+        // Keys that were published together go together.
+        if count > 1 && published_name(who).is_none() {
             return Err(ListError::SeveralPeers { count, name: who.to_owned() });
         }
         let addresses = self.addresses(&list);
-        let Revocation { gone, kept_out } = named(&file, revoke(&file, who, access == Access::Open))?;
-        if gone.is_empty() && kept_out.is_empty() {
+        let Revocation { gone, authorities, kept_out } =
+            named(&file, revoke(&file, who, access == Access::Open))?;
+        if gone.is_empty() && authorities.is_empty() && kept_out.is_empty() {
             return Err(ListError::NoPeer(who.to_owned()));
         }
+        let authorities = authorities.iter().map(Into::into).collect();
         let gone: Vec<_> = gone.iter().map(|peer| ListedPeer::new(peer, addresses.as_ref())).collect();
         let fingerprints: Vec<_> = gone.iter().map(|peer| peer.peer.clone()).collect();
         let file = self.paths.invites();
@@ -168,7 +192,7 @@ impl ListFiles {
                 (Vec::new(), Some(format!("{what}: {}", with_causes(&error))))
             }
         };
-        Ok(RevokedPeers { gone, kept_out, invites, problem, ended: None })
+        Ok(RevokedPeers { gone, authorities, kept_out, invites, problem, ended: None })
     }
 
     /// What is done to a peer does not hang on the address that is shown with it.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    authorities::Authority,
     host_keys::KeptKeys,
     invites::OpenInvite,
     loopback::Addresses,
@@ -87,11 +88,45 @@ impl ListedPeer {
     }
 }
 
+/// An authority whose certificates a line of `authorized_peers` has admit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedAuthority {
+    /// What the line calls it; may be empty.
+    pub name: String,
+    /// The fingerprint of the key that signs them.
+    pub authority: String,
+    /// A certificate must name one of these, where there are any.
+    pub principals: Option<Vec<String>>,
+    /// The login that all who come in by it need no further proof for at the built-in server.
+    pub login: Option<String>,
+    /// All options of the line.
+    pub options: String,
+    /// When the admission ends.
+    pub expires: Option<Timestamp>,
+}
+
+impl From<&Authority> for ListedAuthority {
+    fn from(authority: &Authority) -> Self {
+        let Authority { name, principals, options, .. } = authority;
+        Self {
+            name: name.clone(),
+            authority: authority.fingerprint(),
+            principals: principals.clone(),
+            login: options.login.clone(),
+            options: authority.all_options(),
+            expires: options.expiry_time,
+        }
+    }
+}
+
 /// Who may come in to a host, who may not, and who is there.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PeerList {
     /// Those whom a line admits, in order.
     pub peers: Vec<ListedPeer>,
+    /// Those whose certificates a line has admit, in order.
+    #[serde(default)]
+    pub authorities: Vec<ListedAuthority>,
     /// Those whom a line keeps out.
     pub revoked: Vec<Revoked>,
     /// What is wrong with the lines that are not understood, and admit nobody.
@@ -111,18 +146,33 @@ pub struct AllowedPeer {
     pub ended: Option<Ended>,
 }
 
+/// An authority whose certificates admit from now on, or whose line was changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AllowedAuthority {
+    /// Its line now.
+    pub authority: ListedAuthority,
+    /// Its line before, if that was another one.
+    pub before: Option<ListedAuthority>,
+    /// What has ended of those who are here by its certificates and may do something else now; nothing where no host
+    /// runs that could be asked.
+    pub ended: Option<Vec<Ended>>,
+}
+
 /// Those whose admission was taken back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevokedPeers {
     /// Who may no longer come in.
     pub gone: Vec<ListedPeer>,
+    /// Whose certificates admit nobody any more.
+    #[serde(default)]
+    pub authorities: Vec<ListedAuthority>,
     /// Whom a line now keeps out, whatever the access; among them may be some who never were in.
     pub kept_out: Vec<Revoked>,
     /// The ids of the invites that brought them, and which others could still have used: they have ended, too.
     pub invites: Vec<String>,
     /// Why those have not.
     pub problem: Option<String>,
-    /// What they had at the host; nothing where no host runs that could be asked.
+    /// What they, and those who came in by the authorities' certificates, had at the host; nothing where no host runs that could be asked.
     pub ended: Option<Vec<Ended>>,
 }
 
@@ -163,7 +213,8 @@ pub struct Reloaded {
     pub taken: Vec<String>,
     /// Settings that are others than those in use, until the host is started anew.
     pub waiting: Vec<String>,
-    /// What is wrong with the lines of `authorized_peers` that are not understood, and admit nobody.
+    /// What is wrong with the lines of `authorized_peers` that are not understood, and admit nobody; and with the list
+    /// of revoked keys, without which nobody new comes in.
     pub refused: Vec<String>,
     /// What has ended since somebody may not stay.
     pub ended: Vec<Ended>,

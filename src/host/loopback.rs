@@ -58,7 +58,11 @@ impl AddressKey {
     fn address(&self, identity: &Identity, attempt: u32) -> Ipv4Addr {
         // A key of any length will do.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return Ipv4Addr::LOCALHOST };
-        mac.update(&identity.0);
+        mac.update(identity.key());
+        identity
+            .application()
+            .into_iter()
+            .for_each(|application| mac.update(application.as_str().as_bytes()));
         mac.update(&attempt.to_be_bytes());
         let code = mac.finalize().into_bytes();
         Ipv4Addr::new(127, 1 + code[0] % 254, code[1], 1 + code[2] % 254)
@@ -124,7 +128,8 @@ mod tests {
     use super::*;
 
     fn identities(count: u16) -> Vec<Identity> {
-        let identity = |number: u16| Identity(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
+        let identity =
+            |number: u16| Identity::ed25519(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
         (0..count).map(identity).collect()
     }
 

@@ -4,9 +4,12 @@ mod admin;
 mod admission;
 mod announce;
 mod audit;
+mod authorities;
 mod backend;
 mod budget;
+mod certificates;
 mod choice;
+mod claim;
 mod connection;
 mod control;
 mod crowd;
@@ -26,10 +29,12 @@ mod peer_edits;
 mod peers;
 mod presence;
 mod process;
+mod published_keys;
 mod refusals;
 mod registry;
 mod reload;
 mod restrictions;
+mod revoked_list;
 mod roll;
 mod run;
 mod sessions;
@@ -41,8 +46,10 @@ mod vouching;
 
 pub use admin::{Admin, AdminError};
 pub use admission::{Admission, Admitted};
+pub use authorities::Authority;
 pub use backend::{Backend, BackendError, BuiltinServer, LOGIN_OPTIONS};
 pub use choice::BackendChoice;
+pub use claim::Claim;
 pub use control::{ControlError, Running, RunningHost, running};
 pub use event::Event;
 pub use hand_over::{HandOver, Inherited};
@@ -53,15 +60,27 @@ pub use invites::{OpenInvite, Terms, end_invites_of, issue, open_invites, revoke
 pub use limits::{MaxStartups, Penalties};
 pub use list_files::ListError;
 pub use lists::{
-    AcceptedKeys, AllowedPeer, Ended, InviteStatus, ListedPeer, NewInvite, PeerList, Reloaded, RevokedPeers,
+    AcceptedKeys, AllowedAuthority, AllowedPeer, Ended, InviteStatus, ListedAuthority, ListedPeer, NewInvite,
+    PeerList, Reloaded, RevokedPeers,
 };
 pub use loopback::{AddressKey, Addresses};
-pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, revoke};
+pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke};
 pub use peers::{AuthorizedPeers, BadLine, Identity, Peer, PeerOptions, Revoked};
 pub use presence::{Presence, PresenceError};
+pub use published_keys::{FetchError, KeysUrl, PublishedKeys, fetch_keys, published_name};
 pub use reload::{LiveSettings, Reload, Reread};
 pub use restrictions::Restrictions;
+pub use revoked_list::check_revoked_keys;
 pub use run::{Host, HostError, HostOptions, Stop};
 pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};
-pub use status::{ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status};
+pub use status::{
+    CertificateStatus, ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status,
+};
 pub use vouching::{CannotVouch, can_vouch};
+
+/// A certificate as it would be written, of bytes that can be read as one.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn certificate_again(blob: &[u8]) -> Option<Vec<u8>> {
+    certificates::UserCertificate::read(blob).ok()?.certificate().to_bytes().ok()
+}

@@ -1,10 +1,14 @@
-//! Changes to `authorized_peers`: one identity's line, and no other.
+//! Changes to `authorized_peers`: one identity's line, or one authority's, and no other.
 
 use std::{collections::HashSet, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
+use russh::keys::PublicKey;
 
-use super::peers::{AuthorizedPeers, Identity, Line, Peer, PeerOptions, Revoked, is_fingerprint};
+use super::{
+    authorities::Authority,
+    peers::{AuthorizedPeers, Identity, Line, Peer, PeerOptions, Revoked, is_fingerprint},
+};
 use crate::files::{LockError, update_file};
 
 /// What becomes of the options that an identity has already.
@@ -30,6 +34,8 @@ pub struct Allowed {
 pub struct Revocation {
     /// Who may no longer come in.
     pub gone: Vec<Peer>,
+    /// Whose certificates admit nobody any more.
+    pub authorities: Vec<Authority>,
     /// Whom a line now keeps out, whatever the access; among them may be some who never were in.
     pub kept_out: Vec<Revoked>,
 }
@@ -62,6 +68,35 @@ pub fn allow(path: &Path, peer: &Peer, edit: Edit) -> Result<Allowed, EditError>
     })
 }
 
+/// Adds an authority, or changes its line of the same principals; returns it as it is now, and as it was.
+///
+/// # Errors
+///
+/// [`EditError`] when the file cannot be read or written.
+pub fn allow_authority(
+    path: &Path,
+    authority: &Authority,
+    edit: Edit,
+) -> Result<(Authority, Option<Authority>), EditError> {
+    let now = Timestamp::now();
+    let is_it = |old: &Authority| {
+        old.key.key_data() == authority.key.key_data() && old.principals == authority.principals
+    };
+    update_file(path, 0o600, |text| {
+        let before = text.lines().find_map(|line| match read(line)? {
+            Line::Authority(old) if is_it(&old) => Some(old),
+            _ => None,
+        });
+        let after = match before.as_ref().filter(|_| edit == Edit::Change) {
+            Some(before) => before.changed_by(authority, now),
+            None => authority.clone(),
+        };
+        let is_old = |line: &Line| matches!(line, Line::Authority(old) if is_it(old));
+        let text = replaced(text, is_old, std::slice::from_ref(&after.line()));
+        Ok((Some(text), (after, before)))
+    })
+}
+
 /// Has an identity's line be what `change` makes of the one that counts now.
 pub(super) fn update(
     path: &Path,
@@ -80,7 +115,7 @@ pub(super) fn update(
     })
 }
 
-/// Takes every line of a peer out, named by its fingerprint, its key or its comment; where `keep_out` says
+/// Takes every line of a peer or an authority out, named by its fingerprint, its key or its comment; where `keep_out` says
 /// so, a line stays that keeps it out, and always where somebody is not on the list who is named by
 /// fingerprint or key.
 ///
@@ -91,16 +126,23 @@ pub fn revoke(path: &Path, who: &str, keep_out: bool) -> Result<Revocation, Edit
     let by_key = Identity::from_openssh(who);
     let is_meant =
         |peer: &Peer| peer.name == who || peer.identity.fingerprint() == who || by_key == Some(peer.identity);
+    let key = PublicKey::from_openssh(who.trim()).ok();
+    let is_meant_authority = |authority: &Authority| {
+        let is_key = |key: &PublicKey| key.key_data() == authority.key.key_data();
+        authority.name == who || authority.fingerprint() == who || key.as_ref().is_some_and(is_key)
+    };
     update_file(path, 0o600, |text| {
         let list = AuthorizedPeers::parse(text, &TimeZone::system());
+        let authorities: Vec<_> = list.authorities.into_iter().filter(is_meant_authority).collect();
         let mut gone: Vec<Peer> = list.peers.into_iter().filter(is_meant).collect();
         // Of several lines of one identity the first counts.
         let mut seen = HashSet::new();
         gone.retain(|peer| seen.insert(peer.identity));
-        if gone.is_empty() {
+        if gone.is_empty() && authorities.is_empty() {
             return Ok(shut_out(text, list.revoked, by_key, who));
         }
-        let mut new = text.to_owned();
+        let is_old = |line: &Line| matches!(line, Line::Authority(old) if is_meant_authority(old));
+        let mut new = replaced(text, is_old, &[]);
         for peer in &gone {
             let mut line = Vec::new();
             if keep_out {
@@ -110,7 +152,7 @@ pub fn revoke(path: &Path, who: &str, keep_out: bool) -> Result<Revocation, Edit
             new = replaced(&new, |line| line.is_of(&peer.identity), &line);
         }
         let kept_out = if keep_out { gone.iter().cloned().map(Revoked::from).collect() } else { Vec::new() };
-        Ok((Some(new), Revocation { gone, kept_out }))
+        Ok((Some(new), Revocation { gone, authorities, kept_out }))
     })
 }
 
@@ -125,11 +167,11 @@ fn shut_out(
     let is_meant = |revoked: &Revoked| revoked.fingerprint == fingerprint || revoked.name == who;
     let already: Vec<Revoked> = revoked.into_iter().filter(is_meant).collect();
     if !already.is_empty() || !is_fingerprint(&fingerprint) {
-        return (None, Revocation { gone: Vec::new(), kept_out: already });
+        return (None, Revocation { kept_out: already, ..Revocation::default() });
     }
     let revoked = Revoked { fingerprint, name: String::new() };
     let text = replaced(text, |_| false, &[revoked.line()]);
-    (Some(text), Revocation { gone: Vec::new(), kept_out: vec![revoked] })
+    (Some(text), Revocation { kept_out: vec![revoked], ..Revocation::default() })
 }
 
 /// The text with `new` lines in place of the first one that is `unwanted`, or else at the end, and without
@@ -184,7 +226,7 @@ mod tests {
     }
 
     fn identity(seed: u8) -> Identity {
-        Identity(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
+        Identity::ed25519(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
     }
 
     #[test]
@@ -198,7 +240,7 @@ mod tests {
         assert_eq!(list.text(), format!("{kept}no-resume {} new\n", identity(2).openssh()));
         assert_eq!(revoke(&list.path(), "nobody", true).expect("no change"), Revocation::default());
         let revoked = revoke(&list.path(), &identity(2).fingerprint(), false).expect("revoked");
-        assert_eq!(revoked, Revocation { gone: vec![peer], kept_out: Vec::new() });
+        assert_eq!(revoked, Revocation { gone: vec![peer], ..Revocation::default() });
         assert_eq!(list.text(), kept);
     }
 
@@ -263,6 +305,29 @@ mod tests {
             assert_eq!(text, format!("# mine\nrevoked {}\n", identity(1).fingerprint()));
             assert!(AuthorizedPeers::parse(&text, &TimeZone::UTC).keeps_out(&identity(1)));
         }
+    }
+
+    #[test]
+    fn authorities_are_allowed_and_revoked_by_key_and_principals() {
+        let (key, other) = (identity(1).openssh(), identity(2).openssh());
+        let kept = format!("# mine\n{other} peer\ncert-authority,principals=\"ops\",no-pty {key} team\n");
+        let list = List::with(&kept);
+        let allow = |line: &str, edit| {
+            let authority = Authority::parse(line, &TimeZone::UTC).expect(line);
+            allow_authority(&list.path(), &authority, edit).expect("allowed")
+        };
+        let (_, before) = allow(&format!("cert-authority {key} all"), Edit::Change);
+        assert_eq!(before, None);
+        assert_eq!(list.text(), format!("{kept}cert-authority {key} all\n"));
+        let changed = |line: &str, edit| allow(line, edit).0.all_options();
+        let line = format!("cert-authority,principals=\"ops\",login {key}");
+        let both = "cert-authority,principals=\"ops\",login,no-pty";
+        assert_eq!(changed(&line, Edit::Change), both);
+        assert!(list.text().contains(&format!("{both} {key} team\n")), "{}", list.text());
+        assert_eq!(changed(&line, Edit::Replace), "cert-authority,principals=\"ops\",login");
+        let revoked = revoke(&list.path(), &identity(1).fingerprint(), true).expect("revoked");
+        assert_eq!((revoked.authorities.len(), revoked.gone.len()), (2, 0));
+        assert_eq!(list.text(), format!("# mine\n{other} peer\n"));
     }
 
     #[test]

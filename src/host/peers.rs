@@ -3,60 +3,25 @@
 //! A line is `[options] ssh-ed25519 AAAA... comment` (sshd(8), AUTHORIZED_KEYS FILE FORMAT). A line
 //! that is not understood, or that has an option that is not, is refused alone; the rest stays in
 //! force. With the option `revoked`, a line keeps its peer out; such a line may have a fingerprint in
-//! place of the key.
+//! place of the key. With `cert-authority`, it is an [`Authority`]'s.
 
 use std::{fmt, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
-use russh::keys::ssh_key::{Fingerprint, HashAlg, PublicKey, public::KeyData};
+use russh::keys::ssh_key::Fingerprint;
 use serde::{Deserialize, Serialize};
 
-use super::restrictions::{Restrictions, quoted};
+use super::{
+    authorities::Authority,
+    restrictions::{Restrictions, quoted},
+};
+pub use crate::transport::Identity;
 use crate::{
     files::read_trusted_file,
     log::printable,
     server::option_list::{options, parse_time, split_options_of_text},
-    transport::openssh_public,
+    transport::KEY_TYPES,
 };
-
-/// A client's identity: an ed25519 public key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identity(pub [u8; 32]);
-
-impl Identity {
-    /// The fingerprint that `ssh-keygen -l` prints: `SHA256:...`.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        openssh_public(&self.0).fingerprint(HashAlg::Sha256).to_string()
-    }
-
-    /// The key as one line of a public key file, without a comment.
-    #[must_use]
-    pub fn openssh(&self) -> String {
-        openssh_public(&self.0).to_openssh().unwrap_or_default()
-    }
-
-    /// Reads a public key line, or the fingerprint-free part of one.
-    #[must_use]
-    pub fn from_openssh(line: &str) -> Option<Self> {
-        match PublicKey::from_openssh(line.trim()).ok()?.key_data() {
-            KeyData::Ed25519(key) => Some(Self(key.0)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.fingerprint())
-    }
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// One line of `authorized_peers` that is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +47,10 @@ pub struct PeerOptions {
     pub no_resume: bool,
     /// It is never let in.
     pub revoked: bool,
+    /// Its FIDO key need not have been touched.
+    pub no_touch_required: bool,
+    /// Its FIDO key must have checked a PIN or a finger.
+    pub verify_required: bool,
     /// What it may do at the built-in server, whatever it logs in by.
     pub restrictions: Restrictions,
 }
@@ -112,6 +81,8 @@ pub struct BadLine {
 pub struct AuthorizedPeers {
     /// The lines that admit, in order.
     pub peers: Vec<Peer>,
+    /// The lines that admit whoever has a certificate, in order.
+    pub authorities: Vec<Authority>,
     /// The lines that keep out.
     pub revoked: Vec<Revoked>,
     /// The lines that are not.
@@ -132,6 +103,7 @@ impl AuthorizedPeers {
                 Ok(Line::Peer(peer)) if peer.options.revoked => read.revoked.push(peer.into()),
                 Ok(Line::Peer(peer)) => read.peers.push(peer),
                 Ok(Line::Revoked(revoked)) => read.revoked.push(revoked),
+                Ok(Line::Authority(authority)) => read.authorities.push(authority),
                 Err(reason) => {
                     let bad =
                         BadLine { line: index + 1, reason: printable(&reason), identity: identity_in(line) };
@@ -210,6 +182,7 @@ impl Peer {
         match Line::parse(line.trim(), time_zone)? {
             Line::Peer(peer) => Ok(peer),
             Line::Revoked(_) => Err(NO_KEY.to_owned()),
+            Line::Authority(_) => Err("it is an authority's".to_owned()),
         }
     }
 
@@ -220,7 +193,7 @@ impl Peer {
     }
 }
 
-fn without_controls(name: &str) -> String {
+pub(super) fn without_controls(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -236,6 +209,8 @@ impl PeerOptions {
             login: newer.login.as_ref().or(self.login.as_ref()).cloned(),
             no_resume: newer.no_resume || self.no_resume,
             revoked: newer.revoked,
+            no_touch_required: newer.no_touch_required || self.no_touch_required,
+            verify_required: newer.verify_required || self.verify_required,
             restrictions: self.restrictions.changed_by(&newer.restrictions),
         }
     }
@@ -256,14 +231,13 @@ impl fmt::Display for PeerOptions {
             self.backend.as_ref().map(|backend| format!("backend={}", quoted(backend))),
             self.login.as_ref().map(|login| format!("login={}", quoted(login))),
             self.no_resume.then(|| "no-resume".to_owned()),
+            self.no_touch_required.then(|| "no-touch-required".to_owned()),
+            self.verify_required.then(|| "verify-required".to_owned()),
             Some(self.restrictions.to_string()).filter(|text| !text.is_empty()),
         ];
         f.write_str(&options.into_iter().flatten().collect::<Vec<_>>().join(","))
     }
 }
-
-/// The name with which an OpenSSH public key of this kind begins.
-const KEY_TYPE: &str = "ssh-ed25519";
 
 /// What stands there when there is no key.
 const NO_KEY: &str = "no ssh-ed25519 key found";
@@ -272,6 +246,8 @@ const NO_KEY: &str = "no ssh-ed25519 key found";
 pub(super) enum Line {
     /// With a key.
     Peer(Peer),
+    /// With the key of an authority.
+    Authority(Authority),
     /// With a fingerprint, which can only keep somebody out.
     Revoked(Revoked),
 }
@@ -280,30 +256,30 @@ impl Line {
     /// Reads a line that is neither empty nor a comment.
     pub(super) fn parse(line: &str, time_zone: &TimeZone) -> Result<Self, String> {
         let first = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
-        let has_no_options = first(line) == KEY_TYPE || is_fingerprint(&first(line));
+        let has_no_options = KEY_TYPES.contains(&first(line).as_str()) || is_fingerprint(&first(line));
         let (options, key) = if has_no_options {
             ("", line)
         } else {
             split_options_of_text(line).map_err(|e| e.to_string())?
         };
         if is_fingerprint(&first(key)) {
-            return Self::of_fingerprint(&parse_options(options, time_zone)?, key);
+            return Self::of_fingerprint(&LineOptions::parse(options, time_zone)?.of_peer()?, key);
         }
         let mut words = key.splitn(3, [' ', '\t']);
-        match words.next() {
-            Some(KEY_TYPE) => {}
-            Some(other)
-                if other.starts_with("ssh-") || other.starts_with("ecdsa-") || other.starts_with("sk-") =>
-            {
-                return Err(format!("a key of type {other}: an identity is an {KEY_TYPE} key"));
-            }
-            _ => return Err(NO_KEY.to_owned()),
-        }
-        let blob = words.next().unwrap_or_default();
-        let identity = Identity::from_openssh(&format!("{KEY_TYPE} {blob}"))
-            .ok_or_else(|| "the key is damaged".to_owned())?;
+        let is_key = |kind: &&str| ["ssh-", "ecdsa-", "sk-"].iter().any(|of_keys| kind.starts_with(of_keys));
+        let kind = words.next().filter(is_key).ok_or(NO_KEY)?;
+        let key = format!("{kind} {}", words.next().unwrap_or_default());
         let name = words.next().unwrap_or_default().trim().to_owned();
-        Ok(Self::Peer(Peer { identity, name, options: parse_options(options, time_zone)? }))
+        let options = LineOptions::parse(options, time_zone)?;
+        if options.authority {
+            return Authority::new(&key, name, options).map(Self::Authority);
+        }
+        if !KEY_TYPES.contains(&kind) {
+            let [plain, security_key] = KEY_TYPES;
+            return Err(format!("a key of type {kind}: an identity is an {plain} or {security_key} key"));
+        }
+        let identity = Identity::from_openssh(&key).ok_or("the key is damaged")?;
+        Ok(Self::Peer(Peer { identity, name, options: options.of_peer()? }))
     }
 
     fn of_fingerprint(options: &PeerOptions, rest: &str) -> Result<Self, String> {
@@ -319,6 +295,7 @@ impl Line {
         match self {
             Self::Peer(peer) => peer.identity == *identity,
             Self::Revoked(revoked) => revoked.fingerprint == identity.fingerprint(),
+            Self::Authority(_) => false,
         }
     }
 }
@@ -331,38 +308,76 @@ pub(super) fn is_fingerprint(word: &str) -> bool {
 /// The key in a line that is not understood.
 fn identity_in(line: &str) -> Option<Identity> {
     let mut words = line.split_ascii_whitespace();
-    words.find(|word| *word == KEY_TYPE)?;
-    Identity::from_openssh(&format!("{KEY_TYPE} {}", words.next()?))
+    let kind = words.find(|word| KEY_TYPES.contains(word))?;
+    Identity::from_openssh(&format!("{kind} {}", words.next()?))
 }
 
-fn parse_options(text: &str, time_zone: &TimeZone) -> Result<PeerOptions, String> {
-    let mut read = PeerOptions::default();
-    for option in options(text) {
-        let option = option.map_err(|error| error.to_string())?;
-        let value = option.value.map(|value| value.text.into_owned());
-        let name = option.name;
-        // It could not be written in quotes: `\"` is the one escape there is.
-        if value.as_ref().is_some_and(|value| value.ends_with('\\')) {
-            return Err(format!("option {name} ends in a backslash"));
-        }
-        let needed = || value.clone().ok_or_else(|| format!("option {name} needs a value"));
-        // Option names are matched in any case, as sshd does.
-        match name.to_ascii_lowercase().as_str() {
-            "expiry-time" => {
-                // The earliest of several counts, as in sshd.
-                let text = needed()?;
-                let time = parse_time(&text, time_zone)
-                    .ok_or_else(|| format!("`{text}` is not a time: use YYYYMMDD[HHMM[SS]][Z]"))?;
-                read.expiry_time = Some(read.expiry_time.map_or(time, |old| old.min(time)));
+/// The options of a line, whoever's it is.
+#[derive(Default)]
+pub(super) struct LineOptions {
+    pub(super) of_all: PeerOptions,
+    pub(super) authority: bool,
+    pub(super) principals: Option<Vec<String>>,
+    /// `login` without a value.
+    pub(super) principals_log_in: bool,
+}
+
+impl LineOptions {
+    fn parse(text: &str, time_zone: &TimeZone) -> Result<Self, String> {
+        let mut read = Self::default();
+        let of_all = &mut read.of_all;
+        for option in options(text) {
+            let option = option.map_err(|error| error.to_string())?;
+            let value = option.value.map(|value| value.text.into_owned());
+            let name = option.name;
+            // It could not be written in quotes: `\"` is the one escape there is.
+            if value.as_ref().is_some_and(|value| value.ends_with('\\')) {
+                return Err(format!("option {name} ends in a backslash"));
             }
-            "backend" => read.backend = Some(needed()?),
-            "login" => read.login = Some(needed()?),
-            "no-resume" if value.is_none() => read.no_resume = true,
-            "revoked" if value.is_none() => read.revoked = true,
-            _ => read.restrictions.push(name, value),
+            let needed = || value.clone().ok_or_else(|| format!("option {name} needs a value"));
+            // Option names are matched in any case, as sshd does.
+            match name.to_ascii_lowercase().as_str() {
+                "expiry-time" => {
+                    // The earliest of several counts, as in sshd.
+                    let text = needed()?;
+                    let time = parse_time(&text, time_zone)
+                        .ok_or_else(|| format!("`{text}` is not a time: use YYYYMMDD[HHMM[SS]][Z]"))?;
+                    of_all.expiry_time = Some(of_all.expiry_time.map_or(time, |old| old.min(time)));
+                }
+                "backend" => of_all.backend = Some(needed()?),
+                "login" if value.is_none() => read.principals_log_in = true,
+                "login" => of_all.login = Some(needed()?),
+                "principals" => {
+                    let listed = needed()?;
+                    let listed = listed.split(',').filter(|one| !one.is_empty()).map(ToOwned::to_owned);
+                    if read.principals.replace(listed.collect()).is_some() {
+                        return Err("more than one option principals".to_owned());
+                    }
+                }
+                "no-resume" if value.is_none() => of_all.no_resume = true,
+                "revoked" if value.is_none() => of_all.revoked = true,
+                "cert-authority" if value.is_none() => read.authority = true,
+                "no-touch-required" if value.is_none() => of_all.no_touch_required = true,
+                "touch-required" if value.is_none() => of_all.no_touch_required = false,
+                "verify-required" if value.is_none() => of_all.verify_required = true,
+                "no-verify-required" if value.is_none() => of_all.verify_required = false,
+                _ => of_all.restrictions.push(name, value),
+            }
+        }
+        of_all.restrictions.check().map(|()| read)
+    }
+
+    /// Those of a line that is no authority's.
+    fn of_peer(self) -> Result<PeerOptions, String> {
+        match self {
+            Self { principals_log_in: true, .. } => Err("option login needs a value".to_owned()),
+            Self { principals: Some(_), .. } => {
+                Err("option principals is for lines with cert-authority".to_owned())
+            }
+            Self { authority: true, .. } => Err("option cert-authority is for lines with a key".to_owned()),
+            Self { of_all, .. } => Ok(of_all),
         }
     }
-    read.restrictions.check().map(|()| read)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn identity(seed: u8) -> Identity {
-    Identity(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
+    Identity::ed25519(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())
 }
 
 fn parse(text: &str) -> AuthorizedPeers {

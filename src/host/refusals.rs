@@ -70,9 +70,9 @@ mod tests {
         let again = turned.last.iter().find(|last| last.origin == "192.0.2.1").expect("remembered");
         assert_eq!((again.times, again.from.as_str()), (100, "192.0.2.1:99"));
         for number in 0..100 {
-            turned.note(Some(Identity([number; 32])), "relay".to_owned(), "relay", "no", now);
+            turned.note(Some(Identity::ed25519([number; 32])), "relay".to_owned(), "relay", "no", now);
         }
         assert_eq!((turned.count, turned.last.len()), (300, LAST));
-        assert_eq!(turned.last.back().and_then(|last| last.peer), Some(Identity([99; 32])));
+        assert_eq!(turned.last.back().and_then(|last| last.peer), Some(Identity::ed25519([99; 32])));
     }
 }

@@ -1,6 +1,6 @@
 //! Settings and lists that a running host reads again.
 
-use std::{mem, sync::Arc};
+use std::{mem, path::PathBuf, sync::Arc};
 
 use tokio::task::spawn_blocking;
 
@@ -16,6 +16,8 @@ use super::{
 pub struct LiveSettings {
     /// Who reaches SSH.
     pub access: Access,
+    /// The list of keys and certificates that are kept out, where it is not the usual one.
+    pub revoked_keys: Option<PathBuf>,
     /// What it allows.
     pub limits: LimitSettings,
     /// Settings that others read, who begin to use them by themselves, where they have changed: as they are called in
@@ -48,10 +50,13 @@ impl Shared {
         let _one_after_the_other = self.edits.lock().await;
         let mut reloaded = Reloaded::default();
         if let Some(settings) = self.reread().await? {
-            let LiveSettings { access, limits, taken, waiting } = settings;
+            let LiveSettings { access, revoked_keys, limits, taken, waiting } = settings;
             (reloaded.taken, reloaded.waiting) = (taken, waiting);
             if self.admission.set_access(access) != access {
                 reloaded.taken.push("access".to_owned());
+            }
+            if self.admission.set_revoked_keys(revoked_keys) {
+                reloaded.taken.push("revoked-keys".to_owned());
             }
             self.registry.set_max_sessions(limits.max_sessions);
             let before = mem::replace(&mut *self.limits.write().await, limits.clone());
@@ -62,7 +67,14 @@ impl Shared {
         let (in_use, after_a_restart) = (reloaded.taken.join(", "), reloaded.waiting.join(", "));
         tracing::info!(in_use, after_a_restart, "settings and lists read again");
         reloaded.refused = self.on_files(ListFiles::peers).await?.refused;
+        reloaded.refused.extend(self.unreadable().await);
         Ok(reloaded)
+    }
+
+    /// What keeps the lists from being read, and everybody new out with it.
+    async fn unreadable(self: &Arc<Self>) -> Option<String> {
+        let shared = Arc::clone(self);
+        spawn_blocking(move || shared.admission.problem()).await.ok().flatten()
     }
 
     /// The settings as they are now, where the program has any.

@@ -47,6 +47,17 @@ impl Restrictions {
         self.0.is_empty()
     }
 
+    /// What is run in place of what the peer asks for.
+    pub(super) fn command(&self) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case("command"))?;
+        value.as_deref()
+    }
+
+    /// These, and then others, which have the last word.
+    pub(super) fn and(&self, others: &Self) -> Self {
+        Self(self.0.iter().chain(&others.0).cloned().collect())
+    }
+
     pub(super) fn push(&mut self, name: &str, value: Option<String>) {
         self.0.push((name.to_owned(), value));
     }

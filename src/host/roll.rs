@@ -3,16 +3,20 @@
 use std::{
     collections::{HashMap, HashSet},
     net::Ipv4Addr,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
+use russh::keys::HashAlg;
 
 use super::{
+    certificates::{Certified, Objection, UserCertificate},
     loopback::{AddressKey, Addresses},
     peers::{AuthorizedPeers, Identity, Peer, PeerOptions},
+    restrictions::Restrictions,
     settings::Access,
 };
-use crate::protocol::CloseCode;
+use crate::{protocol::CloseCode, server::revoked::RevokedKeys};
 
 /// A list, ready to be asked again and again.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Roll {
     lines: HashMap<Identity, usize>,
     /// The fingerprints of those whom a line keeps out.
     kept_out: HashSet<String>,
+    /// What keeps keys and certificates out besides.
+    revoked: RevokedKeys,
     addresses: Addresses,
 }
 
@@ -47,6 +53,8 @@ pub(super) struct Standing {
     pub(super) peer: Peer,
     /// Whether it is on the list, and not only here because everybody may come in.
     pub(super) listed: bool,
+    /// By what it came in, where it has no line of its own.
+    pub(super) certified: Option<Certified>,
 }
 
 /// Why somebody who came in may not stay.
@@ -70,20 +78,20 @@ impl From<Departure> for CloseCode {
 }
 
 impl Roll {
-    pub(super) fn new(list: AuthorizedPeers, key: AddressKey) -> Self {
+    pub(super) fn new(list: AuthorizedPeers, revoked: RevokedKeys, key: AddressKey) -> Self {
         let mut lines = HashMap::new();
         for (index, peer) in list.peers.iter().enumerate() {
             lines.entry(peer.identity).or_insert(index);
         }
         let addresses = Addresses::new(key, list.peers.iter().map(|peer| &peer.identity));
         let kept_out = list.revoked.iter().map(|revoked| revoked.fingerprint.clone()).collect();
-        Self { list, lines, kept_out, addresses }
+        Self { list, lines, kept_out, revoked, addresses }
     }
 
     /// What the list says.
     pub(super) fn verdict(&self, identity: &Identity, access: Access, now: Timestamp) -> Verdict<'_> {
         let line = self.lines.get(identity).and_then(|index| self.list.peers.get(*index));
-        if !self.kept_out.is_empty() && self.kept_out.contains(&identity.fingerprint()) {
+        if self.keeps_out(identity) {
             return Verdict::KeptOut;
         }
         match (line, access) {
@@ -96,6 +104,33 @@ impl Roll {
         }
     }
 
+    fn keeps_out(&self, identity: &Identity) -> bool {
+        let by_line = !self.kept_out.is_empty() && self.kept_out.contains(&identity.fingerprint());
+        by_line || !self.revoked.is_empty() && self.revoked.revokes(identity.public_key().key_data())
+    }
+
+    /// What a certificate gives an identity that is not kept out, and has no line of its own that is in force.
+    pub(super) fn certified(
+        &self,
+        identity: &Identity,
+        certificate: &Arc<UserCertificate>,
+        now: Timestamp,
+    ) -> Result<Standing, Objection> {
+        let (peer, logins) = certificate.admits(identity, self.list.authorities.iter(), now)?;
+        let authority = certificate.authority().fingerprint(HashAlg::Sha256).to_string();
+        let by_list = !self.revoked.is_empty() && self.revoked.revokes_certificate(certificate.certificate());
+        if by_list || self.kept_out.contains(&authority) {
+            return Err(Objection::Revoked);
+        }
+        // What is not understood may have been meant to keep it out.
+        if self.is_misread(identity) {
+            return Err(Objection::Misread);
+        }
+        let denied = certificate.denied();
+        let certified = Certified { certificate: Arc::clone(certificate), logins, denied };
+        Ok(Standing { peer, listed: true, certified: Some(certified) })
+    }
+
     /// Who somebody is now who came in as `before`, if nothing is different that matters to what it has open.
     pub(super) fn reconsider(
         &self,
@@ -103,13 +138,17 @@ impl Roll {
         access: Access,
         now: Timestamp,
     ) -> Result<Standing, Departure> {
-        let after = match self.verdict(&before.peer.identity, access, now) {
-            Verdict::Listed(peer) => Standing { peer: peer.clone(), listed: true },
-            Verdict::Stranger if !before.listed => before.clone(),
+        let identity = &before.peer.identity;
+        let after = match (self.verdict(identity, access, now), &before.certified) {
+            (Verdict::Listed(peer), _) => Standing { peer: peer.clone(), listed: true, certified: None },
+            (Verdict::KeptOut, _) => return Err(Departure::Revoked),
+            (_, Some(Certified { certificate, .. })) => {
+                self.certified(identity, certificate, now).map_err(|_| Departure::Revoked)?
+            }
+            (Verdict::Stranger, None) if !before.listed => before.clone(),
             _ => return Err(Departure::Revoked),
         };
-        let same = after.peer.options.permit_the_same(&before.peer.options);
-        if same { Ok(after) } else { Err(Departure::Changed) }
+        if after.permits_the_same(before) { Ok(after) } else { Err(Departure::Changed) }
     }
 
     /// The address from which an identity's sessions come.
@@ -126,7 +165,28 @@ impl Standing {
     /// Of somebody on no list.
     pub(super) fn of_stranger(identity: Identity) -> Self {
         let peer = Peer { identity, name: String::new(), options: PeerOptions::default() };
-        Self { peer, listed: false }
+        Self { peer, listed: false, certified: None }
+    }
+
+    /// The logins at the built-in server that need no further proof.
+    pub(super) fn logins(&self) -> Vec<String> {
+        match &self.certified {
+            Some(certified) => certified.logins.clone(),
+            None => self.peer.options.login.iter().cloned().collect(),
+        }
+    }
+
+    /// What restricts a login at the built-in server.
+    pub(super) fn restrictions(&self) -> Restrictions {
+        let of_line = &self.peer.options.restrictions;
+        self.certified.as_ref().map_or_else(|| of_line.clone(), |certified| of_line.and(&certified.denied))
+    }
+
+    /// Whether sessions that began under this are what `other` would make them.
+    fn permits_the_same(&self, other: &Self) -> bool {
+        self.peer.options.permit_the_same(&other.peer.options)
+            && self.logins() == other.logins()
+            && self.restrictions() == other.restrictions()
     }
 }
 
@@ -137,14 +197,14 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity(*iroh::SecretKey::from_bytes(&[1; 32]).public().as_bytes())
+        Identity::ed25519(*iroh::SecretKey::from_bytes(&[1; 32]).public().as_bytes())
     }
 
     fn roll(lines: &[&str]) -> Roll {
         let key = identity().openssh();
         let text: String = lines.iter().map(|options| format!("{options} {key} one\n")).collect();
         let key = AddressKey::load_or_create(&tempfile::tempdir().expect("a folder").path().join("key"));
-        Roll::new(AuthorizedPeers::parse(&text, &TimeZone::UTC), key.expect("a key"))
+        Roll::new(AuthorizedPeers::parse(&text, &TimeZone::UTC), RevokedKeys::default(), key.expect("a key"))
     }
 
     fn verdict(lines: &[&str], access: Access) -> String {
@@ -174,7 +234,7 @@ mod tests {
     /// What becomes of who came in by one line when it is another.
     fn becomes(before: &[&str], after: &[&str], access: Access) -> Result<bool, Departure> {
         let before = match roll(before).verdict(&identity(), access, Timestamp::now()) {
-            Verdict::Listed(peer) => Standing { peer: peer.clone(), listed: true },
+            Verdict::Listed(peer) => Standing { peer: peer.clone(), listed: true, certified: None },
             _ => Standing::of_stranger(identity()),
         };
         roll(after).reconsider(&before, access, Timestamp::now()).map(|standing| standing.listed)

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use super::{
     announce::Announcer,
     audit::Audit,
     backend::{Backend, BuiltinServer},
+    claim::Claim,
     control::Control,
     event::Event,
     hand_over::{HandOver, Inherited},
@@ -37,7 +39,7 @@ use super::{
 use crate::{
     files::{Paths, PrivateFileError},
     protocol::{CloseCode, Refusal, RefusalCode},
-    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly},
+    transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly, lan},
 };
 
 /// How long what a process of this user has asked for may still take when the host ends.
@@ -59,6 +61,9 @@ pub struct HostOptions {
     pub host_keys: Vec<HostKey>,
     /// Who reaches SSH.
     pub access: Access,
+    /// The list of keys and certificates that are kept out; `revoked_peers` beside the list of peers, if it is there,
+    /// where this names none.
+    pub revoked_keys: Option<PathBuf>,
     /// The name that peers are told.
     pub name: String,
     /// What it allows.
@@ -156,6 +161,7 @@ impl Host {
             builtin,
             host_keys,
             access,
+            revoked_keys,
             name,
             limits,
             reread,
@@ -199,6 +205,9 @@ impl Host {
             penalties: Mutex::default(),
             host_keys,
         };
+        shared.admission.set_revoked_keys(revoked_keys);
+        // What is wrong with the lists is said before somebody is turned away for it.
+        drop(shared.admission.roll_call());
         let shared = Arc::new(shared);
         if let Some(inherited) = inherited {
             shared.inherit(inherited).await;
@@ -223,6 +232,7 @@ impl Host {
     pub async fn run(self) -> Option<HandOver> {
         let Self { endpoint, presence, control, network, shared } = self;
         let stop = shared.stop.clone();
+        let on_this_network = network.lan.then(|| lan::announce(&endpoint, endpoint.id()));
         let announcer = Announcer::new(endpoint.clone(), presence, network, shared.clone());
         let announcing = tokio::spawn(announcer.run());
         let answering = control.map(|control| tokio::spawn(control.serve(shared.clone())));
@@ -240,6 +250,7 @@ impl Host {
                 },
             }
         }
+        drop(on_this_network);
         let handed_over = if stop.drain.is_cancelled() || stop.now.is_cancelled() {
             tokio::select! {
                 () = shared.drain() => {}
@@ -295,19 +306,15 @@ impl Shared {
 
     /// Decides about an identity that has been proved, and writes down whom it lets in, however the connection
     /// fares. Reads and may write files: not for an async task.
-    pub(super) fn decide(
-        &self,
-        identity: Identity,
-        invite: Option<&InviteSecret>,
-    ) -> Result<Admitted, Refusal> {
-        let penalty = self.turned_away(&identity);
+    pub(super) fn decide(&self, claim: Claim, invite: Option<&InviteSecret>) -> Result<Admitted, Refusal> {
+        let penalty = self.turned_away(&claim.identity);
         // Who is on the list by now need not wait for what was before.
-        match penalty.filter(|_| !self.admission.lets_in(&identity)) {
+        match penalty.filter(|_| !self.admission.lets_in(&claim)) {
             Some(left) => {
                 let sentence = format!("you were refused too often\ntry again in {} s", left.as_secs() + 1);
                 Err(Refusal::new(RefusalCode::Busy, sentence))
             }
-            None => self.admission.admit(identity, invite).inspect(|admitted| self.audit.admitted(admitted)),
+            None => self.admission.admit(claim, invite).inspect(|admitted| self.audit.admitted(admitted)),
         }
     }
 

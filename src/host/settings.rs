@@ -1,11 +1,15 @@
 //! `host.toml`.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     budget::Budget, choice::BackendChoice, limits::MaxStartups, newcomers::Places, peers::PeerOptions,
+    published_keys::KeysUrl,
 };
 use crate::{
     files::read_trusted_file,
@@ -61,6 +65,8 @@ pub struct HostSettings {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether clients on this network are told where the host is, without a server.
+    pub lan: Option<bool>,
     /// Where sessions go.
     #[serde(default, deserialize_with = "backend")]
     pub backend: Option<BackendChoice>,
@@ -69,6 +75,10 @@ pub struct HostSettings {
     pub host_keys: Vec<String>,
     /// Who reaches SSH.
     pub access: Option<Access>,
+    /// The list of keys and certificates that are kept out, beside this file unless it is an absolute path.
+    pub revoked_keys: Option<PathBuf>,
+    /// Where `irosh peers allow github:NAME` finds the keys of a name.
+    pub keys_url: Option<KeysUrl>,
     /// The name that peers are told; the machine's when absent.
     pub name: Option<String>,
     /// The built-in SSH server: the table `[sshd]`, with sshd_config's keywords.
@@ -88,11 +98,14 @@ impl HostSettings {
             dns,
             bind,
             portmap,
+            lan,
             ca,
             relay_token,
             backend,
             host_keys,
             access: _,
+            revoked_keys: _,
+            keys_url: _,
             name,
             sshd,
             limits: _,
@@ -103,6 +116,7 @@ impl HostSettings {
             ("dns", *dns != there.dns),
             ("bind", *bind != there.bind),
             ("portmap", *portmap != there.portmap),
+            ("lan", *lan != there.lan),
             ("ca", *ca != there.ca),
             ("relay-token", *relay_token != there.relay_token),
             ("backend", *backend != there.backend),
@@ -268,15 +282,17 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let settings = load(
-            "relay = \"none\"\ndns = \"none\"\nportmap = true\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
-             access = \"open\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
+            "relay = \"none\"\ndns = \"none\"\nportmap = true\nlan = false\nbind = \"127.0.0.1:0\"\nbackend = \"tcp:127.0.0.1:2222\"\n\
+             access = \"open\"\nrevoked-keys = \"revoked\"\nkeys-url = \"https://git.example/%u.keys\"\nname = \"box\"\nhost-keys = [\"/etc/ssh/k.pub\"]\n[limits]\nmax-startups = \"1:2:3\"\nper-source-max-startups = 2\nlogin-grace-time = 5\nmax-unread = 4\nmax-connections = 6\n\
              max-sessions = 7\nmax-sessions-per-peer = 8\ndrain-time = 9\n",
         )
         .expect("settings");
-        assert_eq!(settings.relay, Some(Relay::None));
+        assert_eq!((settings.relay, settings.lan), (Some(Relay::None), Some(false)));
         assert_eq!(settings.limits.max_startups.to_string(), "1:2:3");
         assert_eq!(settings.limits.drain_time, 9);
         assert_eq!(settings.host_keys, ["/etc/ssh/k.pub"]);
+        assert_eq!(settings.revoked_keys.as_deref(), Some(Path::new("revoked")));
+        assert!(settings.keys_url.is_some());
     }
 
     #[test]
@@ -304,6 +320,7 @@ mod tests {
             ("relya = 1", "relya"),
             ("access = \"all\"", "access"),
             ("backend = \"x\"", "tcp:ADDRESS:PORT"),
+            ("keys-url = \"https://git.example/keys\"", "%u"),
             ("[limits]\nmax-foo = 1", "max-foo"),
             ("[limits]\nmax-startups = \"1\"", "START:RATE:FULL"),
         ] {

@@ -72,8 +72,8 @@ impl Drop for Startup {
 mod tests {
     use super::*;
 
-    const ONE: Identity = Identity([1; 32]);
-    const OTHER: Identity = Identity([2; 32]);
+    const ONE: Identity = Identity::ed25519([1; 32]);
+    const OTHER: Identity = Identity::ed25519([2; 32]);
 
     #[test]
     fn a_login_that_is_over_makes_room_for_another() {

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use russh::keys::HashAlg;
 use serde::{Deserialize, Serialize};
 
-use super::{peers::Identity, refusals::Turned, registry::Connected, run::Shared, sessions::HostedSession};
+use super::{
+    certificates::UserCertificate, peers::Identity, refusals::Turned, registry::Connected, roll::Standing,
+    run::Shared, sessions::HostedSession,
+};
 use crate::transport::{PathStatus, path_of};
 
 /// A host, and what is going on there.
@@ -50,10 +55,29 @@ pub struct PeerStatus {
     pub peer: String,
     /// Whether it is on the list, and not only here because everybody may come in.
     pub listed: bool,
+    /// By what it came in, where it has no line of its own.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
     /// Its connections.
     pub connections: Vec<ConnectionStatus>,
     /// Its sessions, those without a connection as well.
     pub sessions: Vec<SessionStatus>,
+}
+
+/// A user certificate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// What its authority calls it.
+    pub key_id: String,
+    /// Its number there.
+    pub serial: u64,
+    /// Whom it names.
+    #[serde(default)]
+    pub principals: Vec<String>,
+    /// The fingerprint of the authority's key.
+    pub authority: String,
+    /// When it ends, and its holder's sessions with it; nothing where that is never.
+    pub expires: Option<Timestamp>,
 }
 
 /// A connection.
@@ -160,14 +184,27 @@ impl Shared {
 }
 
 impl PeerStatus {
-    fn of(standing: &super::roll::Standing) -> Self {
+    fn of(standing: &Standing) -> Self {
         let peer = &standing.peer;
         Self {
             name: peer.name.clone(),
             peer: peer.identity.fingerprint(),
             listed: standing.listed,
+            certificate: standing.certified.as_ref().map(|certified| (&*certified.certificate).into()),
             connections: Vec::new(),
             sessions: Vec::new(),
+        }
+    }
+}
+
+impl From<&UserCertificate> for CertificateStatus {
+    fn from(certificate: &UserCertificate) -> Self {
+        Self {
+            key_id: certificate.certificate().key_id().to_owned(),
+            serial: certificate.certificate().serial(),
+            principals: certificate.certificate().valid_principals().to_vec(),
+            authority: certificate.authority().fingerprint(HashAlg::Sha256).to_string(),
+            expires: certificate.ends(),
         }
     }
 }

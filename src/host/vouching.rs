@@ -28,9 +28,10 @@ pub fn can_vouch(list: &Path, login: &str) -> Result<(), CannotVouch> {
     if uid.is_root() || is_own {
         return Ok(());
     }
+    // Who has no account, as in a container, logs in by the number.
     let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
     let of = name.unwrap_or_else(|| uid.to_string());
-    Err(CannotVouch { login: login.to_owned(), of })
+    if login == of { Ok(()) } else { Err(CannotVouch { login: login.to_owned(), of }) }
 }
 
 fn owner_of(folder: &Path) -> io::Result<Uid> {
@@ -56,5 +57,7 @@ mod tests {
         assert_eq!(can_vouch(&list, "nobody"), Ok(()));
         let error = can_vouch(&list, "root").expect_err("refused").to_string();
         assert!(error.contains("nobody, and not root\ngive --login nobody"), "{error}");
+        std::os::unix::fs::chown(folder.path(), Some(4711), None).expect("an owner");
+        assert_eq!(can_vouch(&list, "4711"), Ok(()), "without an account");
     }
 }

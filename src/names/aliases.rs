@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use crate::{
     files::{LockError, read_trusted_file, update_file},
-    transport::{Invite, Target, TargetError},
+    transport::{Invite, InviteSecret, Target, TargetError},
 };
 
 /// The aliases of one user.
@@ -126,6 +126,15 @@ impl Aliases {
         self.ports.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, place)| *place)
     }
 
+    /// Whether this can be a name; it may be in use.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError::BadName`] or [`AliasError::NameIsTarget`].
+    pub fn check_name(name: &str) -> Result<(), AliasError> {
+        check_name(name).map(drop)
+    }
+
     /// Gives a target a name, or an existing name another target or port; returns the old target.
     ///
     /// An invite is kept with its secret, which the first connection may still need.
@@ -157,6 +166,27 @@ impl Aliases {
             aliases.hosts.insert(name.to_owned(), word);
             aliases.ports.extend(port.map(|place| (name.to_owned(), place)));
             Ok((Some(aliases.render()?), old))
+        })
+    }
+
+    /// Has no name keep the secret of an invite that was used: it has admitted us, and is of no use to us any more.
+    ///
+    /// # Errors
+    ///
+    /// [`AliasError`]; nothing is changed then.
+    pub fn forget_secret(path: &Path, used: &InviteSecret) -> Result<(), AliasError> {
+        update_file(path, 0o600, |text| {
+            let mut aliases = Self::parse(path, text)?;
+            let mut changed = false;
+            for word in aliases.hosts.values_mut() {
+                let target: Option<Target> = word.parse().ok();
+                if let Some(target) = target.filter(|target| target.secret() == Some(used)) {
+                    *word = EndpointTicket::new(target.addr().clone()).to_string();
+                    changed = true;
+                }
+            }
+            let text = changed.then(|| aliases.render()).transpose()?;
+            Ok((text, ()))
         })
     }
 
@@ -329,6 +359,26 @@ mod tests {
         assert!(taken.starts_with("127.0.0.1:2222 is BOX already\n"), "{taken}");
         assert!(add("crate", "0").expect_err("refused").starts_with("port 0 "));
         assert_eq!(std::fs::read_to_string(&path).expect("read"), before);
+    }
+
+    #[test]
+    fn a_secret_that_was_used_is_kept_under_no_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.toml");
+        let addr: iroh::EndpointAddr = iroh::SecretKey::from_bytes(&[3; 32]).public().into();
+        let invite = |byte| Invite { addr: addr.clone(), secret: InviteSecret([byte; 16]) };
+        let add = |name: &str, invite: Invite, port: &str| {
+            Aliases::add(&path, name, &invite.to_string(), Listens::At(port.parse().expect("a place")))
+        };
+        add("box", invite(1), "2222").expect("added");
+        add("same", invite(1), "2223").expect("added");
+        add("other", invite(2), "2224").expect("added");
+        Aliases::forget_secret(&path, &InviteSecret([1; 16])).expect("forgotten");
+        let aliases = Aliases::load(&path).expect("read");
+        let secret = |name: &str| aliases.resolve(name).expect("a target").secret().cloned();
+        assert_eq!((secret("box"), secret("same")), (None, None));
+        assert_eq!(secret("other"), Some(InviteSecret([2; 16])));
+        assert_eq!((aliases.resolve("box").expect("a target").addr(), aliases.ports.len()), (&addr, 3));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a later version may say in `Hello` and `Welcome`.
+//! What a later version may say in `Hello` and `Welcome`, and where two machines pair.
 
 use super::{
     FrameError,
@@ -8,6 +8,13 @@ use super::{
 /// A list at the end of a frame: a number and a string each. Whoever does not know a number passes it over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions(pub Vec<(u32, Vec<u8>)>);
+
+/// The number of an extension of `Hello`: an OpenSSH user certificate for the identity.
+pub(super) const CERTIFICATE: u32 = 1;
+
+/// The number of an extension of `Hello`, and of what a client says where it pairs: how its proof was made, where that is
+/// not as usual.
+pub(super) const MANNER: u32 = 2;
 
 impl Extensions {
     /// The extension of a number, the first of it.

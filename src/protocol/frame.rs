@@ -7,7 +7,8 @@ use std::fmt;
 
 use super::{
     Refusal, RefusalCode,
-    extensions::Extensions,
+    extensions::{CERTIFICATE, Extensions},
+    proof::Manner,
     wire::{Reader, Writer},
 };
 use crate::transport::InviteSecret;
@@ -29,6 +30,9 @@ pub const FIRST_WINDOW: u32 = 32 << 10;
 
 /// Bytes of a session that either side may have to keep until they are delivered, at the most.
 pub const MAX_WINDOW: u32 = 16 << 20;
+
+/// The longest certificate in bytes: with an RSA key of 16,384 bits and 256 principals there is room left.
+pub const MAX_CERTIFICATE: usize = 16 << 10;
 
 /// Instances that one frame may name.
 const MAX_GONE: usize = 64;
@@ -334,6 +338,35 @@ impl Hello {
     ) -> Self {
         let (software, extensions) = (software("irosh-proxy"), Extensions::default());
         Self { version: VERSION, identity, proof, invite, software, instance, extensions }
+    }
+
+    /// Has its proof be one that was made in this manner.
+    #[must_use]
+    pub fn proved_by(mut self, manner: &Manner) -> Self {
+        manner.add_to(&mut self.extensions);
+        self
+    }
+
+    /// In which manner its proof was made.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] where it makes no sense.
+    pub fn manner(&self) -> Result<Manner, FrameError> {
+        Manner::of(&self.extensions)
+    }
+
+    /// Shows a certificate, as long as [`MAX_CERTIFICATE`] allows.
+    #[must_use]
+    pub fn certified_by(mut self, certificate: Vec<u8>) -> Self {
+        self.extensions.0.push((CERTIFICATE, certificate));
+        self
+    }
+
+    /// The certificate that it shows.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.extensions.get(CERTIFICATE).filter(|certificate| certificate.len() <= MAX_CERTIFICATE)
     }
 }
 

@@ -100,6 +100,11 @@ impl Writer {
         self.uint32(length).bytes(bytes)
     }
 
+    /// Ends what is no frame of its own.
+    pub(super) fn body(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Ends the frame by writing its length in front.
     pub(super) fn end(mut self) -> Vec<u8> {
         let length = u32::try_from(self.0.len() - 4).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
 //! Reaching a host again that was reached before.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use iroh::Endpoint;
 use tokio::time::{sleep, timeout};
@@ -23,6 +23,12 @@ const FIRST_TRY: Duration = Duration::from_millis(700);
 const SHORT_TRY: Duration = Duration::from_secs(1);
 const LONG_TRY: Duration = Duration::from_secs(8);
 
+/// How long one takes where none may be beside it.
+const MIDDLE_TRY: Duration = Duration::from_secs(3);
+
+/// The pause after somebody has not confirmed who we are.
+const UNPROVED: Duration = Duration::from_secs(5);
+
 /// Reaches a host again, however long it takes, from an endpoint that knows of no path. An error is one that waiting
 /// does not mend.
 ///
@@ -40,6 +46,14 @@ pub(super) async fn reach_again(
         }
         sleep(jittered(LONGEST_PAUSE)).await;
     };
+    if dialer.credentials().may_ask() {
+        // Of two at once, each would have somebody confirm it.
+        let from = &from;
+        let once = |within| async move {
+            let_in(dialer.dial_again_once(from, before, target, within).await.ok_or(None)?).await
+        };
+        return keep_trying(FIRST_TRY, MIDDLE_TRY, once).await;
+    }
     let tries = |first, then| keep_trying(first, then, |within| reach(dialer, &from, before, target, within));
     tokio::select! {
         host = tries(FIRST_TRY, SHORT_TRY) => host,
@@ -47,6 +61,24 @@ pub(super) async fn reach_again(
             sleep(SHORT_TRY).await;
             tries(LONG_TRY, LONG_TRY).await
         } => host,
+        host = reach_nearby(dialer, target) => host,
+    }
+}
+
+/// Reaches a host again that has moved, or from where this machine has moved to, where both are on one network.
+async fn reach_nearby(dialer: &Dialer, target: &Target) -> Result<HostConnection, Arc<SessionError>> {
+    if !dialer.network().lan {
+        return pending().await;
+    }
+    loop {
+        if let Some(host) = dialer.dial_nearby(target).await {
+            match let_in(host).await {
+                Ok(host) => return Ok(host),
+                Err(Some(error)) => return Err(error),
+                Err(None) => {}
+            }
+        }
+        sleep(jittered(LONGEST_PAUSE)).await;
     }
 }
 
@@ -77,7 +109,11 @@ async fn reach(
     target: &Target,
     within: Duration,
 ) -> Result<HostConnection, Option<Arc<SessionError>>> {
-    let host = dialer.dial_again(from, before, target, within).await.ok_or(None)?;
+    let_in(dialer.dial_again(from, before, target, within).await.ok_or(None)?).await
+}
+
+/// Has a host let us in. An error is one that waiting does not mend.
+async fn let_in(host: HostConnection) -> Result<HostConnection, Option<Arc<SessionError>>> {
     // The network may go away once more before the answer is there.
     match timeout(LONG_TRY, host.welcome()).await.map_err(|_| None)? {
         Ok(_) => Ok(host),
@@ -89,6 +125,11 @@ async fn reach(
                 ) =>
             {
                 Err(Some(error))
+            }
+            // The agent may have been locked, or nobody there to touch a key.
+            SessionError::Unproved(_) => {
+                sleep(UNPROVED).await;
+                Err(None)
             }
             _ => Err(None),
         },

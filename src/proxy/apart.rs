@@ -60,12 +60,32 @@ impl Apart {
         addr: EndpointAddr,
         deadline: Instant,
     ) -> Result<Connection, Missed> {
+        self.connect_to_each(network, one_by_one(&addr), deadline).await
+    }
+
+    /// Connects from an endpoint of its own by addresses that one and the same has told. To the host it is one connection,
+    /// not one for each address, of which it would see all but one leave without a word.
+    pub(super) async fn connect_once(
+        &self,
+        network: &Network,
+        addr: EndpointAddr,
+        deadline: Instant,
+    ) -> Result<Connection, Missed> {
+        self.connect_to_each(network, vec![addr], deadline).await
+    }
+
+    async fn connect_to_each(
+        &self,
+        network: &Network,
+        addrs: Vec<EndpointAddr>,
+        deadline: Instant,
+    ) -> Result<Connection, Missed> {
         // A name service would tell what was wrong once more.
         let network = Network { dns: NameService::None, ..free_ports(network) };
         let enough = self.closing.child_token();
         let _guard = enough.clone().drop_guard();
         let (answer, mut answers) = mpsc::channel(1);
-        for addr in one_by_one(&addr) {
+        for addr in addrs {
             let (network, answer) = (network.clone(), answer.clone());
             let (enough, closing) = (enough.clone(), self.closing.clone());
             self.tasks.spawn(async move {

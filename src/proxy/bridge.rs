@@ -13,6 +13,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     announced::save_host_keys,
     connection::{HostConnection, SessionError},
+    credentials::Credentials,
     dial::Dialer,
     dial_error::DialError,
     link::Link,
@@ -79,12 +80,12 @@ impl From<Signal> for Stop {
 pub async fn bridge(
     paths: &Paths,
     network: Network,
-    identity: iroh::SecretKey,
+    credentials: impl Into<Credentials>,
     target: &Target,
     interrupted: impl Future<Output = Signal>,
 ) -> Result<(), BridgeError> {
     let local = stdio().map_err(BridgeError::Stdio)?;
-    let dialer = Dialer::bind(network, identity).await.map_err(DialError::from)?.noted(paths);
+    let dialer = Dialer::bind(network, credentials).await.map_err(DialError::from)?.noted(paths);
     let link = Link::new(&dialer, target);
     let result = carry(paths, &link, local, |_| {}, async { interrupted.await.into() }).await;
     dialer.close().await;

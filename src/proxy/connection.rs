@@ -3,28 +3,36 @@
 use std::{
     collections::HashMap,
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use iroh::{
-    Endpoint, EndpointId, SecretKey,
+    Endpoint, EndpointId,
     endpoint::{Connection, RecvStream, SendStream},
 };
 use tokio::{
-    sync::{SetOnce, mpsc, watch},
-    task::JoinSet,
+    sync::{OwnedMutexGuard, SetOnce, mpsc, watch},
+    task::{JoinSet, spawn_blocking},
     time::timeout,
 };
 
-use super::{apart::Fresh, instances::Living, relayed::why_relayed};
+use super::{
+    apart::Fresh,
+    credentials::{Credentials, Proof},
+    instances::Living,
+    relayed::why_relayed,
+    ssh_agent::CannotProve,
+};
 use crate::{
+    names::Aliases,
     protocol::{
         Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
-        LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome, proof_message,
+        LegReply, MAX_CERTIFICATE, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome,
     },
     session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::{Network, PathStatus, Target, is_direct, path_of, pulse},
+    transport::{InviteSecret, Network, PathStatus, Target, is_direct, path_of, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.
@@ -33,16 +41,44 @@ const CONTROL: usize = 64;
 /// Who greets a host.
 #[derive(Debug, Clone)]
 pub(super) struct Greeter {
-    pub(super) identity: SecretKey,
+    pub(super) credentials: Credentials,
     /// Which of the identity's processes.
     pub(super) instance: Instance,
     /// Where it is among those of its user.
     pub(super) living: Option<Living>,
+    /// The user's names of hosts.
+    pub(super) aliases: Option<PathBuf>,
+}
+
+/// An invite that is about to be used, and the names that may keep it.
+struct Used {
+    aliases: PathBuf,
+    secret: InviteSecret,
+}
+
+impl Used {
+    fn of(target: &Target, who: &Greeter) -> Option<Self> {
+        Some(Self { aliases: who.aliases.clone()?, secret: target.secret()?.clone() })
+    }
+
+    /// It was used.
+    async fn forget(self) {
+        let forgetting = spawn_blocking(move || Aliases::forget_secret(&self.aliases, &self.secret));
+        if let Ok(Err(error)) = forgetting.await {
+            tracing::warn!("the invite was used, and stays in the list of hosts: {error}");
+        }
+    }
 }
 
 /// How long a host may take for each step after the handshake: to take `Hello` and a session's header, to answer
 /// them, and to connect its backend.
 pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long somebody may take to touch or confirm a key. Most hosts do not wait as long.
+const PROOF_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long the answer to a proof is waited for before another one is made of the same key: it may be needless then.
+const NEXT_PROOF: Duration = Duration::from_secs(2);
 
 /// A session could not be opened on a connection.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +86,9 @@ pub enum SessionError {
     /// The host said no, and why: its words, not ours.
     #[error("{}", HostSays(.0))]
     Refused(Refusal),
+    /// Nothing has proved who we are.
+    #[error("{0}")]
+    Unproved(CannotProve),
     /// The host did not answer in time.
     #[error("the host did not answer within {} s\nits ssh server may hang: see the host's log", OPEN_DEADLINE.as_secs())]
     Deadline,
@@ -90,6 +129,13 @@ impl fmt::Display for HostSays<'_> {
 impl From<Refusal> for SessionError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+/// Not as a source, since the message says it.
+impl From<CannotProve> for SessionError {
+    fn from(error: CannotProve) -> Self {
+        Self::Unproved(error)
     }
 }
 
@@ -184,17 +230,23 @@ impl HostConnection {
         let (control, frames) = mpsc::channel(CONTROL);
         let sessions = Sessions::default();
         let mut tasks = JoinSet::new();
-        // Opening and writing take no round trip: the host has given credit for both, if it is one.
-        match in_time(introduce(&connection, who, target)).await {
-            Ok((send, recv)) => {
+        match introduce(&connection, who, target).await {
+            Ok((send, recv, turn)) => {
                 tasks.spawn(say(send, frames));
+                if let Some(turn) = turn {
+                    let mut answered = welcome.clone();
+                    tasks.spawn(async move {
+                        let _ = timeout(NEXT_PROOF, answered.wait_for(Option::is_some)).await;
+                        drop(turn);
+                    });
+                }
                 tasks.spawn(tell_who_is_gone(
                     who.clone(),
                     target.addr().id,
                     welcome.clone(),
                     control.clone(),
                 ));
-                tasks.spawn(listen(recv, answer, Arc::clone(&sessions)));
+                tasks.spawn(listen(recv, answer, Arc::clone(&sessions), Used::of(target, who)));
             }
             Err(error) => drop(answer.send_replace(Some(Err(Arc::new(error))))),
         }
@@ -424,14 +476,26 @@ async fn opened(mut recv: RecvStream) -> Result<(RecvStream, u32), LegEnd> {
     }
 }
 
-/// Opens the control stream and says who we are.
+/// Opens the control stream and says who we are. Others who would prove the same wait until the last one of it is
+/// dropped.
 async fn introduce(
     connection: &Connection,
     who: &Greeter,
     target: &Target,
-) -> Result<(SendStream, RecvStream), SessionError> {
-    let hello = hello(connection, who, target)?;
-    start(connection, &Frame::Hello(hello.into()).encode()).await
+) -> Result<(SendStream, RecvStream, Option<OwnedMutexGuard<()>>), SessionError> {
+    let (hello, turn) = tokio::select! {
+        biased;
+        said = timeout(PROOF_DEADLINE, hello(connection, who, target)) => {
+            said.map_err(|_| CannotProve::TooLate)??
+        }
+        closed = connection.closed() => return Err(match Lost::from(closed) {
+            Lost::Closed(CloseCode::Deadline) => CannotProve::TooLate.into(),
+            lost => SessionError::Lost(lost),
+        }),
+    };
+    // Opening and writing take no round trip: the host has given credit for both, if it is one.
+    let (send, recv) = in_time(start(connection, &Frame::Hello(hello.into()).encode())).await?;
+    Ok((send, recv, turn))
 }
 
 /// Opens a stream and says its first bytes.
@@ -488,13 +552,21 @@ async fn say(mut send: SendStream, mut frames: mpsc::Receiver<Frame>) {
 }
 
 /// Reads what the host says on the control stream: first its answer.
-async fn listen(mut recv: RecvStream, answer: watch::Sender<Option<Answer>>, sessions: Sessions) {
+async fn listen(
+    mut recv: RecvStream,
+    answer: watch::Sender<Option<Answer>>,
+    sessions: Sessions,
+    invite: Option<Used>,
+) {
     let first = read_control(&mut recv).await.and_then(|frame| match frame {
         Frame::Welcome(welcome) => Ok(Arc::from(welcome)),
         Frame::Refused(refusal) => Err(refusal.into()),
         other => Err(SessionError::Protocol(other.unexpected().to_string())),
     });
     let answered = first.is_ok();
+    if let Some(invite) = invite.filter(|_| answered) {
+        invite.forget().await;
+    }
     answer.send_replace(Some(first.map_err(Arc::new)));
     while answered && let Ok(frame) = read_control(&mut recv).await {
         let (session, word) = match frame {
@@ -514,14 +586,28 @@ async fn listen(mut recv: RecvStream, answer: watch::Sender<Option<Answer>>, ses
     }
 }
 
-fn hello(connection: &Connection, who: &Greeter, target: &Target) -> Result<Hello, SessionError> {
-    let identity = *who.identity.public().as_bytes();
+async fn hello(
+    connection: &Connection,
+    who: &Greeter,
+    target: &Target,
+) -> Result<(Hello, Option<OwnedMutexGuard<()>>), SessionError> {
+    let identity = who.credentials.identity();
     let mut exported = [0; EXPORTER_LENGTH];
     connection
-        .export_keying_material(&mut exported, EXPORTER_LABEL, &identity)
+        .export_keying_material(&mut exported, EXPORTER_LABEL, identity.key())
         .map_err(|_| SessionError::Protocol("the connection gives no keying material".to_owned()))?;
-    let proof = who.identity.sign(&proof_message(&exported)).to_bytes();
-    Ok(Hello::new(identity, proof, target.secret().cloned(), who.instance))
+    let Proof { signature, manner, certificate, turn } = who.credentials.prove(&exported).await?;
+    let hello = Hello::new(*identity.key(), signature, target.secret().cloned(), who.instance);
+    let hello = hello.proved_by(&manner);
+    let hello = match certificate {
+        Some(certificate) if certificate.len() <= MAX_CERTIFICATE => hello.certified_by(certificate),
+        Some(_) => {
+            tracing::warn!("the certificate is not shown: it is longer than {MAX_CERTIFICATE} bytes");
+            hello
+        }
+        None => hello,
+    };
+    Ok((hello, turn))
 }
 
 async fn read_control(recv: &mut RecvStream) -> Result<Frame, SessionError> {

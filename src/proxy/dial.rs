@@ -1,22 +1,26 @@
 //! Dialling a host.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use iroh::{Endpoint, EndpointAddr, PublicKey, SecretKey, endpoint::Connection};
+use futures_util::future::{FusedFuture as _, FutureExt as _};
+use iroh::{Endpoint, EndpointAddr, TransportAddr, endpoint::Connection};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
     apart::{Apart, Fresh},
     connection::{Greeter, HostConnection},
+    credentials::Credentials,
     dial_error::{DialError, Missed},
     instances::Living,
     name_service::name_service_fault,
+    nearby::{alone, connect_nearby},
     obstacles::Obstacles,
     patience::Patience,
 };
@@ -29,6 +33,13 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long a host may take to answer before it is looked into.
 const LONG: Duration = Duration::from_secs(1);
+
+/// How long a host may take to answer at the addresses that are known before it is asked for on this network. Where they
+/// lead to it, nobody is asked.
+const KNOWN_FIRST: Duration = Duration::from_millis(100);
+
+/// How long it is asked for on this network where no other way leads to it.
+const NEARBY: Duration = Duration::from_millis(1500);
 
 /// How often an address that takes no more connections is asked again before it is asked whether it is the
 /// host's.
@@ -51,24 +62,28 @@ struct Seen {
     obstacles: Obstacles,
     /// Whether what answers takes no more connections.
     turned_away: bool,
+    /// Whether it is reached, and somebody may have to confirm who we are.
+    asks: bool,
 }
 
 impl Dialer {
-    /// Binds an endpoint to dial from, as `identity`.
+    /// Binds an endpoint to dial from, as who has these credentials: a secret key alone will do.
     ///
     /// # Errors
     ///
     /// [`BindFailed`] when no socket could be opened.
-    pub async fn bind(network: Network, identity: SecretKey) -> Result<Self, BindFailed> {
+    pub async fn bind(network: Network, credentials: impl Into<Credentials>) -> Result<Self, BindFailed> {
         let endpoint = bind_client(&network).await?;
-        let who = Greeter { identity, instance: Instance::generate(), living: None };
+        let credentials = credentials.into();
+        let who = Greeter { credentials, instance: Instance::generate(), living: None, aliases: None };
         Ok(Self { endpoint, network, who, apart: Apart::default(), seen: Arc::default() })
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
-    /// among the same files reaches them.
+    /// among the same files reaches them. An invite that is used is kept under no name there any more.
     #[must_use]
     pub fn noted(mut self, paths: &Paths) -> Self {
+        self.who.aliases = Some(paths.aliases());
         let living = Living::new(paths.instances());
         self.who.instance = living.instance();
         self.who.living = Some(living);
@@ -88,15 +103,15 @@ impl Dialer {
     ///
     /// [`DialError`] within 15 s.
     pub async fn dial(&self, target: &Target) -> Result<HostConnection, DialError> {
-        let relay_only = target.addr().ip_addrs().next().is_none();
-        if self.network.relay == Relay::None && relay_only && target.addr().relay_urls().next().is_some() {
-            return Err(DialError::RelaysOff { name: target.short_name() });
-        }
         let addr = self.everywhere(target.addr());
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
             Ok(connection) => {
-                Ok(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
+                self.seen().asks = self.who.credentials.may_ask();
+                let from = self.endpoint.clone().into();
+                let host = HostConnection::greet(connection, from, &self.who, target).await;
+                self.seen().asks = false;
+                Ok(host)
             }
             Err(missed) => Err(self.explain(target, missed).await),
         }
@@ -115,8 +130,14 @@ impl Dialer {
     }
 
     /// As whom it dials.
-    pub(crate) fn identity(&self) -> PublicKey {
-        self.who.identity.public()
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.who.credentials
+    }
+
+    /// The same, by other credentials of the same identity.
+    #[must_use]
+    pub(crate) fn by(&self, credentials: Credentials) -> Self {
+        Self { who: Greeter { credentials, ..self.who.clone() }, ..self.clone() }
     }
 
     /// The same, for the dials to another host at the same time.
@@ -138,17 +159,75 @@ impl Dialer {
         target: &Target,
         within: Duration,
     ) -> Option<HostConnection> {
+        let connection = self.connect_again(from, before, target, within).await?;
+        Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
+    }
+
+    /// The same, also by an address that it tells on this network. Only one connection is greeted, since somebody may be
+    /// asked to confirm who we are.
+    pub(super) async fn dial_again_once(
+        &self,
+        from: &Arc<Fresh>,
+        before: &Endpoint,
+        target: &Target,
+        within: Duration,
+    ) -> Option<HostConnection> {
+        let connecting = async {
+            tokio::select! {
+                Some(connection) = self.connect_again(from, before, target, within) =>
+                    (connection, Arc::clone(from).into()),
+                Some(connection) = connect_nearby(&self.network, &self.apart, target.addr().id) =>
+                    (connection, self.endpoint.clone().into()),
+                else => pending().await,
+            }
+        };
+        let (connection, origin) = timeout(within, connecting).await.ok()?;
+        Some(HostConnection::greet(connection, origin, &self.who, target).await)
+    }
+
+    async fn connect_again(
+        &self,
+        from: &Fresh,
+        before: &Endpoint,
+        target: &Target,
+        within: Duration,
+    ) -> Option<Connection> {
         let mut addr = self.everywhere(target.addr());
         let told = before.remote_info(addr.id).await;
         addr.addrs.extend(told.into_iter().flat_map(|info| info.into_addrs().map(|told| told.into_addr())));
-        let connection = connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()?;
-        Some(HostConnection::greet(connection, Arc::clone(from).into(), &self.who, target).await)
+        connect(&from.endpoint, &addr, Instant::now() + within, 1).await.ok()
+    }
+
+    /// Connects to a host that was reached before by an address that it tells on this network, however long that takes.
+    /// `None` where nobody can be asked there.
+    pub(super) async fn dial_nearby(&self, target: &Target) -> Option<HostConnection> {
+        let connection = connect_nearby(&self.network, &self.apart, target.addr().id).await?;
+        Some(HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, target).await)
+    }
+
+    /// Connects to a host at these addresses and by no other way, from an endpoint of its own.
+    pub(super) async fn reach_there(&self, addr: EndpointAddr, deadline: Instant) -> Option<Connection> {
+        self.apart.connect_once(&alone(&self.network), addr, deadline).await.ok()
+    }
+
+    /// Says who we are on such a connection.
+    pub(super) async fn greet(&self, connection: Connection, addr: EndpointAddr) -> HostConnection {
+        HostConnection::greet(connection, self.endpoint.clone().into(), &self.who, &addr.into()).await
+    }
+
+    /// How it reaches the network.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The addresses of a host, and where it has a relay, those that we know: it moves to another of them when its
     /// own is gone, which a ticket of before does not tell.
     fn everywhere(&self, addr: &EndpointAddr) -> EndpointAddr {
         match &self.network.relay {
+            Relay::None => {
+                let directs = addr.ip_addrs().copied().map(TransportAddr::Ip);
+                EndpointAddr::from_parts(addr.id, directs)
+            }
             Relay::Urls(urls) if addr.relay_urls().next().is_some() => {
                 urls.iter().cloned().fold(addr.clone(), EndpointAddr::with_relay_url)
             }
@@ -156,9 +235,34 @@ impl Dialer {
         }
     }
 
+    /// Connects by all that is known of a host, and on this network, whatever becomes of the other.
+    async fn connect(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
+        let begun = Instant::now();
+        let nearby = async {
+            if addr.ip_addrs().next().is_some() {
+                sleep(KNOWN_FIRST).await;
+            }
+            connect_nearby(&self.network, &self.apart, addr.id).await
+        };
+        let nearby = nearby.fuse();
+        tokio::pin!(nearby);
+        let missed = tokio::select! {
+            biased;
+            known = self.connect_known(addr) => match known {
+                Ok(connection) => return Ok(connection),
+                Err(missed) => missed,
+            },
+            Some(connection) = &mut nearby => return Ok(connection),
+        };
+        if nearby.is_terminated() {
+            return Err(missed);
+        }
+        timeout_at(begun + NEARBY, nearby).await.ok().flatten().ok_or(missed)
+    }
+
     /// Connects by all addresses at once. The first to answer decides, so where that is not the host, each address
     /// is tried by itself: two machines may have the same one, such as docker's.
-    async fn connect(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
+    async fn connect_known(&self, addr: &EndpointAddr) -> Result<Connection, Missed> {
         let deadline = Instant::now() + CONNECT_DEADLINE;
         let missed = match connect(&self.endpoint, addr, deadline, REFUSALS).await {
             Err(missed) if missed.was_answered() => missed,
@@ -185,6 +289,9 @@ impl Dialer {
     /// Why a host that was dialled so long ago is not reached yet.
     pub(super) fn so_far(&self, target: &Target, since: Duration) -> DialError {
         let (name, seen) = (target.short_name(), self.seen());
+        if seen.asks {
+            return DialError::Unproved { name };
+        }
         if seen.turned_away {
             return DialError::TurnedAway { name };
         }
@@ -210,10 +317,18 @@ impl Dialer {
 
     async fn explain(&self, target: &Target, missed: Missed) -> DialError {
         let name = target.short_name();
+        let has_relays = target.addr().relay_urls().next().is_some();
         match missed {
+            Missed::NoAddress if has_relays && self.network.relay == Relay::None => {
+                DialError::RelaysOff { name }
+            }
             Missed::NoAddress => match name_service_fault(&self.endpoint, &self.network).await {
                 Some((service, fault)) => DialError::NoNameService { name, service, fault },
-                None => DialError::NameNotFound { name, asked: self.network.dns != NameService::None },
+                None => DialError::NameNotFound {
+                    name,
+                    asked: self.network.dns != NameService::None,
+                    nearby: self.network.lan,
+                },
             },
             Missed::Silent => {
                 self.seen().turned_away = false;

@@ -16,12 +16,14 @@ pub enum DialError {
     #[error(transparent)]
     Bind(#[from] BindFailed),
     /// An endpoint id without addresses, and no name service that knows some.
-    #[error("no address is known for {name}{}", if *.asked { "\nis `irosh host` running there, with a network? else use a ticket: run `irosh ticket` there" } else { "\nthe name service is turned off: use a ticket (run `irosh ticket` there), or set --dns" })]
+    #[error("no address is known for {name}{}{}", if *.nearby { ", and nobody on this network says to be it" } else { "" }, if *.asked { "\nis `irosh host` running there, with a network? else use a ticket: run `irosh ticket` there" } else { "\nthe name service is turned off: use a ticket (run `irosh ticket` there), or set --dns" })]
     NameNotFound {
         /// The host.
         name: String,
         /// Whether a name service was asked.
         asked: bool,
+        /// Whether it was asked for on this network.
+        nearby: bool,
     },
     /// Nothing answered.
     #[error(
@@ -66,6 +68,14 @@ pub enum DialError {
     /// The host turned the connection away before it heard who we are.
     #[error("{name} takes no more connections now\ntry again in a minute")]
     TurnedAway {
+        /// The host.
+        name: String,
+    },
+    /// The host waits for a proof that somebody has to confirm.
+    #[error(
+        "{name} is reached, and waits for the proof of who we are\ntouch or confirm your key when the ssh-agent asks for it"
+    )]
+    Unproved {
         /// The host.
         name: String,
     },

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{
     again::reach_again,
     connection::{HostConnection, SessionError},
+    credentials::Credentials,
     dial::Dialer,
     dial_error::DialError,
 };
@@ -70,6 +71,11 @@ impl Link {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.0.target
+    }
+
+    /// Has proofs made as newer credentials of the same identity say, from now on.
+    pub(crate) fn renew(&self, credentials: &Credentials) {
+        self.0.dialer.credentials().renew(credentials);
     }
 
     /// The connection that is there and answers.

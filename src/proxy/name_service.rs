@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use iroh::{Endpoint, address_lookup::N0_DNS_PKARR_RELAY_PROD};
+use iroh::Endpoint;
 use tokio::{net::TcpStream, time::timeout};
 use url::{Host, Url};
 
 use crate::{
     log::one_line,
-    transport::{NameService, Network, resolver_fault},
+    transport::{Network, resolver_fault},
 };
 
 /// How long it may take to answer.
@@ -16,11 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the name service should be, and why it is not reached, if it is not.
 pub(crate) async fn name_service_fault(endpoint: &Endpoint, network: &Network) -> Option<(String, String)> {
-    let service: Url = match &network.dns {
-        NameService::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok()?,
-        NameService::Custom { pkarr, .. } => pkarr.clone(),
-        NameService::None => return None,
-    };
+    let service = network.dns.service()?;
     if network.web_proxy().is_some() {
         return None;
     }

@@ -45,7 +45,7 @@ pub mod sftp;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use russh::{Limits, SshId, server::Config as RusshConfig};
+use russh::{Limits, SshId, keys::Certificate, server::Config as RusshConfig};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::oneshot,
@@ -91,8 +91,8 @@ pub struct ServeOptions {
     pub host_key: PathBuf,
     /// Who may log in besides those whose keys the files name, such as a [`PasswordFile`]; without it, nobody.
     pub authenticator: Option<Box<dyn Authenticator>>,
-    /// A login that needs no further proof: whoever started the server knows that it is them.
-    pub vouched_login: Option<String>,
+    /// Logins that need no further proof: whoever started the server knows that it is them.
+    pub vouched_logins: Vec<String>,
     /// What the client may do, whatever it logs in by; everything that is configured where there is nothing.
     pub restrictions: Option<KeyOptions>,
     /// Where the client comes from, if it came over TCP.
@@ -146,7 +146,7 @@ where
     let host_keys = HostKeys::load(&config, &options.host_key)?;
     let authenticator = options.authenticator.unwrap_or_else(|| Box::new(PasswordFile::default()));
     let authentication =
-        Authentication::new(options.config, options.vouched_login, authenticator, options.origin)
+        Authentication::new(options.config, options.vouched_logins, authenticator, options.origin)
             .restricted(options.restrictions);
     let russh = Arc::new(russh_config(&config, host_keys, &authentication));
     let entered = options.logged_in;
@@ -197,6 +197,12 @@ fn is_departure(error: &russh::Error) -> bool {
         russh::Error::IO(error) => matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof),
         _ => false,
     }
+}
+
+/// Whether an authority may sign a certificate in the way it did, where nothing is configured (CASignatureAlgorithms,
+/// RequiredRSASize): not with SHA-1, and with no RSA key that is short.
+pub(crate) fn may_sign(certificate: &Certificate) -> bool {
+    auth::signature_accepted(&SshdConfig::default().server(), certificate)
 }
 
 /// Whether there is an algorithm of each kind.

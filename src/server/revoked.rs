@@ -58,6 +58,12 @@ impl RevokedKeys {
         Ok(read)
     }
 
+    /// Whether nothing is refused.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether a plain key is refused.
     #[must_use]
     pub fn revokes(&self, key: &KeyData) -> bool {

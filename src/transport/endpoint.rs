@@ -26,6 +26,9 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 /// The protocol's name in the TLS handshake.
 pub const ALPN: &[u8] = b"irosh/1";
 
+/// The same of what two machines speak that a code brings together.
+pub const PAIRING_ALPN: &[u8] = b"irosh-pair/1";
+
 /// Bytes of one stream that may be on their way or unread.
 ///
 /// OpenSSH's own channel window is 2 MiB. A stream's has to be more than that, since its credit is renewed in parts: with
@@ -126,7 +129,7 @@ async fn bind_dialer(
 /// Binds an endpoint that accepts connections to the key's endpoint id.
 ///
 /// Each connection starts with what a stranger is allowed; [`admit`] lifts that. With `portmap`, the router is
-/// asked for a port by which peers come in (UPnP, PCP, NAT-PMP).
+/// asked for a port by which peers come in, once there are relays: by UPnP, since iroh looks for no other way.
 ///
 /// # Errors
 ///
@@ -146,6 +149,28 @@ pub async fn bind_host(network: &Network, key: SecretKey, portmap: bool) -> Resu
         Ok(publisher(builder, network))
     };
     bind(builder, network).await
+}
+
+/// Binds an endpoint that accepts those who type a code, under a key of its own that nobody has seen before: it says
+/// nothing of whose it is, and is gone with the code.
+///
+/// # Errors
+///
+/// [`BindFailed`] when no socket could be opened.
+pub async fn bind_pairing(network: &Network) -> Result<Endpoint, BindFailed> {
+    let builder = || {
+        let quic = quic()
+            .receive_window(STRANGER_WINDOW.into())
+            .send_window(STRANGER_WINDOW.into())
+            .max_concurrent_bidi_streams(VarInt::from_u32(1));
+        let builder = builder(network, quic)?
+            .portmapper_config(PortmapperConfig::Disabled)
+            .crypto_provider(crypto::host_provider())
+            .alpns(vec![PAIRING_ALPN.to_vec()]);
+        // It looks up whether somebody else has its nameplate.
+        Ok(resolvers(publisher(builder, network), network))
+    };
+    bind(builder, &network.on_any_port()).await
 }
 
 /// Lifts a connection from what nobody in particular is allowed to what a peer on the list is: so many
@@ -227,6 +252,19 @@ fn builder(network: &Network, quic: QuicTransportConfigBuilder) -> Result<Builde
         }
     }
     Ok(builder)
+}
+
+/// How a web server is spoken to that certificates vouch for, as relays are.
+///
+/// # Errors
+///
+/// [`BindFailed::Authorities`], and what the system says.
+pub(crate) fn web_tls(ca: Option<&Authorities>) -> Result<rustls::ClientConfig, BindFailed> {
+    let mut known = CaTlsConfig::embedded();
+    if let Some(ca) = ca {
+        known = known.with_extra_roots(certificates(ca)?);
+    }
+    known.client_config(crypto::client_provider()).map_err(|error| BindFailed::Other(error.to_string()))
 }
 
 /// The certificates of authorities.

@@ -9,12 +9,12 @@ use iroh::SecretKey;
 use russh::keys::ssh_key::{
     self, LineEnding, PrivateKey,
     private::{Ed25519Keypair, KeypairData},
-    public::Ed25519PublicKey,
 };
 use zeroize::Zeroizing;
 
+use super::public_identity::Identity;
 use crate::{
-    files::{PrivateFileError, create_private_file, read_private_file, write_file},
+    files::{PrivateFileError, create_private_file, read_file, read_private_file, write_file},
     private_key,
 };
 
@@ -65,11 +65,10 @@ impl KeyFile {
     ///
     /// Any [`KeyError`] but [`KeyError::Write`].
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = read_private_file(path)?;
-        if text.trim_ascii().is_empty() {
-            return Err(KeyError::Empty(path.to_owned()));
-        }
-        let key = private_key::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
+        Self::of(path, &read_key(path)?)
+    }
+
+    fn of(path: &Path, key: &PrivateKey) -> Result<Self, KeyError> {
         match key.key_data() {
             KeypairData::Ed25519(pair) => {
                 let seed = Zeroizing::new(pair.private.to_bytes());
@@ -100,7 +99,7 @@ impl KeyFile {
         }
         let key = Self::load(path)?;
         // As ssh-keygen does, for `irosh peers allow`; who cannot have it can ask ssh-keygen -y.
-        let mut public = openssh_public(key.secret.public().as_bytes());
+        let mut public = key.public();
         public.set_comment(comment);
         let text = public.to_openssh().unwrap_or_default() + "\n";
         if let Err(error) = write_file(&path.with_added_extension("pub"), text.as_bytes(), 0o644) {
@@ -124,7 +123,7 @@ impl KeyFile {
     /// The public half, as OpenSSH writes it.
     #[must_use]
     pub fn public(&self) -> ssh_key::PublicKey {
-        openssh_public(self.secret.public().as_bytes())
+        Identity::ed25519(*self.secret.public().as_bytes()).public_key()
     }
 }
 
@@ -134,9 +133,59 @@ impl std::fmt::Debug for KeyFile {
     }
 }
 
-/// An OpenSSH public key from the 32 bytes of an ed25519 key (RFC 8709 section 4).
-pub(crate) fn openssh_public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
-    ssh_key::public::KeyData::Ed25519(Ed25519PublicKey(*bytes)).into()
+fn read_key(path: &Path) -> Result<PrivateKey, KeyError> {
+    let text = read_private_file(path)?;
+    if text.trim_ascii().is_empty() {
+        return Err(KeyError::Empty(path.to_owned()));
+    }
+    private_key::from_openssh(&text).map_err(|_| KeyError::NotAKey(path.to_owned()))
+}
+
+/// What is known of an identity by the file that names it.
+pub(crate) enum FoundKey {
+    /// All.
+    Private(KeyFile),
+    /// Its public half: the other one is to be had elsewhere, or is under a passphrase, or on a FIDO key.
+    Public(Identity),
+}
+
+/// Reads a file with a private or a public key; where it is not there, the one with `.pub` behind its name.
+///
+/// # Errors
+///
+/// Any [`KeyError`] but [`KeyError::Write`].
+pub(crate) fn find_key(path: &Path) -> Result<FoundKey, KeyError> {
+    let read = |path: &Path| {
+        let io = |source| KeyError::File(PrivateFileError::Io { path: path.to_owned(), source });
+        Ok::<_, KeyError>(read_file(path).map_err(io)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let beside = path.with_added_extension("pub");
+    let public = match read(path)? {
+        Some(text) => ssh_key::PublicKey::from_openssh(text.trim()).ok().map(|key| (path, key)),
+        None if path.exists() => None,
+        None => {
+            let text = read(&beside)?.ok_or_else(|| PrivateFileError::Missing(path.to_owned()))?;
+            let key = ssh_key::PublicKey::from_openssh(text.trim());
+            Some((&*beside, key.map_err(|_| KeyError::NotAKey(beside.clone()))?))
+        }
+    };
+    let other = |path: &Path, kind: ssh_key::Algorithm| KeyError::NotEd25519 {
+        path: path.to_owned(),
+        kind: kind.to_string(),
+    };
+    if let Some((path, key)) = public {
+        let identity = Identity::of_key(key.key_data()).ok_or_else(|| other(path, key.algorithm()))?;
+        return Ok(FoundKey::Public(identity));
+    }
+    let key = read_key(path)?;
+    match key.key_data() {
+        KeypairData::Encrypted(_) | KeypairData::SkEd25519(_) => {
+            let public = key.public_key();
+            let identity = Identity::of_key(public.key_data());
+            Ok(FoundKey::Public(identity.ok_or_else(|| other(path, public.algorithm()))?))
+        }
+        _ => KeyFile::of(path, &key).map(FoundKey::Private),
+    }
 }
 
 fn new_key(comment: &str) -> Result<Zeroizing<String>, ssh_key::Error> {
@@ -221,5 +270,36 @@ mod tests {
         assert!(matches!(KeyFile::load(&path), Err(KeyError::Encrypted(_))));
         generate(&["-t", "ecdsa", "-N", ""]);
         assert!(matches!(KeyFile::load(&path), Err(KeyError::NotEd25519 { .. })));
+    }
+
+    #[test]
+    fn a_file_names_a_key_that_it_does_not_have() {
+        let folder = folder();
+        let path = folder.path().join("key");
+        let public = path.with_extension("pub");
+        let generate = |arguments: &[&str]| {
+            let _ = fs::remove_file(&path);
+            let mut command = std::process::Command::new("ssh-keygen");
+            assert!(
+                command.args(["-q", "-f"]).arg(&path).args(arguments).status().expect("ssh-keygen").success()
+            );
+        };
+        generate(&["-t", "ed25519", "-N", ""]);
+        assert!(matches!(find_key(&path), Ok(FoundKey::Private(_))));
+        assert!(matches!(find_key(&public), Ok(FoundKey::Public(_))));
+        generate(&["-t", "ed25519", "-N", "secret"]);
+        let text = fs::read_to_string(&public).expect("read");
+        let expected = Identity::from_openssh(&text).expect("a key");
+        assert!(matches!(find_key(&path), Ok(FoundKey::Public(identity)) if identity == expected));
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(find_key(&path), Ok(FoundKey::Public(identity)) if identity == expected));
+        fs::remove_file(&public).expect("removed");
+        assert!(matches!(find_key(&path), Err(KeyError::File(PrivateFileError::Missing(_)))));
+        generate(&["-t", "ecdsa", "-N", "secret"]);
+        for path in [&path, &public] {
+            assert!(matches!(find_key(path), Err(KeyError::NotEd25519 { .. })), "{path:?}");
+        }
+        put(&path, "nonsense");
+        assert!(matches!(find_key(&path), Err(KeyError::NotAKey(_))));
     }
 }

@@ -1,6 +1,12 @@
 //! How an endpoint reaches the network: relays, name service and bind addresses.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    convert::Infallible,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use iroh::{RelayMap, RelayMode, RelayUrl, address_lookup::N0_DNS_PKARR_RELAY_PROD};
 use serde::{Deserialize, Serialize};
@@ -11,7 +17,7 @@ use super::web_proxy::web_proxy;
 /// Everything about the network that a user may choose.
 ///
 /// A value is taken from the flag, then the environment, then the settings file, then the default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The relay servers to use.
     pub relay: Relay,
@@ -23,16 +29,34 @@ pub struct Network {
     pub ca: Option<Authorities>,
     /// What relays are shown that want a token.
     pub relay_token: Option<RelayToken>,
+    /// Whether machines on this network find each other without a server: a host says by multicast where it is, and a
+    /// client asks for it.
+    pub lan: bool,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            relay: Relay::default(),
+            dns: NameService::default(),
+            bind: Bind::default(),
+            ca: None,
+            relay_token: None,
+            lan: true,
+        }
+    }
 }
 
 impl Network {
+    /// The same with ports that are free: for what runs beside the one that has these.
+    pub(crate) fn on_any_port(&self) -> Self {
+        let free = |addr: &SocketAddr| SocketAddr::new(addr.ip(), 0);
+        Self { bind: Bind(self.bind.0.iter().map(free).collect()), ..self.clone() }
+    }
+
     /// The HTTP proxy of the environment by which relays and the name service are reached.
     pub(crate) fn web_proxy(&self) -> Option<Url> {
-        let service = match &self.dns {
-            NameService::Custom { pkarr, .. } => Some(pkarr.clone()),
-            NameService::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok(),
-            NameService::None => None,
-        };
+        let service = self.dns.service();
         let relays = self.relay.urls();
         let servers = relays.iter().map(|url| &**url).chain(&service);
         web_proxy(servers, |name| std::env::var(name).ok())
@@ -129,6 +153,9 @@ pub enum SettingError {
     /// Not socket addresses.
     #[error("`{0}` is not an address to bind: use `ADDRESS:PORT`, at most one IPv4 and one IPv6 address")]
     Bind(String),
+    /// Neither on nor off.
+    #[error("`{0}` does not say whether hosts are looked for on this network: use `true` or `false`")]
+    Lan(String),
 }
 
 impl Relay {
@@ -157,6 +184,17 @@ impl Relay {
     }
 }
 
+impl NameService {
+    /// Where records are published and resolved over HTTP.
+    pub(crate) fn service(&self) -> Option<Url> {
+        match self {
+            Self::Custom { pkarr, .. } => Some(pkarr.clone()),
+            Self::Default => N0_DNS_PKARR_RELAY_PROD.parse().ok(),
+            Self::None => None,
+        }
+    }
+}
+
 /// A relay without TLS serves no QUIC address discovery, and asking for it costs 3 s.
 fn relay_config(url: RelayUrl) -> iroh::RelayConfig {
     if url.scheme() == "http" { iroh::RelayConfig::new(url, None) } else { iroh::RelayConfig::from(url) }
@@ -179,6 +217,14 @@ impl FromStr for Relay {
                 urls.split(',').map(parse).collect::<Result<_, _>>().map(Self::Urls)
             }
         }
+    }
+}
+
+impl Bind {
+    /// These addresses, or all of this machine where none is said.
+    pub(super) fn or_any(&self) -> Vec<SocketAddr> {
+        let any = || vec![(Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::UNSPECIFIED, 0).into()];
+        if self.0.is_empty() { any() } else { self.0.clone() }
     }
 }
 

@@ -37,6 +37,11 @@ pub enum TargetError {
         /// `ticket` or `invite`.
         kind: &'static str,
     },
+    /// A code of a pairing, by which a host is not reached but got to know.
+    #[error(
+        "this is a code, which brings two machines together once\nrun `irosh join` first: it gives the host a name"
+    )]
+    Code,
     /// Too long for anything that is a target.
     #[error("a target of {0} characters is too long\ngive an alias, an endpoint id, a ticket or an invite")]
     TooLong(usize),
@@ -45,7 +50,7 @@ pub enum TargetError {
 fn hint(suggestion: &Option<String>) -> String {
     match suggestion {
         Some(name) => format!("\ndid you mean `{name}`?"),
-        None => "\ngive an alias (`irosh hosts list`), an endpoint id, a ticket or an invite".to_owned(),
+        None => "\n`irosh join` gives a host a name, and `irosh hosts list` shows those that have one; or give an endpoint id, a ticket or an invite".to_owned(),
     }
 }
 
@@ -129,6 +134,13 @@ impl FromStr for Target {
             return Err(not_a_target(name));
         };
         Ok(Self { name, addr, secret })
+    }
+}
+
+/// A host that is known by nothing else.
+impl From<EndpointAddr> for Target {
+    fn from(addr: EndpointAddr) -> Self {
+        Self { name: addr.id.to_string(), addr, secret: None }
     }
 }
 

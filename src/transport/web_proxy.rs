@@ -30,6 +30,11 @@ pub(crate) fn web_proxy<'a>(
     })
 }
 
+/// The proxy that this process's environment names for a server.
+pub(crate) fn proxy_of_environment(server: &Url) -> Option<Url> {
+    web_proxy([server], |name| std::env::var(name).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

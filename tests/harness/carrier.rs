@@ -1,25 +1,36 @@
-//! Carries the QUIC of a program that speaks `irosh/1` itself: what it does comes on its stdout, and what happens
-//! goes to its stdin, a line each. `tests/protocol/wire.py` has the words.
+//! Carries the QUIC of a program that speaks `irosh/1` or `irosh-pair/1` itself: what it does comes on its stdout, and
+//! what happens goes to its stdin, a line each. `tests/protocol/wire.py` and `pair.py` have the words.
 
 use std::{collections::HashMap, process::Stdio, str::FromStr};
 
 use iroh::{
-    EndpointAddr,
+    Endpoint, EndpointAddr, EndpointId, SecretKey,
     endpoint::{Connection, ConnectionError, ReadError, RecvStream, SendStream},
 };
 use iroh_tickets::endpoint::EndpointTicket;
-use irosh::protocol::EXPORTER_LENGTH;
+use irosh::{
+    protocol::EXPORTER_LENGTH,
+    transport::{PAIRING_ALPN, bind_client, bind_pairing},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     sync::mpsc,
 };
 
-use super::{Host, Raw, RawHost};
+use super::{Host, Meeting, Raw, RawHost};
 
 /// Streams that a peer may open here, and bytes on each: enough for a script.
 const STREAMS: u32 = 64;
 const BYTES: u32 = 1 << 20;
+
+/// The endpoint at which a code is shown.
+const SHOWN: &str = "";
+
+fn key(seed: &str) -> SecretKey {
+    let seed: [u8; 32] = hex::decode(seed).expect("hex").try_into().expect("32 bytes");
+    SecretKey::from_bytes(&seed)
+}
 
 /// What happens to a program, as it is told.
 type Events = mpsc::UnboundedSender<String>;
@@ -34,6 +45,8 @@ pub(crate) struct Carrier {
     connections: HashMap<String, Connection>,
     /// Held open for their connections.
     endpoints: Vec<Raw>,
+    /// The same of pairings, whose endpoints are known by their connections.
+    of_pairings: HashMap<String, Endpoint>,
     streams: HashMap<String, mpsc::UnboundedSender<Act>>,
     /// Streams that the other side has opened come here, each with its name.
     opened: mpsc::UnboundedReceiver<Came>,
@@ -69,7 +82,8 @@ impl Carrier {
         });
         let (opens, opened) = mpsc::unbounded_channel();
         let (connections, endpoints, streams) = (HashMap::new(), Vec::new(), HashMap::new());
-        Self { child, lines, events, host, connections, endpoints, streams, opened, opens }
+        let of_pairings = HashMap::new();
+        Self { child, lines, events, host, connections, endpoints, of_pairings, streams, opened, opens }
     }
 
     /// Carries it until it asks for something, or ends; it is answered with [`Self::seen`].
@@ -90,6 +104,59 @@ impl Carrier {
                 }
             }
         }
+    }
+
+    /// Carries a side of a pairing until it asks for something, or ends.
+    pub(crate) async fn asks_at(&mut self, meeting: &Meeting) -> Option<String> {
+        loop {
+            let asked = self.asks().await?;
+            let words: Vec<_> = asked.split(' ').collect();
+            match words[..] {
+                ["to-show"] => self.shows(meeting).await,
+                ["to-announce", seed, id, until] => {
+                    meeting.names.put(&key(seed), &format!("{id} {until}"));
+                    self.tell("announced\n".to_owned());
+                }
+                ["to-find", seed] => self.finds(meeting, seed).await,
+                ["to-meet", name, id] => self.meets(meeting, name, id).await,
+                ["for-ids", name] => {
+                    let own = self.of_pairings.get(name).or_else(|| self.of_pairings.get(SHOWN));
+                    let own = own.expect("an endpoint").id();
+                    let other = self.connections[name].remote_id();
+                    self.tell(format!("ids {name} {own} {other}\n"));
+                }
+                _ => return Some(asked),
+            }
+        }
+    }
+
+    async fn shows(&mut self, meeting: &Meeting) {
+        let endpoint = bind_pairing(&meeting.network()).await.expect("an endpoint");
+        self.tell(format!("showing {}\n", endpoint.id()));
+        self.of_pairings.insert(SHOWN.to_owned(), endpoint.clone());
+        tokio::spawn(accept(RawHost { endpoint }, self.opens.clone(), self.events.clone()));
+    }
+
+    async fn finds(&self, meeting: &Meeting, seed: &str) {
+        let id =
+            || meeting.names.user_data(key(seed).public())?.split(' ').next()?.parse::<EndpointId>().ok();
+        let id = id().expect("a record with an id");
+        self.tell(format!("found {id}\n"));
+    }
+
+    async fn meets(&mut self, meeting: &Meeting, name: &str, id: &str) {
+        let endpoint = bind_client(&meeting.network()).await.expect("an endpoint");
+        let id: EndpointId = id.parse().expect("an id");
+        let connection = loop {
+            // Its own record may not be there yet.
+            match endpoint.connect(id, PAIRING_ALPN).await {
+                Ok(connection) => break connection,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        };
+        self.of_pairings.insert(name.to_owned(), endpoint);
+        self.takes(name.to_owned(), connection);
+        self.tell(format!("came {name}\n"));
     }
 
     /// What it asked for is there.

@@ -38,6 +38,8 @@ pub(crate) struct Client {
     bind: String,
     authority: Option<PathBuf>,
     mode: Mode,
+    lan: bool,
+    variables: Vec<(String, PathBuf)>,
     /// The public line of its identity.
     pub(crate) identity: String,
 }
@@ -50,7 +52,8 @@ impl Client {
         fs::create_dir_all(&home).expect("a home");
         let identity = new_key(&home.join("identity"));
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        let client = Self { home, relay, bind, authority: None, mode: Mode::of_environment(), identity };
+        let (mode, variables) = (Mode::of_environment(), Vec::new());
+        let client = Self { home, relay, bind, authority: None, mode, lan: false, variables, identity };
         let text = format!(
             "Host *\n  User {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n  \
              StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  \
@@ -78,9 +81,26 @@ impl Client {
         addrs.clone_into(&mut self.bind);
     }
 
+    /// Binds every interface, and looks for hosts on the networks that these lead to.
+    pub(crate) fn use_lan(&mut self) {
+        self.bind("");
+        self.lan = true;
+    }
+
     /// Believes what this file of certificates vouches for.
     pub(crate) fn trust(&mut self, authority: &Path) {
         self.authority = Some(authority.to_owned());
+    }
+
+    /// Has its programs find this ssh-agent.
+    pub(crate) fn use_ssh_agent(&mut self, socket: &Path) {
+        self.variables.push(("SSH_AUTH_SOCK".to_owned(), socket.to_owned()));
+    }
+
+    /// Has its settings name this file as its key.
+    pub(crate) fn use_identity(&self, file: &Path) {
+        let settings = format!("identity = \"{}\"\n", file.display());
+        fs::write(self.home.join("config.toml"), settings).expect("config.toml");
     }
 
     /// Names an sshd that is reached without us.
@@ -133,8 +153,10 @@ impl Client {
     pub(crate) fn command(&self, words: impl AsRef<OsStr>) -> Command {
         let mut command = program(words, &self.home);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind);
+        command.env("IROSH_LAN", self.lan.to_string());
         command.env("IROSH_AGENT", if self.mode == Mode::Alone { "off" } else { "auto" });
         command.envs(self.authority.iter().map(|authority| ("IROSH_CA", authority)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

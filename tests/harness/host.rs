@@ -25,6 +25,7 @@ pub(crate) struct HostSetup {
     wrapper: Vec<String>,
     variables: Vec<(String, String)>,
     log: Option<String>,
+    name: String,
 }
 
 impl HostSetup {
@@ -32,7 +33,8 @@ impl HostSetup {
         fs::create_dir_all(home).expect("the host's folder");
         let (home, backend) = (home.to_owned(), backend.to_owned());
         let (relay, bind) = ("none".to_owned(), "127.0.0.1:0".to_owned());
-        Self { home, backend, relay, bind, wrapper: Vec::new(), variables: Vec::new(), log: None }
+        let (wrapper, variables, name) = (Vec::new(), Vec::new(), "testhost".to_owned());
+        Self { home, backend, relay, bind, wrapper, variables, log: None, name }
     }
 
     pub(crate) fn relay(mut self, url: &str) -> Self {
@@ -69,11 +71,17 @@ impl HostSetup {
         self
     }
 
+    /// What it calls itself.
+    pub(crate) fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// The command line that starts it.
     pub(crate) fn command(&self) -> Command {
         let words = self.wrapper.iter().map(String::as_str).chain([IROSH]).collect::<Vec<_>>();
         let mut command = program(words[0], &self.home);
-        command.args(&words[1..]).args(["host", "--json", "--name", "testhost", "--backend", &self.backend]);
+        command.args(&words[1..]).args(["host", "--json", "--name", &self.name, "--backend", &self.backend]);
         command.env("IROSH_RELAY", &self.relay).env("IROSH_BIND", &self.bind).stdin(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(filter) = &self.log {

@@ -8,12 +8,15 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
+mod authority;
 mod carrier;
 mod chat;
 mod client;
 mod entry;
 mod host;
 mod master;
+mod meeting;
+mod names;
 mod port;
 mod process;
 mod random;
@@ -21,6 +24,7 @@ mod raw;
 mod relay;
 mod route;
 mod server;
+mod ssh_agent;
 mod system;
 mod terminal;
 mod tree;
@@ -32,12 +36,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use authority::Authority;
 pub(crate) use carrier::Carrier;
 pub(crate) use chat::Chat;
 pub(crate) use client::{Client, Mode};
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
+pub(crate) use meeting::{Meeting, Shown, installed_ssh};
+pub(crate) use names::NameServer;
 pub(crate) use port::Port;
 pub(crate) use process::{
     DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
@@ -47,6 +54,7 @@ pub(crate) use raw::{Raw, RawHost, raw_runtime};
 pub(crate) use relay::{Certificate, Relay};
 pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
+pub(crate) use ssh_agent::{SshAgent, have_fido_key, new_fido_key};
 pub(crate) use system::{NOBODY, System};
 pub(crate) use terminal::on_a_terminal;
 pub(crate) use tree::{odd_tree, same_tree};
@@ -103,6 +111,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
         .env("IROSH_RELAY", "none")
         .env("IROSH_DNS", "none")
         .env("IROSH_BIND", "127.0.0.1:0")
+        .env("IROSH_LAN", "false")
         .env("IROSH_AGENT", "off")
         .env_remove("IROSH_LOG")
         .env_remove("SSH_AUTH_SOCK")

@@ -98,6 +98,11 @@ impl Certificate {
         Self { pem: certificate.pem(), config }
     }
 
+    /// For a server of a test's own.
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+        Arc::new(self.config.clone())
+    }
+
     fn tls(&self, at: SocketAddr) -> TlsConfig {
         TlsConfig::new(at, CertConfig::Manual { server_config: self.config.clone() })
     }

@@ -46,6 +46,7 @@ mod pump;
 pub(crate) mod router;
 mod routes;
 pub(crate) mod spec;
+pub(crate) mod switch;
 pub(crate) mod sys;
 mod tun;
 

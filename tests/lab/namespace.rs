@@ -70,14 +70,32 @@ impl Namespace {
     ///
     /// If the kernel or this user's rights do not allow it.
     pub(crate) fn create(side: Side, router: RouterSpec) -> Result<(Self, Tun), LabUnavailable> {
+        Self::prepared(move || {
+            let tun = Tun::create().map_err(LabUnavailable::no_tun)?;
+            configure(side, router.nat)?;
+            Ok(tun)
+        })
+    }
+
+    /// A new namespace in which these orders to `ip` were carried out, a line each.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel or this user's rights do not allow it.
+    pub(crate) fn with(orders: String) -> Result<Self, LabUnavailable> {
+        Self::prepared(move || obey(&orders)).map(|(namespace, ())| namespace)
+    }
+
+    /// A new namespace in which something was done.
+    fn prepared<T: Send + 'static>(
+        prepare: impl FnOnce() -> Result<T, LabUnavailable> + Send + 'static,
+    ) -> Result<(Self, T), LabUnavailable> {
         // A thread moves alone; what it has opened stays open when it ends.
         let thread = thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).map_err(LabUnavailable::no_namespace)?;
             let file = File::open(OWN).map_err(LabUnavailable::Setup)?;
             let identity = identity(OWN).map_err(LabUnavailable::Setup)?;
-            let tun = Tun::create().map_err(LabUnavailable::no_tun)?;
-            configure(side, router.nat)?;
-            Ok((Self { file, identity }, tun))
+            Ok((Self { file, identity }, prepare()?))
         });
         thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
     }
@@ -173,7 +191,12 @@ fn configure(side: Side, nat: Nat) -> Result<(), LabUnavailable> {
             batch += &format!("route add default via {} dev {device}\n", side.gateway());
         }
     }
-    let output = ip_batch(&batch).map_err(|error| LabUnavailable::no_program("ip", error))?;
+    obey(&batch)
+}
+
+/// Has `ip` carry out orders in the namespace of the calling thread.
+pub(super) fn obey(orders: &str) -> Result<(), LabUnavailable> {
+    let output = ip_batch(orders).map_err(|error| LabUnavailable::no_program("ip", error))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let first = said.lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `put` and `get` of a program that takes a folder here, `REMOTE_ROOT`, for the host's: for the tests
+//! `put`, `get` and `join` of a program that takes a folder here, `REMOTE_ROOT`, for the host's: for the tests
 //! of completion.
 #![allow(clippy::print_stdout, reason = "what it says is for its tests")]
 
@@ -9,7 +9,7 @@ mod completion;
 use std::path::Path;
 
 use clap::{Arg, Command};
-use completion::{answer, get_paths, put_paths, targets};
+use completion::{answer, codes, get_paths, put_paths, targets};
 
 fn main() {
     answer(command);
@@ -25,7 +25,9 @@ fn command() -> Command {
     let paths = || Arg::new("paths").required(true).num_args(2..);
     let verbose = || Arg::new("verbose").short('v').long("verbose").action(clap::ArgAction::SetTrue);
     let port = || Arg::new("port").short('p').long("port");
+    let code = Arg::new("what").add(codes());
     Command::new("irosh").subcommand_required(true).subcommands([
+        Command::new("join").args([code, Arg::new("name")]),
         Command::new("put").args([verbose(), port(), target(), paths().add(put_paths(remote))]),
         Command::new("get").args([verbose(), port(), target(), paths().add(get_paths(remote))]),
     ])

@@ -76,6 +76,7 @@ fn network() -> anyhow::Result<Network> {
         relay: variable("IROSH_RELAY")?,
         dns: variable("IROSH_DNS")?,
         bind: variable("IROSH_BIND")?,
+        lan: variable("IROSH_LAN")?,
         ..NetworkChoice::default()
     };
     Ok(choice.or(NetworkChoice::default()))

@@ -3,7 +3,8 @@
     service_manager.py PROGRAM [ARGUMENT...]
 
 SIGUSR1 restarts the service, as `systemctl restart` does: SIGTERM, and once it has ended it is started with what it has
-stored. SIGTERM stops it for good, and what is stored is dropped.
+stored. SIGTERM stops it for good, and what is stored is dropped. Where $SERVICE_READY names a file, how often the
+service was ready is written there.
 """
 
 import array
@@ -26,6 +27,9 @@ class Manager:
         self.address = os.path.join(self.folder.name, "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.address)
+        # The service may be another user's.
+        os.chmod(self.folder.name, 0o755)
+        os.chmod(self.address, 0o777)
         self.asked = []
         waker, self.woken = os.pipe()
         os.set_blocking(self.woken, False)
@@ -65,9 +69,19 @@ class Manager:
         if "FDSTORE" in words and len(self.store) + len(fds) <= MOST:
             self.store += [(words["FDNAME"], fd) for fd in fds]
         else:
+            if "READY" in words and "SERVICE_READY" in os.environ:
+                self.tell_ready()
             # A barrier, too: who waits for it sees it closed.
             for fd in fds:
                 os.close(fd)
+
+    def tell_ready(self):
+        """A file that says how often the service has been ready."""
+        self.times = getattr(self, "times", 0) + 1
+        file = os.environ["SERVICE_READY"]
+        with open(file + ".new", "w") as opened:
+            opened.write(str(self.times))
+        os.rename(file + ".new", file)
 
     def drop(self, whose):
         for name, fd in self.store:

@@ -1,6 +1,7 @@
 """A client of irosh/1: `client.py SCENARIO KEY`. The host's backend sends back what it is sent, unless said otherwise."""
 
 import base64
+import hashlib
 import os
 import random
 import sys
@@ -233,6 +234,57 @@ def a_proof_that_does_not_hold_is_refused():
     connection = Connection()
     connection.hello(proof=KEY.sign(proof_message(bytes(32))))
     assert connection.refusal()[0] == 5
+
+
+def manner(sshsig, application=b"", flags=0, counter=0):
+    """How a proof is made: the extension that says so."""
+    touch = bytes([flags]) + uint32(counter) if application else b""
+    return [(2, bytes([sshsig]) + string(application) + touch)]
+
+
+def to_prove(connection):
+    return proof_message(QUIC.keying_material(connection.name, KEY.public))
+
+
+def a_proof_may_be_an_sshsig():
+    for said, answer in ((manner(True), WELCOME), ([], REFUSED)):
+        connection = Connection(known=said)
+        digest = hashlib.sha512(to_prove(connection)).digest()
+        fields = [string(b"irosh/1 identity proof"), string(b""), string(b"sha512"), string(digest)]
+        connection.hello(proof=KEY.sign(b"SSHSIG" + b"".join(fields)))
+        assert connection.control.read_frame(CONTROL_LIMIT)[0] == answer, said
+
+
+def a_fido_key_proves_what_its_bytes_alone_do_not():
+    """The host knows this key as one on a FIDO key, and no other way."""
+
+    def answer(flags, said):
+        connection = Connection(known=manner(False, b"ssh:", said, 7))
+        digest = hashlib.sha256(to_prove(connection)).digest()
+        touch = bytes([flags]) + uint32(7)
+        connection.hello(proof=KEY.sign(hashlib.sha256(b"ssh:").digest() + touch + digest))
+        kind, fields = connection.control.read_frame(CONTROL_LIMIT)
+        return fields.refusal()[0] if kind == REFUSED else kind
+
+    assert answer(1, 1) == WELCOME
+    # Nobody has touched it, or it does not say so itself.
+    assert (answer(0, 0), answer(0, 1)) == (5, 5)
+    connection = Connection()
+    connection.hello()
+    assert connection.refusal()[0] == 1
+
+
+def a_certificate_lets_in_who_is_on_no_list():
+    with open(sys.argv[3]) as file:
+        certificate = base64.b64decode(file.read().split()[1])
+    connection = Connection()
+    connection.hello()
+    assert connection.refusal()[0] == 1
+    Connection(known=[(1, certificate)]).greet()
+    connection = Connection(known=[(1, certificate[:-1])])
+    connection.hello()
+    code, sentence = connection.refusal()
+    assert code == 1 and "certificate" in sentence, (code, sentence)
 
 
 def cut(how):

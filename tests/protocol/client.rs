@@ -1,8 +1,12 @@
 //! The script as a client of a host.
 
+use std::path::{Path, PathBuf};
+
+use irosh::{host::Identity, transport::Application};
+
 use crate::{
     can_run,
-    harness::{Carrier, DEADLINE, Host, HostSetup, Line, Route, folder, new_key, poll},
+    harness::{Authority, Carrier, DEADLINE, Host, HostSetup, Line, Route, folder, new_key, poll},
     in_time, runtime, script,
 };
 
@@ -52,6 +56,7 @@ scenarios! {
     what_a_client_of_the_future_says_is_passed_over,
     another_version_is_refused_and_costs_nothing,
     a_proof_that_does_not_hold_is_refused,
+    a_proof_may_be_an_sshsig,
     nothing_is_lost_with_a_connection,
     nothing_is_lost_with_a_leg,
     nothing_is_lost_where_the_old_connection_lives,
@@ -73,6 +78,40 @@ fn a_server_is_heard_from_its_banner_on() {
 fn both_tails_are_full_at_the_cut() {
     // A small window.
     speaks("both_tails_are_full_at_the_cut", "exec:cat", "[limits]\nmax-unread = 1\n", |_| ());
+}
+
+/// A script's scenario against a host that lets in what `allowed` makes of its key; the script is told this file as well.
+fn introduces_itself(scenario: &str, allowed: impl Fn(&Path) -> (String, PathBuf)) {
+    if !can_run() {
+        return;
+    }
+    let folder = folder();
+    let identity = folder.path().join("identity");
+    let host = HostSetup::new(&folder.path().join("host"), "exec:cat").start();
+    new_key(&identity);
+    let (line, file) = allowed(&identity);
+    host.allow(&line);
+    let (identity, file) = (identity.display().to_string(), file.display().to_string());
+    says(&host, &[scenario, &identity, &file], || panic!("nothing is asked for"));
+}
+
+#[test]
+fn a_fido_key_proves_what_its_bytes_alone_do_not() {
+    introduces_itself("a_fido_key_proves_what_its_bytes_alone_do_not", |key| {
+        let public = std::fs::read_to_string(key.with_extension("pub")).expect("a key");
+        let public = Identity::from_openssh(&public).expect("an identity");
+        let application = Application::new("ssh:").expect("an application");
+        (Identity::security_key(*public.key(), application).openssh(), PathBuf::new())
+    });
+}
+
+#[test]
+fn a_certificate_lets_in_who_is_on_no_list() {
+    introduces_itself("a_certificate_lets_in_who_is_on_no_list", |key| {
+        let authority = Authority::new(key.parent().expect("a folder"), "team");
+        authority.sign(&key.with_extension("pub"), &[]);
+        (format!("cert-authority {}", authority.public), key.with_file_name("identity-cert.pub"))
+    });
 }
 
 #[test]

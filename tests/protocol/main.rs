@@ -6,6 +6,7 @@ mod harness;
 
 mod client;
 mod host;
+mod pair;
 
 use std::path::Path;
 

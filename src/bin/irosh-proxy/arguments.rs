@@ -31,6 +31,9 @@ pub(crate) struct ProxyArguments {
     /// Authorities that vouch for relays besides the usual: system, or a PEM file
     #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
     ca: Option<String>,
+    /// Whether hosts are looked for on this network by multicast (mDNS); true by default
+    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
+    lan: Option<String>,
     /// An alias, a ticket, an invite or an endpoint id, with or without .irosh
     pub(crate) target: String,
 }
@@ -38,7 +41,7 @@ pub(crate) struct ProxyArguments {
 impl ProxyArguments {
     /// How to reach the network, as it was written.
     pub(crate) fn network(&self) -> NetworkWords {
-        let Self { relay, dns, bind, ca, .. } = self;
-        NetworkWords::new(relay.clone(), dns.clone(), bind.clone(), ca.clone())
+        let Self { relay, dns, bind, ca, lan, .. } = self;
+        NetworkWords::new(relay.clone(), dns.clone(), bind.clone(), ca.clone(), lan.clone())
     }
 }

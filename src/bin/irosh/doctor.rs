@@ -39,9 +39,10 @@ pub(super) async fn run(paths: Paths, arguments: DoctorArguments) -> anyhow::Res
     let DoctorArguments { network, config, json, target } = arguments;
     // What is wrong with them is found out.
     let settings: ClientSettings = load_settings(&paths.client_settings()).unwrap_or_default();
+    let identity = settings.identity.clone();
     let network = NetworkChoice::from(network).or(settings.into());
     let mut failed = false;
-    let case = Case { paths, network, target, ssh_config: config };
+    let case = Case { paths, network, identity, target, ssh_config: config };
     examine(&case, |found| {
         failed |= found.verdict == Verdict::Failed;
         super::print(&if json { json!(found).to_string() } else { found.to_string() });

@@ -48,8 +48,8 @@ pub(super) struct HostArguments {
     /// The name that peers are told
     #[arg(long)]
     name: Option<String>,
-    /// Whether to ask the router for a port (UPnP, PCP, NAT-PMP); not by default where --bind is given
-    #[arg(long, value_name = "true|false")]
+    /// Whether to ask the router for a port (UPnP); not by default where --bind is given
+    #[arg(long, env = "IROSH_PORTMAP", value_name = "true|false")]
     portmap: Option<bool>,
     #[command(flatten)]
     network: NetworkArguments,
@@ -106,6 +106,7 @@ async fn host(
         bind: settings.bind,
         ca: settings.ca,
         relay_token: settings.relay_token,
+        lan: settings.lan,
     };
     let network = network.or(file);
     let backend = backend.or(settings.backend).unwrap_or_default().settle(&paths).await?;
@@ -123,6 +124,7 @@ async fn host(
         },
         host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
         access: access.or(settings.access).unwrap_or_default(),
+        revoked_keys: settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file)),
         name: name.or(settings.name).unwrap_or_else(irosh::log::machine_name),
         limits: settings.limits,
         reread: Some(reread),
@@ -179,6 +181,7 @@ fn rereads(
         let waiting = settings.differing(&started).into_iter().filter(|key| !flags.contains(key));
         let live = LiveSettings {
             access: access.or(settings.access).unwrap_or_default(),
+            revoked_keys: settings.revoked_keys.as_ref().map(|list| file.with_file_name(list)),
             limits: settings.limits.clone(),
             taken: taken.into_iter().collect(),
             waiting: waiting.map(str::to_owned).collect(),
@@ -277,10 +280,8 @@ fn tell(output: &Outlet, json: bool, event: &Event) {
         let problem = problem.as_ref().map(|problem| format!("\nbut: {problem}")).unwrap_or_default();
         output.put(format!(
             "ticket: {ticket}\nbackend: {backend}{problem}\n\n\
-             admit somebody:   irosh invite\n\
-             and there, type:  irosh ssh-config install\n\
-             and then:         ssh {}@INVITE\n",
-            std::env::var("USER").unwrap_or_else(|_| "USER".to_owned()),
+             let a machine in, in another terminal:   irosh pair\n\
+             and type on that machine what it says; then ssh has a name for this one\n",
         ));
     }
 }

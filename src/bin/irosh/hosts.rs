@@ -1,16 +1,22 @@
 //! `irosh hosts`.
 
+use std::process::ExitCode;
+
 use anyhow::bail;
 use clap::Subcommand;
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
     files::Paths,
+    log::say,
     names::{Aliases, Listens, Place, without_secret},
     proxy::load_host_keys,
 };
 use serde_json::json;
 
-use super::ssh_config;
+use super::{
+    discover::{self, DiscoverArguments},
+    remote, ssh_config,
+};
 
 #[derive(clap::Args)]
 #[command(arg = super::no_system())]
@@ -39,6 +45,8 @@ enum HostsCommand {
         #[arg(long, conflicts_with = "listen")]
         no_listen: bool,
     },
+    /// List the hosts on this network that let us in
+    Discover(DiscoverArguments),
     /// Forget a name
     Remove {
         /// Which
@@ -51,11 +59,16 @@ enum HostsCommand {
     },
 }
 
-pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()> {
+pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<ExitCode> {
     let file = paths.aliases();
     match arguments.command.unwrap_or(HostsCommand::List) {
         HostsCommand::List => {
             let aliases = Aliases::load(&file)?;
+            if aliases.hosts.is_empty() {
+                say(
+                    "irosh: no host has a name here yet: run `irosh pair` on the host, and `irosh join` here\n",
+                );
+            }
             for name in aliases.hosts.keys() {
                 // Without the secret of an invite.
                 let target = EndpointTicket::new(aliases.resolve(name)?.addr().clone()).to_string();
@@ -84,6 +97,9 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
             }
             ssh_config::refresh(paths)?;
         }
+        HostsCommand::Discover(network) => {
+            return remote::run(|| discover::run(paths, network, arguments.json));
+        }
         HostsCommand::Remove { name } => {
             if Aliases::remove(&file, &name)?.is_none() {
                 bail!("no host is called `{}`\n`irosh hosts list` shows all names", without_secret(&name));
@@ -92,7 +108,7 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<()
         }
         HostsCommand::Show { target } => show(paths, &target, arguments.json)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A place that nobody gets to from elsewhere.

@@ -3,16 +3,21 @@
 use std::{str::FromStr, time::Duration};
 
 use clap::Subcommand;
+use iroh::{EndpointAddr, EndpointId};
 use iroh_tickets::endpoint::EndpointTicket;
 use irosh::{
+    files::Paths,
     host::{Admin, InviteStatus, OpenInvite, Restrictions, Terms},
     log::printable,
-    transport::Target,
+    transport::{KeyFile, Target},
 };
 use serde_json::json;
 
 #[derive(clap::Args)]
 pub(super) struct TicketArguments {
+    /// As short as it can be: the endpoint id and one relay. The addresses of this machine are not in it
+    #[arg(long)]
+    short: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -58,7 +63,7 @@ enum InviteCommand {
     },
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time span: use 90s, 30m, 24h or 7d");
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (count, unit) = text.split_at(split);
@@ -73,8 +78,27 @@ fn duration(text: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// The endpoint id of this host, which has one from now on.
+pub(super) fn own_id(paths: &Paths) -> anyhow::Result<EndpointId> {
+    // The system's service makes its key itself, so that it is the service's.
+    let key = if *paths == Paths::of_system() {
+        KeyFile::load(&paths.host_key())?
+    } else {
+        let name = irosh::log::machine_name();
+        KeyFile::load_or_create(&paths.host_key(), &format!("irosh host {name}"))?
+    };
+    Ok(key.secret().public())
+}
+
+/// Its id and a relay: by that, all other ways to it are found.
+fn short(addr: &EndpointAddr) -> EndpointAddr {
+    let bare = EndpointAddr::new(addr.id);
+    addr.relay_urls().take(1).cloned().fold(bare, EndpointAddr::with_relay_url)
+}
+
 pub(super) fn ticket(host: &Admin, arguments: &TicketArguments) -> anyhow::Result<()> {
     let addr = host.ticket()?;
+    let addr = if arguments.short { short(&addr) } else { addr };
     let id = addr.id.to_string();
     let ticket = EndpointTicket::new(addr).to_string();
     if arguments.json {

@@ -11,10 +11,11 @@ use irosh::{
     host::load_settings,
     names::{Aliases, Place},
     protocol::CloseCode,
-    proxy::{Dialer, Link, ListenError, listen, load_host_keys, public_key_lines, save_host_keys},
+    proxy::{
+        Credentials, Dialer, Link, ListenError, listen, load_host_keys, public_key_lines, save_host_keys,
+    },
     settings::{ClientSettings, NetworkChoice},
     signals::Interrupts,
-    transport::KeyFile,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -61,9 +62,9 @@ pub(super) async fn run(paths: Paths, arguments: ListenArguments) -> anyhow::Res
     let port = bind(arguments.place, arguments.any_address).await?;
     let at = port.local_addr()?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let credentials = Credentials::load(&paths, settings.identity.as_deref())?;
     let network = NetworkChoice::from(arguments.network).or(settings.into());
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
-    let dialer = Dialer::bind(network, identity.secret().clone()).await?.noted(&paths);
+    let dialer = Dialer::bind(network, credentials).await?.noted(&paths);
     let link = Link::new(&dialer, &target);
     let stop = CancellationToken::new();
     let serving = async {

@@ -2,7 +2,11 @@
 
 mod agent;
 mod ask;
+mod authorities;
+mod code_prompt;
+mod comparing;
 mod completion;
+mod discover;
 mod doctor;
 mod escapes;
 mod forward_spec;
@@ -11,15 +15,19 @@ mod host_keys;
 mod hosts;
 mod init;
 mod invites;
+mod join;
 mod listen;
 mod man;
+mod pair;
 mod passwd;
 mod peers;
 mod ping;
+mod programs;
 mod progress;
 mod proxy;
 #[path = "../irosh-proxy/arguments.rs"]
 mod proxy_arguments;
+mod published_keys;
 mod reload;
 mod remote;
 mod service;
@@ -41,9 +49,18 @@ use irosh::{
     transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
 
+/// What a person wants to know who has typed `irosh` alone, above the next prompt.
+const FIRST_STEPS: &str = "\
+First steps:
+  on the machine to be reached:     irosh service install    (or in a terminal of its own: irosh host)
+                                    irosh pair               shows a code, such as 7-velvet-otter
+  on the machine that you sit at:   irosh join 7-velvet-otter box
+                                    ssh box
+  where something is in the way:    irosh doctor";
+
 /// Plain OpenSSH to a machine that has no address.
 #[derive(Parser)]
-#[command(name = "irosh", version, about, arg_required_else_help = true)]
+#[command(name = "irosh", version, about, after_help = FIRST_STEPS, arg_required_else_help = true)]
 struct Arguments {
     /// Use the files of the system service: /etc/irosh, /var/lib/irosh, /run/irosh
     #[arg(long, global = true)]
@@ -56,15 +73,20 @@ struct Arguments {
 enum Command {
     /// Run the host in the foreground: accept ssh from admitted peers
     Host(host::HostArguments),
-    /// Print this host's ticket
-    Ticket(invites::TicketArguments),
+    Service(service::ServiceArguments),
+    Pair(pair::PairArguments),
     /// Print an invite, which admits a new peer; list those that are open, or take one back
     Invite(invites::InviteArguments),
+    /// Print this host's ticket
+    Ticket(invites::TicketArguments),
     /// Who may come in to this host
     Peers(peers::PeersArguments),
     /// The SSH host keys that this host announces
     HostKeys(host_keys::HostKeysArguments),
+    /// Set the password with which ssh may log in to the built-in server
+    Passwd,
     Reload(reload::ReloadArguments),
+    Join(join::JoinArguments),
     /// Names for hosts to reach from here
     Hosts(hosts::HostsArguments),
     /// The lines of ssh_config that make `ssh NAME` work
@@ -83,9 +105,9 @@ enum Command {
     Listen(listen::ListenArguments),
     /// How long a host takes to answer, and by which path it is reached
     Ping(ping::PingArguments),
+    Status(status::StatusArguments),
     /// What is in the way to hosts, and what to do about it
     Doctor(doctor::DoctorArguments),
-    Status(status::StatusArguments),
     /// What holds connections and sessions for ssh, in the background
     Agent(agent::AgentArguments),
     /// What irosh-proxy does, without an agent
@@ -101,8 +123,6 @@ enum Command {
     },
     /// Write the manual pages
     Man(man::ManArguments),
-    /// Set the password with which ssh may log in to the built-in server
-    Passwd,
 }
 
 /// `--system` for a command that refuses it: not in its help.
@@ -125,6 +145,9 @@ struct NetworkArguments {
     /// Authorities that vouch for relays besides the usual: system, or a PEM file
     #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
     ca: Option<Authorities>,
+    /// Whether machines on this network find each other by multicast (mDNS); true by default
+    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
+    lan: Option<bool>,
 }
 
 impl NetworkArguments {
@@ -136,14 +159,15 @@ impl NetworkArguments {
             dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
             bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
             ca: variable("IROSH_CA").map(Into::into),
+            lan: variable("IROSH_LAN").and_then(|text| text.parse().ok()),
         }
     }
 }
 
 impl From<NetworkArguments> for NetworkChoice {
     fn from(arguments: NetworkArguments) -> Self {
-        let NetworkArguments { relay, dns, bind, ca } = arguments;
-        Self { relay, dns, bind, ca, relay_token: RelayToken::of_environment() }
+        let NetworkArguments { relay, dns, bind, ca, lan } = arguments;
+        Self { relay, dns, bind, ca, lan, relay_token: RelayToken::of_environment() }
     }
 }
 
@@ -179,12 +203,15 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether it is the client's, which has nothing to do with the system's service.
     fn is_a_users_own(&self) -> bool {
-        use Command::{Agent, Doctor, Exec, Forward, Get, Hosts, Listen, Ping, Proxy, Put, Shell, SshConfig};
+        use Command::{
+            Agent, Doctor, Exec, Forward, Get, Hosts, Join, Listen, Ping, Proxy, Put, Shell, SshConfig,
+        };
         matches!(
             self,
             Agent(_)
                 | Proxy(_)
                 | Hosts(_)
+                | Join(_)
                 | SshConfig(_)
                 | Shell(_)
                 | Exec(_)
@@ -199,14 +226,17 @@ impl Command {
 
     /// Whether it needs the rights of who runs it, and not those of whose the files are.
     fn stays_who_it_is(&self) -> bool {
-        use Command::{Host, Man, SftpServer, Sshd};
-        matches!(self, Host(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
+        use Command::{Host, Man, Service, SftpServer, Sshd};
+        matches!(self, Host(_) | Service(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
     }
 
     /// Whether it asks the host that runs, and turns to the files only where there is none.
     fn asks_the_host(&self) -> bool {
         use Command::{HostKeys, Invite, Peers, Reload, Ticket};
-        matches!(self, Ticket(_) | Invite(_) | Peers(_) | HostKeys(_) | Reload(_))
+        match self {
+            Peers(arguments) => !arguments.read_settings(),
+            _ => matches!(self, Ticket(_) | Invite(_) | HostKeys(_) | Reload(_)),
+        }
     }
 
     /// What the command exits with after an error.
@@ -241,10 +271,15 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Host(arguments) => host::run(paths, arguments)?,
         Command::Ticket(arguments) => invites::ticket(&admin(system, paths)?, &arguments)?,
         Command::Invite(arguments) => invites::invite(&admin(system, paths)?, arguments)?,
-        Command::Peers(arguments) => peers::peers(&admin(system, paths)?, arguments)?,
+        Command::Pair(arguments) => return remote::run(|| pair::run(paths, arguments)),
+        Command::Peers(arguments) => {
+            let settings = paths.host_settings();
+            peers::peers(&admin(system, paths)?, &settings, arguments)?;
+        }
         Command::HostKeys(arguments) => host_keys::run(&admin(system, paths)?, &arguments)?,
         Command::Reload(arguments) => reload::run(admin(system, paths)?, &arguments)?,
-        Command::Hosts(arguments) => hosts::run(&paths, arguments)?,
+        Command::Join(arguments) => return remote::run(|| join::run(paths, arguments)),
+        Command::Hosts(arguments) => return hosts::run(&paths, arguments),
         Command::SshConfig(arguments) => ssh_config::run(&paths, arguments)?,
         Command::Shell(arguments) => return remote::session::run_shell(paths, arguments),
         Command::Exec(arguments) => return remote::session::run_exec(paths, arguments),
@@ -255,6 +290,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Listen(arguments) => return remote::run(|| listen::run(paths, arguments)),
         Command::Doctor(arguments) => return remote::run(|| doctor::run(paths, arguments)),
         Command::Status(arguments) => return status::run(system, paths, &arguments),
+        Command::Service(arguments) => return service::run(system, arguments),
         Command::Agent(arguments) => agent::run(paths, arguments)?,
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
@@ -285,11 +321,16 @@ fn admin(system: bool, paths: Paths) -> Result<Admin, AdminError> {
 
 /// Prints a result.
 fn print(text: &str) {
-    if let Err(error) = irosh::stdio::print(text) {
+    print_if_read(text);
+}
+
+/// Prints a result, and says whether anybody reads it.
+fn print_if_read(text: &str) -> bool {
+    irosh::stdio::print(text).unwrap_or_else(|error| {
         irosh::log::complain("irosh", &error);
         irosh::log::flush();
         std::process::exit(1);
-    }
+    })
 }
 
 #[cfg(test)]
@@ -300,9 +341,19 @@ mod tests {
     fn who_refuses_the_system_does_not_offer_it() {
         let mut irosh = Arguments::command();
         irosh.build();
-        for name in
-            ["hosts", "ssh-config", "shell", "exec", "put", "get", "forward", "ping", "listen", "doctor"]
-        {
+        for name in [
+            "hosts",
+            "join",
+            "ssh-config",
+            "shell",
+            "exec",
+            "put",
+            "get",
+            "forward",
+            "ping",
+            "listen",
+            "doctor",
+        ] {
             let mut command = irosh.find_subcommand(name).expect("a command").clone();
             assert!(!command.render_long_help().to_string().contains("--system"), "{name}");
             let words = ["irosh", "--system", name, "box", "a", "b"];

@@ -12,6 +12,8 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
+use super::proxy_arguments::ProxyArguments;
+
 #[derive(Args)]
 pub(super) struct ManArguments {
     /// The folder to write irosh.1, irosh-put.1 and the others to, such as ~/.local/share/man/man1
@@ -23,7 +25,9 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make {}", arguments.folder.display()))?;
     let mut irosh = super::Arguments::command();
     irosh.build();
-    write_with_subcommands(&irosh, "irosh", &arguments.folder)
+    write_with_subcommands(&irosh, "irosh", &arguments.folder)?;
+    // The server on stdin and stdout, irosh-sshd, is `irosh sshd` by another name, and has its page.
+    write(&ProxyArguments::command(), "irosh-proxy", &arguments.folder)
 }
 
 /// The page of a command, and those of its own commands, such as `irosh-hosts-add`.
@@ -89,6 +93,7 @@ mod tests {
         for command in commands.get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(page(&format!("irosh-{}.1", command.get_name())).contains(".SH SYNOPSIS"));
         }
+        assert!(page("irosh-proxy.1").contains("fdpass"));
         for name in ["irosh-put.1", "irosh-get.1", "irosh-forward.1", "irosh-ping.1"] {
             let page = page(name);
             assert!(page.contains(".SH \"EXIT STATUS\"") || page.contains(".SH EXIT STATUS"), "{page}");

@@ -1,15 +1,20 @@
 //! `irosh peers`.
 
+use std::path::Path;
+
 use anyhow::bail;
 use clap::Subcommand;
 use irosh::{
-    host::{Admin, AllowedPeer, Edit, Ended, ListedPeer, Peer, PeerStatus, Revoked, RevokedPeers},
+    host::{
+        Admin, AllowedPeer, Authority, Edit, Ended, ListedPeer, Peer, PeerStatus, Revoked, RevokedPeers,
+        published_name,
+    },
     log::{printable, say},
 };
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::status::text;
+use super::{authorities, published_keys, status::text};
 
 #[derive(clap::Args)]
 pub(super) struct PeersArguments {
@@ -26,7 +31,9 @@ enum PeersCommand {
     List,
     /// Admit an identity, or change what it may do: options that are not named stay as they are
     Allow {
-        /// `[options] ssh-ed25519 AAAA... comment`, a line of authorized_peers or of a public key file
+        /// `[options] ssh-ed25519 AAAA... comment`, a line of authorized_peers or of a public key file; with
+        /// `cert-authority` in front, whoever has a user certificate of that key. `[options] github:NAME` fetches the
+        /// keys that NAME has published there, or at `keys-url` of host.toml, and shows them first
         #[arg(required = true, num_args = 1..)]
         key: Vec<String>,
         /// What to call it, in place of the key's comment
@@ -35,6 +42,9 @@ enum PeersCommand {
         /// Start anew, without the options that it has
         #[arg(long)]
         replace: bool,
+        /// Admit the keys that were fetched without asking
+        #[arg(long)]
+        yes: bool,
     },
     /// Take an admission back, end the peer's sessions, and keep it out where everybody may come in
     Revoke {
@@ -43,12 +53,29 @@ enum PeersCommand {
     },
 }
 
-pub(super) fn peers(host: &Admin, arguments: PeersArguments) -> anyhow::Result<()> {
+impl PeersArguments {
+    /// Whether the settings say where keys are fetched, and have to be read for it.
+    pub(super) fn read_settings(&self) -> bool {
+        let Some(PeersCommand::Allow { key, .. }) = &self.command else { return false };
+        published_name(&key.join(" ")).is_some()
+    }
+}
+
+pub(super) fn peers(host: &Admin, settings: &Path, arguments: PeersArguments) -> anyhow::Result<()> {
     let json = arguments.json;
     match arguments.command.unwrap_or(PeersCommand::List) {
         PeersCommand::List => list(host, json),
-        PeersCommand::Allow { key, name, replace } => {
-            admit(host, &key.join(" "), name, if replace { Edit::Replace } else { Edit::Change }, json)
+        PeersCommand::Allow { key, name, replace, yes } => {
+            let (line, edit) = (key.join(" "), if replace { Edit::Replace } else { Edit::Change });
+            if let Some(published) = published_name(&line) {
+                return published_keys::allow(settings, published, yes, |line| {
+                    admit(host, line, name.clone(), edit, json)
+                });
+            }
+            match Authority::parse(&line, &TimeZone::system()) {
+                Some(authority) => authorities::allow(host, authority, name, edit, json),
+                None => admit(host, &line, name, edit, json),
+            }
         }
         PeersCommand::Revoke { who } => take_back(host, &who, json),
     }
@@ -59,11 +86,15 @@ fn list(host: &Admin, json: bool) -> anyhow::Result<()> {
     for bad in &list.refused {
         tracing::warn!("{bad}");
     }
+    if list.peers.is_empty() && list.authorities.is_empty() {
+        say("irosh: nobody is on the list yet: `irosh pair` lets a machine in\n");
+    }
     let is_listed = |here: &PeerStatus| list.peers.iter().any(|peer| peer.peer == here.peer);
     for peer in &list.peers {
         let here = list.here.as_ref().map(|here| here.iter().find(|here| here.peer == peer.peer));
         show(peer, here, json);
     }
+    list.authorities.iter().for_each(|authority| authorities::show(authority, &[], json));
     for stranger in list.here.iter().flatten().filter(|here| !is_listed(here)) {
         show_stranger(stranger, json);
     }
@@ -83,19 +114,37 @@ fn admit(host: &Admin, line: &str, name: Option<String>, edit: Edit, json: bool)
     if let Some(before) = before {
         say(&printable(&format!("irosh: it was: {} {}\n", before.options, before.name)));
     }
-    if let Some(ended) = ended.filter(|ended| ended.connections + ended.sessions > 0) {
-        say(&format!("irosh: what began on other terms has ended: {}\n", counted(&ended)));
-    }
+    ended.iter().for_each(tell_ended);
     Ok(())
 }
 
+/// Says what has ended since its peer may do something else now.
+pub(super) fn tell_ended(ended: &Ended) {
+    if ended.connections + ended.sessions > 0 {
+        say(&format!("irosh: what began on other terms has ended: {}\n", counted(ended)));
+    }
+}
+
 fn take_back(host: &Admin, who: &str, json: bool) -> anyhow::Result<()> {
-    let RevokedPeers { gone, kept_out, invites, problem, ended } = host.revoke(who)?;
+    let RevokedPeers { gone, authorities, kept_out, invites, problem, ended } = host.revoke(who)?;
     let ended_of = |peer: &str| ended.as_ref().map(|ended| of(peer, ended));
     for peer in &gone {
         let ended = ended_of(&peer.peer);
         let said = ended.as_ref().map(|ended| format!("    ended: {}", counted(ended)));
         print_peer(peer, &[("ended", json!(ended))], said.as_slice(), json);
+    }
+    let is_holder = |ended: &&Ended| {
+        let is_meant = gone.iter().any(|peer| peer.peer == ended.peer)
+            || kept_out.iter().any(|revoked| revoked.fingerprint == ended.peer);
+        !is_meant
+    };
+    let holders: Vec<_> = ended.iter().flatten().filter(is_holder).collect();
+    for authority in &authorities {
+        authorities::show(authority, &[("revoked", json!(true)), ("ended", json!(holders))], json);
+    }
+    if !json {
+        let line = |ended: &Ended| printable(&format!("    ended: {} of {}", counted(ended), ended.peer));
+        holders.iter().for_each(|ended| super::print(&line(ended)));
     }
     for revoked in &kept_out {
         // Of who was on the list it is said already.
@@ -148,15 +197,17 @@ fn print_peer(peer: &ListedPeer, more: &[(&str, Value)], lines: &[String], json:
 
 /// Somebody who is here by no line of the list.
 fn show_stranger(stranger: &PeerStatus, json: bool) {
-    let PeerStatus { name, peer, listed, connections, sessions } = stranger;
+    let PeerStatus { name, peer, listed, certificate, connections, sessions } = stranger;
     if json {
         let line = json!({
             "name": name, "peer": peer, "listed": listed, "revoked": false,
-            "connections": connections, "sessions": sessions,
+            "certificate": certificate, "connections": connections, "sessions": sessions,
         });
         return super::print(&line.to_string());
     }
-    super::print(&printable(&format!("{peer}  {:<15}  {name}", "on no list")));
+    let by = if certificate.is_some() { "by certificate" } else { "on no list" };
+    super::print(&printable(&format!("{peer}  {by:<15}  {name}")));
+    certificate.iter().for_each(|certificate| super::print(&text::certificate(certificate)));
     text::presence(stranger).iter().for_each(|line| super::print(line));
 }
 

@@ -1,6 +1,7 @@
 //! `irosh ping`.
 
 use std::{
+    cell::Cell,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -10,10 +11,10 @@ use irosh::{
     host::load_settings,
     names::Aliases,
     protocol::CloseCode,
-    proxy::{Dialer, HostConnection, PathStatus, milliseconds},
+    proxy::{Credentials, Dialer, HostConnection, PathStatus, milliseconds},
     settings::{ClientSettings, NetworkChoice},
     signals::Interrupts,
-    transport::{KeyFile, Network, Target},
+    transport::{Network, Target},
 };
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -64,12 +65,21 @@ pub(super) struct PingArguments {
 pub(super) async fn run(paths: Paths, arguments: PingArguments) -> anyhow::Result<ExitCode> {
     let target = Aliases::load(&paths.aliases())?.resolve(&arguments.target)?;
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let credentials = Credentials::load(&paths, settings.identity.as_deref())?;
     let network = NetworkChoice::from(arguments.network.clone()).or(settings.into());
-    let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
-    let dialer = Dialer::bind(network.clone(), identity.secret().clone()).await?;
+    let dialer = Dialer::bind(network.clone(), credentials).await?;
     let deadline = arguments.deadline.map_or(Duration::MAX, Duration::from_secs);
     let mut interrupts = Interrupts::listen()?;
-    let mut ping = Ping { arguments, network, target, dialer, heard: Vec::new(), asked: 0, path: None };
+    let mut ping = Ping {
+        arguments,
+        network,
+        target,
+        dialer,
+        heard: Vec::new(),
+        asked: 0,
+        path: None,
+        unread: Cell::new(false),
+    };
     let pinged = tokio::select! {
         pinged = timeout(deadline, ping.run()) => pinged.unwrap_or(Ok(())),
         _ = interrupts.next() => Ok(()),
@@ -91,6 +101,8 @@ struct Ping {
     heard: Vec<Duration>,
     /// The path that was told last.
     path: Option<PathStatus>,
+    /// Whether nobody reads any more what is said: `irosh ping box | head -1`.
+    unread: Cell<bool>,
 }
 
 impl Ping {
@@ -110,6 +122,9 @@ impl Ping {
                 match self.connect().await {
                     Ok(host) => break host,
                     Err(error) => self.fails(&error),
+                }
+                if self.unread.get() {
+                    return Ok(());
                 }
             };
         }
@@ -196,7 +211,8 @@ impl Ping {
     }
 
     fn is_done(&self) -> bool {
-        self.arguments.until_direct && self.is_direct()
+        self.unread.get()
+            || self.arguments.until_direct && self.is_direct()
             || self.arguments.count.is_some_and(|count| self.asked >= count)
     }
 
@@ -218,10 +234,11 @@ impl Ping {
     }
 
     fn say(&self, text: &str, event: serde_json::Value) {
-        super::print(&if self.arguments.json {
+        let is_read = super::print_if_read(&if self.arguments.json {
             event.to_string()
         } else {
             format!("{}: {text}", self.target.short_name())
         });
+        self.unread.set(!is_read);
     }
 }

@@ -12,10 +12,12 @@ use irosh::{
     files::Paths,
     host::load_settings,
     names::Aliases,
-    proxy::{Dialer, bridge, known_hosts_lines, load_host_keys, public_key_lines, save_host_keys},
+    proxy::{
+        Credentials, Dialer, bridge, known_hosts_lines, load_host_keys, public_key_lines, save_host_keys,
+    },
     settings::ClientSettings,
     signals::interrupted,
-    transport::{KeyFile, Network, Target},
+    transport::{Network, Target},
 };
 
 use super::proxy_arguments::ProxyArguments;
@@ -34,27 +36,29 @@ pub(super) fn run(paths: &Paths, arguments: &ProxyArguments) -> anyhow::Result<E
 
 async fn carry(paths: &Paths, arguments: &ProxyArguments) -> anyhow::Result<()> {
     let settings: ClientSettings = load_settings(&paths.client_settings())?;
+    let credentials = Credentials::load(paths, settings.identity.as_deref())?;
     let network = arguments.network().read()?.or(settings.into());
     let name = &arguments.target;
     let target = Aliases::load(&paths.aliases())?.resolve(name)?;
     if let Some(sought) = &arguments.known_hosts {
-        let keys = host_keys(paths, network, &target).await?;
+        let keys = host_keys(paths, network, credentials, &target).await?;
         let lines = known_hosts_lines(name, sought.as_deref(), &keys);
         return Ok(io::stdout().write_all(lines.as_bytes())?);
     }
-    Ok(bridge(paths, network, identity(paths)?.secret().clone(), &target, interrupted()?).await?)
-}
-
-fn identity(paths: &Paths) -> anyhow::Result<KeyFile> {
-    Ok(KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?)
+    Ok(bridge(paths, network, credentials, &target, interrupted()?).await?)
 }
 
 /// What the host announced when ssh's own proxy connected a moment ago, or else says now.
-async fn host_keys(paths: &Paths, network: Network, target: &Target) -> anyhow::Result<Vec<String>> {
+async fn host_keys(
+    paths: &Paths,
+    network: Network,
+    credentials: Credentials,
+    target: &Target,
+) -> anyhow::Result<Vec<String>> {
     let id = target.addr().id;
     let mut keys = load_host_keys(paths, id);
     if keys.is_empty() {
-        let dialer = Dialer::bind(network, identity(paths)?.secret().clone()).await?;
+        let dialer = Dialer::bind(network, credentials).await?;
         let (host, welcome) = dialer.let_in(target).await?;
         keys = public_key_lines(&welcome.host_keys);
         if let Err(error) = save_host_keys(paths, id, &welcome.host_keys) {

@@ -11,7 +11,7 @@ use irosh::{
     files::{Paths, home},
     names::{
         Aliases,
-        ssh_config::{self, Lines, Proxy, SshVersion},
+        ssh_config::{self, Installed, Lines, Proxy, SshVersion},
     },
 };
 
@@ -35,24 +35,24 @@ enum SshConfigCommand {
 pub(super) fn run(paths: &Paths, arguments: SshConfigArguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(SshConfigCommand::Print) {
         SshConfigCommand::Print => super::print(&lines(paths)?),
-        SshConfigCommand::Install => {
-            let installed = ssh_config::install(&ssh_folder()?, &lines(paths)?)?;
-            super::print(&format!("wrote {}", installed.own_file.display()));
-            match installed.backup {
-                Some(backup) => super::print(&format!(
-                    "included it in {}, which was copied to {}",
-                    installed.user_file.display(),
-                    backup.display()
-                )),
-                None => super::print(&format!("{} includes it", installed.user_file.display())),
-            }
-        }
+        SshConfigCommand::Install => super::print(&install(paths)?.join("\n")),
         SshConfigCommand::Remove => {
             let removed = ssh_config::remove(&ssh_folder()?)?;
             super::print(if removed { "removed" } else { "nothing was installed" });
         }
     }
     Ok(())
+}
+
+/// Has ssh read our lines; says what was done.
+pub(super) fn install(paths: &Paths) -> anyhow::Result<[String; 2]> {
+    let Installed { own_file, user_file, backup } = ssh_config::install(&ssh_folder()?, &lines(paths)?)?;
+    let (wrote, user_file) = (format!("wrote {}", own_file.display()), user_file.display());
+    let included = match backup {
+        Some(backup) => format!("included it in {user_file}, which was copied to {}", backup.display()),
+        None => format!("{user_file} includes it"),
+    };
+    Ok([wrote, included])
 }
 
 /// Follows a change of the aliases, where our lines are installed.
@@ -63,31 +63,12 @@ pub(super) fn refresh(paths: &Paths) -> anyhow::Result<()> {
 
 fn lines(paths: &Paths) -> anyhow::Result<String> {
     let aliases = Aliases::load(&paths.aliases())?;
-    let proxy = proxy()?;
+    let proxy = super::programs::beside_this_one("irosh-proxy")?;
     // A path that no line of a configuration can hold.
     let path = proxy.to_str().filter(|path| !path.contains(char::is_control));
     let path = path.with_context(|| format!("ssh can be told of no program at {}", proxy.display()))?;
     let lines = Lines { proxy: Proxy::At(path), version: version_of_ssh(), aes: has_aes() };
     Ok(lines.render(paths, &aliases))
-}
-
-/// Where `irosh-proxy` is: not by the name that a link leads to, which the next version may not have.
-fn proxy() -> std::io::Result<PathBuf> {
-    const NAME: &str = "irosh-proxy";
-    let beside = std::env::current_exe()?.with_file_name(NAME);
-    let is_it = |path: &PathBuf| match (path.canonicalize(), beside.canonicalize()) {
-        (Ok(path), Ok(beside)) => path == beside,
-        _ => false,
-    };
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).filter(|folder| folder.is_absolute());
-    // As it was called, where that was by a path.
-    let called =
-        std::env::args_os().next().map(PathBuf::from).filter(|called| called.components().count() > 1);
-    let called =
-        called.and_then(|called| std::path::absolute(called).ok()).map(|path| path.with_file_name(NAME));
-    let found = on_path.map(|folder| folder.join(NAME)).chain(called).find(is_it);
-    Ok(found.unwrap_or(beside))
 }
 
 /// Where there is no ssh yet, the one that comes will be a new one.

@@ -44,9 +44,9 @@ pub(super) struct SshdArguments {
     /// Append the log to this file instead of stderr
     #[arg(short = 'E', value_name = "FILE")]
     log: Option<PathBuf>,
-    /// A login that needs no further proof
-    #[arg(long, value_name = "USER")]
-    login: Option<String>,
+    /// A login that needs no further proof; there may be several
+    #[arg(long = "login", value_name = "USER")]
+    logins: Vec<String>,
     /// Speak SSH on stdin alone, and close stdout once somebody has logged in: the host counts by that
     #[arg(long, hide = true)]
     logged_in_on_stdout: bool,
@@ -113,7 +113,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
         config: Arc::new(config),
         host_key: paths.ssh_host_key(),
         authenticator: Some(authenticator(paths, &server, origin.as_ref())),
-        vouched_login: arguments.login,
+        vouched_logins: arguments.logins,
         restrictions: restrictions()?,
         origin,
         logged_in: logged_in.clone(),

@@ -1,6 +1,6 @@
 //! What a running host does that is asked to.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use iroh::EndpointAddr;
 use iroh_tickets::endpoint::EndpointTicket;
@@ -12,13 +12,18 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::message::Call;
 use crate::{
     host::{
+        authorities::Authority,
         host_keys::KeptKeys,
         invites::Terms,
         list_files::{ListError, ListFiles},
-        lists::{AcceptedKeys, AllowedPeer, Ended, InviteStatus, NewInvite, PeerList, RevokedPeers},
+        lists::{
+            AcceptedKeys, AllowedAuthority, AllowedPeer, Ended, InviteStatus, ListedAuthority, NewInvite,
+            PeerList, RevokedPeers,
+        },
         peer_edits::Edit,
         peers::Peer,
         run::Shared,
+        status::PeerStatus,
     },
     log::with_causes,
 };
@@ -39,6 +44,7 @@ impl Shared {
             Call::RevokeInvite { id } => told(self.take_invite_back(id, uid).await),
             Call::Peers => told(self.list_peers().await),
             Call::Allow { line, replace } => told(self.allow(&line, replace, uid).await),
+            Call::AllowAuthority { line, replace } => told(self.allow_authority(&line, replace, uid).await),
             Call::Revoke { who } => told(self.revoke(who, uid).await),
             Call::HostKeys => told(self.list_host_keys().await),
             Call::AcceptHostKeys => told(self.accept_host_keys(uid).await),
@@ -88,6 +94,34 @@ impl Shared {
         Ok(AllowedPeer { ended: Some(ended.unwrap_or(none)), ..allowed })
     }
 
+    async fn allow_authority(
+        self: &Arc<Self>,
+        line: &str,
+        replace: bool,
+        by: u32,
+    ) -> Result<AllowedAuthority, String> {
+        let authority = Authority::parse(line, &TimeZone::UTC).ok_or("no line with cert-authority")?;
+        let edit = if replace { Edit::Replace } else { Edit::Change };
+        let _one_after_the_other = self.edits.lock().await;
+        let allowed = self.on_files(move |files| files.allow_authority(&authority, edit)).await?;
+        let ListedAuthority { name, authority, .. } = &allowed.authority;
+        tracing::info!(by, name, authority, "certificates allowed");
+        let is_holder = self.is_holder(std::slice::from_ref(&allowed.authority));
+        let ended = self.check_peers().await.into_iter().filter(is_holder).collect();
+        Ok(AllowedAuthority { ended: Some(ended), ..allowed })
+    }
+
+    /// Tells who is here by a certificate of one of these.
+    fn is_holder(&self, authorities: &[ListedAuthority]) -> impl Fn(&Ended) -> bool + use<> {
+        let is_of = |peer: &PeerStatus| {
+            let certificate = peer.certificate.as_ref();
+            certificate
+                .is_some_and(|certificate| authorities.iter().any(|of| of.authority == certificate.authority))
+        };
+        let here: HashSet<String> = self.here().into_iter().filter(is_of).map(|peer| peer.peer).collect();
+        move |ended| here.contains(&ended.peer)
+    }
+
     async fn revoke(self: &Arc<Self>, who: String, by: u32) -> Result<RevokedPeers, String> {
         // Whoever looks at the list meanwhile would end what this is to tell of.
         let _one_after_the_other = self.edits.lock().await;
@@ -99,7 +133,11 @@ impl Shared {
         for (name, peer) in &meant {
             tracing::info!(by, name, peer, "revoked");
         }
-        let is_meant = |ended: &Ended| meant.iter().any(|(_, peer)| **peer == ended.peer);
+        for ListedAuthority { name, authority, .. } in &revoked.authorities {
+            tracing::info!(by, name, authority, "certificates revoked");
+        }
+        let is_holder = self.is_holder(&revoked.authorities);
+        let is_meant = |ended: &Ended| meant.iter().any(|(_, peer)| **peer == ended.peer) || is_holder(ended);
         let ended = self.check_peers().await.into_iter().filter(is_meant).collect();
         Ok(RevokedPeers { ended: Some(ended), ..revoked })
     }

@@ -17,9 +17,13 @@ use super::message::{Answer, Call, Hello, PROTOCOL, Request, VERSION, socket_of}
 use crate::{
     files::{Paths, open_socket},
     host::{
+        authorities::Authority,
         host_keys::KeptKeys,
         invites::Terms,
-        lists::{AcceptedKeys, AllowedPeer, InviteStatus, NewInvite, PeerList, Reloaded, RevokedPeers},
+        lists::{
+            AcceptedKeys, AllowedAuthority, AllowedPeer, InviteStatus, NewInvite, PeerList, Reloaded,
+            RevokedPeers,
+        },
         peer_edits::Edit,
         peers::Peer,
         presence::is_running,
@@ -190,6 +194,19 @@ impl RunningHost {
     /// [`ControlError`].
     pub fn allow(&self, peer: &Peer, edit: Edit) -> Result<AllowedPeer, ControlError> {
         self.ask(&Call::Allow { line: peer.line(), replace: edit == Edit::Replace })
+    }
+
+    /// Has the certificates of an authority admit, or changes its line. Sessions end that began on other terms.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`].
+    pub fn allow_authority(
+        &self,
+        authority: &Authority,
+        edit: Edit,
+    ) -> Result<AllowedAuthority, ControlError> {
+        self.ask(&Call::AllowAuthority { line: authority.line(), replace: edit == Edit::Replace })
     }
 
     /// Takes an admission back, by name, fingerprint or key, and ends what the peer has here.

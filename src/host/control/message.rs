@@ -83,6 +83,11 @@ pub(super) enum Call {
         /// Whether the options go that the identity has.
         replace: bool,
     },
+    /// The same, with `cert-authority`.
+    AllowAuthority {
+        line: String,
+        replace: bool,
+    },
     /// By name, fingerprint or key.
     Revoke {
         who: String,

@@ -160,10 +160,10 @@ pub fn was_asked(path: &Path) -> Result<bool, EditError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::openssh_public;
+    use crate::transport::Identity;
 
     fn key(seed: u8) -> HostKey {
-        openssh_public(iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes()).into()
+        Identity::ed25519(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes()).public_key().into()
     }
 
     fn kept(backend: &str, basis: Basis) -> KeptKeys {

@@ -39,7 +39,8 @@ impl HostKey {
     }
 
     /// The key's blob (RFC 4253 section 6.6).
-    pub(super) fn blob(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn blob(&self) -> Vec<u8> {
         self.0.to_bytes().unwrap_or_default()
     }
 }

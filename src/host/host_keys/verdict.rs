@@ -110,11 +110,11 @@ fn has_kind(keys: &[HostKey], wanted: &HostKey) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::openssh_public;
+    use crate::transport::Identity;
 
     /// An Ed25519 key.
     fn ed(seed: u8) -> HostKey {
-        openssh_public(iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes()).into()
+        Identity::ed25519(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes()).public_key().into()
     }
 
     /// An ECDSA key.

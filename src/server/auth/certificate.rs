@@ -93,7 +93,7 @@ pub(super) fn by_line(
 }
 
 /// Whether the authority may sign in the way it did.
-pub(super) fn signature_accepted(config: &Config, signed: &Certificate) -> bool {
+pub(in crate::server) fn signature_accepted(config: &Config, signed: &Certificate) -> bool {
     let name = signed.signature().algorithm().to_string();
     let accepted = algorithms::of_authorities(&config.ca_signature_algorithms).contains(&name);
     if !accepted {

@@ -27,6 +27,7 @@ use candidate::{Candidate, Outcome, methods};
 use log::{Record, of_offer};
 
 pub use authenticator::{Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted};
+pub(super) use certificate::signature_accepted;
 pub(super) use keys::Offer;
 pub(super) use log::shown;
 pub use password::{PasswordFile, SetPasswordError, set_password};
@@ -34,8 +35,8 @@ pub use password::{PasswordFile, SetPasswordError, set_password};
 /// The state of one connection's authentication.
 pub(super) struct Authentication {
     config: Arc<SshdConfig>,
-    /// The login that the one who started this server vouches for.
-    vouched: Option<String>,
+    /// The logins that the one who started this server vouches for.
+    vouched: Vec<String>,
     /// What whoever logs in may do at most.
     restrictions: Option<KeyOptions>,
     authenticator: Box<dyn Authenticator>,
@@ -89,7 +90,7 @@ pub(super) enum NotEntered {
 impl Authentication {
     pub(super) fn new(
         config: Arc<SshdConfig>,
-        vouched: Option<String>,
+        vouched: Vec<String>,
         authenticator: Box<dyn Authenticator>,
         origin: Option<Origin>,
     ) -> Self {
@@ -137,7 +138,7 @@ impl Authentication {
 
     /// Whether it is enough that somebody asks: whoever started this server knows that the login is theirs.
     fn is_vouched_for(&mut self, user: &str) -> bool {
-        if self.vouched.as_deref() != Some(user) {
+        if !self.vouched.iter().any(|login| login == user) {
             return false;
         }
         let (candidate, ..) = self.parts(user);

@@ -53,7 +53,7 @@ pub(super) struct Local {
 pub(super) fn local_time(seconds: i64) -> Option<Local> {
     // SAFETY: `tm` is plain data, for which all zeros is a value.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    let seconds = seconds as libc::time_t;
+    let seconds = seconds as _;
     // SAFETY: both point to live values that the call does not keep.
     if unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) }.is_null() {
         return None;

@@ -83,7 +83,7 @@ impl BashLine {
     /// What bash puts in for a candidate: its end, quoted, with a space behind what is complete.
     pub(super) fn reply(&self, candidate: &str) -> Option<String> {
         let rest = candidate.strip_prefix(&self.kept)?;
-        let space = if candidate.ends_with('/') { "" } else { " " };
+        let space = if candidate.ends_with(['/', '-']) { "" } else { " " };
         Some(match self.quote {
             Quote::None => quote(rest, self.kept.is_empty()) + space,
             // bash closes the quote by itself.

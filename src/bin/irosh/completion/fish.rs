@@ -7,7 +7,7 @@ use clap_complete::env::EnvCompleter;
 
 use super::{candidates, print, words};
 
-/// fish quotes candidates by itself, and puts no space behind a `/`.
+/// fish quotes candidates by itself, and puts no space behind a `/` or a `-`.
 pub(super) struct Fish;
 
 impl EnvCompleter for Fish {

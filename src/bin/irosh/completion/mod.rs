@@ -1,4 +1,4 @@
-//! Completion of commands, targets and remote paths in bash, zsh and fish: clap's engine says which
+//! Completion of commands, targets, codes and remote paths in bash, zsh and fish: clap's engine says which
 //! argument the cursor is in, and the adapters here get the quoting right.
 //!
 //! A shell learns of it by `source <(IROSH_COMPLETE=bash irosh)`, with zsh in place of bash, and by
@@ -15,7 +15,7 @@ use std::{ffi::OsString, io, sync::OnceLock};
 use clap::Command;
 use clap_complete::{CompleteEnv, engine, env::Shells};
 
-pub(crate) use paths::{get_paths, put_paths, targets};
+pub(crate) use paths::{codes, get_paths, put_paths, targets};
 
 /// The variable that asks for completions.
 pub(crate) const VARIABLE: &str = "IROSH_COMPLETE";

@@ -3,6 +3,7 @@
 use std::{ffi::OsStr, sync::mpsc, time::Duration};
 
 use clap_complete::{ArgValueCompleter, CompletionCandidate, PathCompleter, engine::ValueCompleter};
+use irosh::pairing::Code;
 
 use super::{BEFORE, Before};
 
@@ -17,6 +18,15 @@ pub(crate) fn targets(names: fn() -> Vec<String>) -> ArgValueCompleter {
         let current = current.to_string_lossy();
         let user = current.rfind('@').map_or("", |at| &current[..=at]);
         names().into_iter().map(|name| CompletionCandidate::new(format!("{user}{name}"))).collect()
+    })
+}
+
+/// Completes the words of a code.
+#[must_use]
+pub(crate) fn codes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let completions = Code::completions(&current.to_string_lossy());
+        completions.into_iter().map(CompletionCandidate::new).collect()
     })
 }
 

@@ -149,6 +149,7 @@ fn everything_else_is_completed(name: &str) {
         shell.words("irosh get --ver\t-p 22 wo\tre\tlo\t"),
         "<get><--verbose><-p><22><work><remote><local file>"
     );
+    assert_eq!(shell.words("irosh join 7-velv\tott\tden"), "<join><7-velvet-otter><den>");
     assert_eq!(shell.words("irosh get broken re\t"), "<get><broken><re>");
     assert_eq!(shell.words("irosh get slow re\t"), "<get><slow><re>");
 }

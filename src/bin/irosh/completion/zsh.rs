@@ -31,12 +31,12 @@ impl EnvCompleter for Zsh {
 _irosh_complete() {
     local current=$PREFIX
     [[ -z $compstate[quote] ]] && current=${(Q)PREFIX}
-    local -a found folders files
+    local -a found begun whole
     found=("${(@f)$(VAR=zsh COMPLETER -- "${(@Q)words[1,CURRENT-1]}" "$current" 2>/dev/null </dev/null)}")
-    folders=("${(@M)found:#*/}")
-    files=("${(@)found:#(*/|)}")
-    (( $#files )) && compadd -- "${(@)files}"
-    (( $#folders )) && compadd -S '' -- "${(@)folders}"
+    begun=("${(@M)found:#*[/-]}")
+    whole=("${(@)found:#(*[/-]|)}")
+    (( $#whole )) && compadd -- "${(@)whole}"
+    (( $#begun )) && compadd -S '' -- "${(@)begun}"
 }
 compdef _irosh_complete BIN"#;
         let script = script.replace("VAR", var).replace("COMPLETER", &quoted(completer));

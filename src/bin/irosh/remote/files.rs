@@ -16,6 +16,9 @@ use irosh::{
         transfer::{Links, TransferError, TransferOptions, TransferProgress, TransferReport, WhySkipped},
     },
     files::Paths,
+    host::load_settings,
+    proxy::Credentials,
+    settings::ClientSettings,
 };
 use serde_json::json;
 use tokio::{
@@ -262,8 +265,13 @@ fn complete(target: &str, partial: &str) -> Vec<String> {
     };
     let found = runtime.block_on(async {
         let paths = Paths::of_user()?;
-        // A TAB makes none.
-        anyhow::ensure!(paths.identity().exists(), "there is no identity");
+        let settings: ClientSettings = load_settings(&paths.client_settings())?;
+        // A TAB makes none, and has nobody touch a key.
+        let is_at_hand = match &settings.identity {
+            Some(file) => !Credentials::load(&paths, Some(file))?.may_ask(),
+            None => paths.identity().exists(),
+        };
+        anyhow::ensure!(is_at_hand, "there is no identity that asks nobody");
         let arguments = RemoteArguments::of_target(target);
         let link = connect(&paths, &arguments, Lend::Never, &CancellationToken::new()).await?;
         let found = link.connection.remote_completion(partial.as_bytes()).await;

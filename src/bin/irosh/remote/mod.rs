@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use iroh::SecretKey;
 use irosh::{
     agent::NetworkWords,
     client::{
@@ -29,9 +28,10 @@ use irosh::{
     files::Paths,
     host::load_settings,
     names::Aliases,
+    proxy::Credentials,
     settings::{AgentUse, ClientSettings, NetworkChoice, agent_use},
     signals::Interrupts,
-    transport::{BindFailed, KeyFile},
+    transport::BindFailed,
 };
 
 use super::{NetworkArguments, ask::Ask, completion, terminal};
@@ -91,15 +91,15 @@ impl RemoteArguments {
         paths: &Paths,
         here: NetworkChoice,
         file: NetworkChoice,
-        identity: SecretKey,
+        credentials: Credentials,
     ) -> Result<Client, BindFailed> {
         let words = NetworkWords::from(&here);
         let network = here.or(file);
         match std::env::current_exe() {
             Ok(program) if !self.no_agent && agent_use(paths) == AgentUse::Auto => {
-                Ok(Client::by_agent(paths, &program, (words, network), identity))
+                Ok(Client::by_agent(paths, &program, (words, network), credentials))
             }
-            _ => Client::bind(network, identity).await,
+            _ => Client::bind(network, credentials).await,
         }
     }
 
@@ -232,8 +232,8 @@ impl Reach {
     ) -> anyhow::Result<Self> {
         let target = ResolvedTarget::resolve(arguments.target.as_bytes(), &Aliases::load(&paths.aliases())?)?;
         let settings: ClientSettings = load_settings(&paths.client_settings())?;
+        let credentials = Credentials::load(paths, settings.identity.as_deref())?;
         let file = NetworkChoice::from(settings);
-        let identity = KeyFile::load_or_create(&paths.identity(), &irosh::log::who())?;
         let wanted = arguments.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));
         let home = std::env::home_dir();
         let tokens = Tokens {
@@ -244,7 +244,7 @@ impl Reach {
         let here = NetworkChoice::from(arguments.network.clone());
         let preparing = async {
             tokio::join!(
-                arguments.client(paths, here, file, identity.secret().clone()),
+                arguments.client(paths, here, file, credentials),
                 arguments.ssh_config(target.name(), wanted, &tokens),
             )
         };

@@ -100,6 +100,7 @@ pub(crate) fn host(running: &host::Running) -> String {
 fn peer(peer: &host::PeerStatus) -> Vec<String> {
     let stranger = if peer.listed { "" } else { "  on no list" };
     let mut lines = vec![format!("  {}  {}{stranger}", one_line(&peer.name), peer.peer)];
+    lines.extend(peer.certificate.iter().map(certificate));
     lines.extend(peer.connections.iter().map(|connection| {
         let way = connection.path.as_ref().map_or_else(|| "no path".to_owned(), way);
         let sessions = count(connection.sessions as usize, "session");
@@ -114,6 +115,21 @@ fn peer(peer: &host::PeerStatus) -> Vec<String> {
         format!("    session {name} for {age}, {state}, {received} received, {sent} sent")
     }));
     lines
+}
+
+/// By what somebody is here who has no line, in a line to follow the name.
+pub(crate) fn certificate(certificate: &host::CertificateStatus) -> String {
+    let host::CertificateStatus { key_id, serial, principals, authority, expires } = certificate;
+    let names = if principals.is_empty() {
+        "no principals".to_owned()
+    } else {
+        format!("principals {}", one_line(&principals.join(",")))
+    };
+    let until = expires.map_or_else(|| "for ever".to_owned(), |ends| format!("until {ends}"));
+    format!(
+        "    by the certificate `{}`, serial {serial}, {names}, of {authority}, {until}",
+        one_line(key_id)
+    )
 }
 
 /// Where somebody is here from and since when, and with how many sessions, in lines to follow the name.
@@ -198,6 +214,13 @@ mod tests {
                 name: "eve\x1b[2J\n  root".to_owned(),
                 peer: "SHA256:x".to_owned(),
                 listed: false,
+                certificate: Some(host::CertificateStatus {
+                    key_id: "eve\n".to_owned(),
+                    serial: 7,
+                    principals: vec!["eve\x1b".to_owned(), "ops".to_owned()],
+                    authority: "SHA256:y".to_owned(),
+                    expires: None,
+                }),
                 connections: vec![ConnectionStatus { age: 5, path: None, sessions: 1 }],
                 sessions: vec![SessionStatus {
                     session: "01".to_owned(),
@@ -224,7 +247,8 @@ mod tests {
             said,
             "host box, version 0.1.0, pid 1, for 3 s\n  endpoint id e\n  backend builtin, access open\n  \
              stopping for 1 s: takes no new sessions, and ends those that run in 9 s\n  \
-             eve\\u{1b}[2J   root  SHA256:x  on no list\n    connection for 5 s, no path, 1 session\n    \
+             eve\\u{1b}[2J   root  SHA256:x  on no list\n    \
+             by the certificate `eve `, serial 7, principals eve\\u{1b},ops, of SHA256:y, for ever\n    connection for 5 s, no path, 1 session\n    \
              session 01 for 5 s, detached for 4 s, 1B received, 20KB sent\n  \
              2 refused, and 1 turned away unheard as too many came at once\n    \
              7 s ago 2 times, unproved from 192.0.2.1:5: not our protocol"

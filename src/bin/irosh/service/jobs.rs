@@ -10,7 +10,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// How many descriptors systemd keeps for the next process of this service, where it stops this one to start it anew.
 /// Nothing where it does not: sessions are to end then, and not to wait.
-pub(super) async fn room_for_sessions(stop: &Stop) -> Option<usize> {
+pub(crate) async fn room_for_sessions(stop: &Stop) -> Option<usize> {
     let most = std::env::var("FDSTORE").ok()?.parse().ok().filter(|most| *most > 0)?;
     let goes_on = !stop.drain.is_cancelled() && !is_stopped_for_good().await;
     goes_on.then_some(most)

@@ -1,4 +1,4 @@
-"""Draws what scripts/picture has logged: bytes delivered over time, each way, with the outages marked."""
+"""Draws what run.py has logged: bytes delivered over time, each way, with the outages marked."""
 
 import sys
 

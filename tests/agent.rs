@@ -104,6 +104,15 @@ fn more_sessions_than_a_host_allows_on_a_connection_are_on_another() {
 }
 
 #[test]
+fn who_asks_for_host_keys_takes_no_place_of_a_session() {
+    let mut line = Line::with_settings(Route::Tcp, "[limits]\nmax-sessions = 1\n");
+    line.client.use_mode(Mode::Agent);
+    // ssh asks for them while its session is open.
+    says_hello(&line);
+    assert_eq!(connections(&line), 1);
+}
+
+#[test]
 fn bytes_arrive_both_ways_as_they_were_sent() {
     for mode in BOTH {
         let line = with_agent(mode);

@@ -14,7 +14,7 @@ use iroh::EndpointId;
 use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::oneshot, time::timeout};
 
 use super::{
-    hosts::Use,
+    hosts::{Purpose, Use},
     message::{Answer, Cause, Failed, NetworkWords, Request, What, word},
     serve::Agent,
 };
@@ -76,22 +76,26 @@ impl Caller {
             }
             What::KnownHosts { target, sought } => {
                 let asked = async {
-                    let host = agent.host(&network, identity, &target).await?;
+                    let host = agent.host(&network, identity, &target, Purpose::Question).await?;
                     known_hosts(agent.paths(), &host, &target, sought.as_deref()).await
                 };
                 asked.await.map_or_else(Answer::Failed, Answer::Text)
             }
-            What::Session { target } => match agent.host(&network, identity, &target).await {
-                Ok(host) => self.carry(&agent, host).await,
-                Err(failed) => Answer::Failed(failed),
-            },
-            What::SessionEnd { target, stays } => match agent.host(&network, identity, &target).await {
-                Ok(host) => match self.give_end(&agent, host, stays).await {
-                    Some(answer) => answer,
-                    None => return,
-                },
-                Err(failed) => Answer::Failed(failed),
-            },
+            What::Session { target } => {
+                match agent.host(&network, identity, &target, Purpose::Session).await {
+                    Ok(host) => self.carry(&agent, host).await,
+                    Err(failed) => Answer::Failed(failed),
+                }
+            }
+            What::SessionEnd { target, stays } => {
+                match agent.host(&network, identity, &target, Purpose::Session).await {
+                    Ok(host) => match self.give_end(&agent, host, stays).await {
+                        Some(answer) => answer,
+                        None => return,
+                    },
+                    Err(failed) => Answer::Failed(failed),
+                }
+            }
         };
         self.say(&answer);
     }
@@ -253,7 +257,8 @@ impl Agent {
     /// Carries a session of somebody who has come to the port of a host, for as long as both sides want it.
     pub(super) async fn carry_for_port(self: Arc<Self>, name: &str, local: (LocalReader, LocalWriter)) {
         let identity = self.noted();
-        match self.host(&NetworkWords::of_environment(), identity.as_ref(), name).await {
+        let network = NetworkWords::of_environment();
+        match self.host(&network, identity.as_ref(), name, Purpose::Session).await {
             Ok(host) => {
                 let (tell, _) = oneshot::channel();
                 // Nobody tells it to end.

@@ -60,17 +60,33 @@ struct Host {
     certificate: Option<Certificate>,
     link: Link,
     name: Mutex<String>,
-    /// How many use it.
-    users: watch::Sender<usize>,
+    users: watch::Sender<Users>,
     sessions: Mutex<BTreeMap<u64, (Instant, Running)>>,
+}
+
+/// How many use a host.
+#[derive(Debug, Clone, Copy, Default)]
+struct Users {
+    sessions: usize,
+    questions: usize,
+}
+
+/// What somebody uses a host for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A session, of which a host allows so many on a connection.
+    Session,
+    /// Something about the host, for which there is always room.
+    Question,
 }
 
 /// A use of a host, which keeps it; dropped, it may be given up some time later.
 pub(super) struct Use {
     host: Arc<Host>,
     hosts: Hosts,
+    purpose: Purpose,
     number: u64,
-    /// How many others used it at that time.
+    /// How many other sessions used it at that time.
     place: usize,
 }
 
@@ -111,13 +127,14 @@ impl Hosts {
         network: Network,
         credentials: Credentials,
         target: &Target,
+        purpose: Purpose,
     ) -> Result<Use, DialError> {
         let (identity, certificate) = (credentials.identity(), credentials.certificate());
         // Under the lock, so that all who come at once have one endpoint and one host.
         let mut dialers = self.0.dialers.lock().await;
         let is_it = |host: &&Arc<Host>| {
             let is_same = host.is(&network, identity, target) && host.certificate == certificate;
-            is_same && host.has_room()
+            is_same && (purpose == Purpose::Question || host.has_room())
         };
         let known = lock(&self.0.hosts).iter().find(is_it).map(Arc::clone);
         let host = match known {
@@ -143,7 +160,7 @@ impl Hosts {
                     certificate,
                     link: Link::new(&dialer, target),
                     name: Mutex::default(),
-                    users: watch::channel(0).0,
+                    users: watch::Sender::default(),
                     sessions: Mutex::default(),
                 });
                 lock(&self.0.hosts).push(Arc::clone(&host));
@@ -155,11 +172,11 @@ impl Hosts {
         *lock(&host.name) = target.short_name();
         let mut place = 0;
         host.users.send_modify(|users| {
-            place = *users;
-            *users += 1;
+            place = users.sessions;
+            *users.of(purpose) += 1;
         });
         let number = self.0.number.fetch_add(1, Ordering::Relaxed);
-        Ok(Use { host, hosts: self.clone(), number, place })
+        Ok(Use { host, hosts: self.clone(), purpose, number, place })
     }
 
     /// Keeps a connection for as long as it is used and a while longer, and reaches the host again if it is lost.
@@ -171,7 +188,7 @@ impl Hosts {
             }
             // Nobody takes it meanwhile, and nobody binds before all is closed.
             let mut dialers = self.0.dialers.lock().await;
-            if *host.users.borrow() > 0 {
+            if !host.users.borrow().is_none() {
                 continue;
             }
             host.link.close(CloseCode::Done);
@@ -240,20 +257,20 @@ impl Host {
     /// Whether one more may use its connection: for those who are too many there is another one.
     fn has_room(&self) -> bool {
         let allowed = self.link.current().and_then(|host| host.allows()).unwrap_or(ALLOWED);
-        *self.users.borrow() < allowed.max(1) as usize
+        self.users.borrow().sessions < allowed.max(1) as usize
     }
 
     /// Waits until nobody has used it for so long. What was never reached, or is lost, is not kept.
     async fn unused_for(&self, keep_warm: Duration) {
         let mut users = self.users.subscribe();
         loop {
-            let _ = users.wait_for(|users| *users == 0).await;
+            let _ = users.wait_for(Users::is_none).await;
             if self.link.connections().borrow().is_none() {
                 return;
             }
             tokio::select! {
                 () = sleep(keep_warm) => return,
-                _ = users.wait_for(|users| *users > 0) => {}
+                _ = users.wait_for(|users| !users.is_none()) => {}
             }
         }
     }
@@ -266,9 +283,9 @@ impl Host {
             let current = connections.borrow_and_update().clone();
             if let Some(host) = current {
                 host.lost().await;
-                if *self.users.borrow() == 0 {
+                if self.users.borrow().is_none() {
                     let again = async { host.may_come_back() && self.link.again(&host).await.is_ok() };
-                    if !timeout(LOOKS, again).await.unwrap_or(false) && *self.users.borrow() == 0 {
+                    if !timeout(LOOKS, again).await.unwrap_or(false) && self.users.borrow().is_none() {
                         return;
                     }
                 }
@@ -307,10 +324,23 @@ impl Host {
     }
 }
 
+impl Users {
+    fn is_none(&self) -> bool {
+        self.sessions == 0 && self.questions == 0
+    }
+
+    fn of(&mut self, purpose: Purpose) -> &mut usize {
+        match purpose {
+            Purpose::Session => &mut self.sessions,
+            Purpose::Question => &mut self.questions,
+        }
+    }
+}
+
 impl Use {
     /// Whether the host allows one more session on its connection, which the first one need not wait to hear.
     pub(super) async fn fits(&self) -> bool {
-        if self.place == 0 {
+        if self.place == 0 || self.purpose == Purpose::Question {
             return true;
         }
         // Where it is not reached, or does not let us in, whoever opens a session there is told.
@@ -346,7 +376,7 @@ impl Use {
 impl Drop for Use {
     fn drop(&mut self) {
         lock(&self.host.sessions).remove(&self.number);
-        self.host.users.send_modify(|users| *users -= 1);
+        self.host.users.send_modify(|users| *users.of(self.purpose) -= 1);
     }
 }
 

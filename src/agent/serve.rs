@@ -21,7 +21,7 @@ use super::{
     caller::Caller,
     client,
     confine::Confined,
-    hosts::{Hosts, Use},
+    hosts::{Hosts, Purpose, Use},
     message::{Cause, Failed, IdentityWords, NetworkWords, socket_of},
     ports::Ports,
     status::Status,
@@ -205,17 +205,18 @@ impl Agent {
         self.hosts.paths()
     }
 
-    /// The host that a caller means, with room for one more session.
+    /// The host that a caller means, with room for what they want of it.
     pub(super) async fn host(
         &self,
         network: &NetworkWords,
         identity: Option<&IdentityWords>,
         name: &str,
+        purpose: Purpose,
     ) -> Result<Use, Failed> {
         let (network, credentials, target) =
             self.read(network, identity, name).map_err(|error| Cause::Caller.of(&*error))?;
         loop {
-            let host = self.hosts.host(network.clone(), credentials.clone(), &target).await;
+            let host = self.hosts.host(network.clone(), credentials.clone(), &target, purpose).await;
             let host = host.map_err(|error| Cause::Host.of(&error))?;
             if host.fits().await {
                 return Ok(host);

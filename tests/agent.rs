@@ -17,7 +17,7 @@ use std::{
 
 use harness::{
     DEADLINE, IROSH_PROXY, Line, Master, Mode, Random, Route, Running, Said, descendants, feed, number,
-    on_a_terminal, poll, run, skip, subfolder, succeed,
+    on_a_terminal_for, poll, run, skip, subfolder, succeed,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -471,12 +471,12 @@ print("all went on")
 
 #[test]
 fn what_happens_in_the_first_terminal_of_a_master_ends_no_session_of_others() {
-    let lines = [None, Some(Mode::Alone), Some(Mode::Agent), Some(Mode::Fdpass)].map(|mode| match mode {
-        // Without us, as it is to be.
-        None => Line::new(Route::Direct),
-        Some(mode) => with_agent(mode),
-    });
-    for line in lines {
+    for mode in [None, Some(Mode::Alone), Some(Mode::Agent), Some(Mode::Fdpass)] {
+        let line = match mode {
+            // Without us, as it is to be.
+            None => Line::new(Route::Direct),
+            Some(mode) => with_agent(mode),
+        };
         let ssh = line.client.ssh();
         let words = [ssh.get_program()]
             .into_iter()
@@ -487,7 +487,9 @@ fn what_happens_in_the_first_terminal_of_a_master_ends_no_session_of_others() {
         let mut bash = line.client.command("bash");
         bash.args(["--norc", "-i"]);
         let stopped = number("IROSH_TEST_STOPPED_SECONDS", 0);
-        let said = on_a_terminal(&bash, &format!("STOPPED = {stopped}\nSSH = {words:?}\n{FIRST_TERMINAL}"));
+        let script = format!("STOPPED = {stopped}\nSSH = {words:?}\n{FIRST_TERMINAL}");
+        let pause = Duration::from_secs(stopped as u64);
+        let said = on_a_terminal_for(pause, &bash, &script);
         assert_eq!(said, "all went on\n", "{:?}", line.route);
     }
 }

@@ -68,6 +68,8 @@ class Place:
                 f"ListenAddress {self.address}:{self.port}\nHostKey {self.path('host')}\n"
                 f"AuthorizedKeysFile {self.path('you.pub')}\nStrictModes no\nUsePAM no\nPidFile none\n"
                 "MaxStartups 1000\nUseDNS no\nSubsystem sftp internal-sftp\n"
+                # An empty home: what a .bashrc does is no server's.
+                f"SetEnv HOME={self.folder}\n"
             )
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
         self.start([sshd, "-D", "-f", self.path("sshd_config")], self.server, stderr=subprocess.DEVNULL)

@@ -20,9 +20,6 @@ class Servers(Place):
         self.hosts = []
         super().__init__(binaries, server, client, address, dumbpipe=False)
         config = self.path("sshd_config")
-        with open(config, "a") as more:
-            # An empty home: what a .bashrc does is neither server's.
-            more.write(f"SetEnv HOME={self.folder}\n")
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
         self.commands = {"sshd": [sshd, "-i", "-f", config], "builtin": [f"{binaries}/irosh-sshd", "-i", "-f", config]}
 

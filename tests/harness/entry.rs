@@ -17,7 +17,7 @@ pub(crate) fn stranger(line: &Line, name: &str) -> Client {
 
 #[track_caller]
 pub(crate) fn is_in(output: &Output) {
-    assert_eq!(output.stdout.said(), "in\n", "{}", output.stderr.said());
+    assert_eq!(output.stdout.said(), "in\n", "{}: {}", output.status, output.stderr.said());
 }
 
 #[track_caller]

@@ -92,10 +92,26 @@ impl HostSetup {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Host {
+        if self.backend == "builtin" {
+            self.spare_startup_files();
+        }
         let daemon = Daemon::start(&mut self.command());
         let mut host = Host { setup: self, daemon, ready: Value::Null };
         host.ready = host.wait_event(|event| event["event"] == "ready");
         host
+    }
+
+    /// Has bash take each command's shell for one within another, which does not read who runs the tests' own `.bashrc`.
+    fn spare_startup_files(&self) {
+        let file = self.home.join("host.toml");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let Ok(mut settings) = text.parse::<toml::Table>() else { return };
+        let sshd = settings.entry("sshd").or_insert_with(|| toml::Table::new().into());
+        let Some(sshd) = sshd.as_table_mut() else { return };
+        if !sshd.contains_key("SetEnv") {
+            sshd.insert("SetEnv".to_owned(), vec!["SHLVL=1"].into());
+            fs::write(&file, settings.to_string()).expect("host.toml");
+        }
     }
 
     /// Runs it until it fails to start.

@@ -47,7 +47,7 @@ pub(crate) use meeting::{Meeting, Shown, installed_ssh};
 pub(crate) use names::NameServer;
 pub(crate) use port::Port;
 pub(crate) use process::{
-    DEADLINE, Daemon, Running, Said, descendants, feed, run, small_pipe, succeed, under,
+    DEADLINE, Daemon, Running, Said, descendants, feed, feed_within, run, small_pipe, succeed, under,
 };
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, RawHost, raw_runtime};
@@ -56,7 +56,7 @@ pub(crate) use route::{Line, Route, over};
 pub(crate) use server::{Server, Sshd, login};
 pub(crate) use ssh_agent::{SshAgent, have_fido_key, new_fido_key};
 pub(crate) use system::{NOBODY, System};
-pub(crate) use terminal::on_a_terminal;
+pub(crate) use terminal::{on_a_terminal, on_a_terminal_for};
 pub(crate) use tree::{odd_tree, same_tree};
 
 /// The program that people type.

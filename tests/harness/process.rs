@@ -168,6 +168,11 @@ pub(crate) fn succeed(command: &mut Command) -> String {
 
 /// Runs a command to its end with this input.
 pub(crate) fn feed(command: &mut Command, input: Vec<u8>) -> Output {
+    feed_within(DEADLINE, command, input)
+}
+
+/// The same of a command that takes longer.
+pub(crate) fn feed_within(deadline: Duration, command: &mut Command, input: Vec<u8>) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(command);
     let mut stdin = running.stdin();
@@ -175,8 +180,8 @@ pub(crate) fn feed(command: &mut Command, input: Vec<u8>) -> Output {
     thread::spawn(move || _ = stdin.write_all(&input));
     let stdout = collect(running.stdout());
     let stderr = collect(running.child.stderr.take().expect("a piped stderr"));
-    let Some(status) = running.try_wait(DEADLINE) else {
-        panic!("still running after {DEADLINE:?}: {command:?}\n{}", {
+    let Some(status) = running.try_wait(deadline) else {
+        panic!("still running after {deadline:?}: {command:?}\n{}", {
             drop(running);
             stderr.recv().unwrap_or_default().said()
         });

@@ -1,19 +1,19 @@
 //! A terminal for a program, and somebody who types on it.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use super::{Said, feed};
+use super::{DEADLINE, Said, feed_within};
 
 /// Runs a program on a terminal of its own and says what comes on stdout; talks by `send`, `wait` and
 /// `size` on the lines of its script.
 const TERMINAL: &str = r#"
 import fcntl, os, pty, select, struct, sys, termios, time
 
+deadline = time.monotonic() + float(os.environ.pop("TERMINAL_DEADLINE"))
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
 seen = b""
-deadline = time.monotonic() + 50
 
 def size(rows, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -47,6 +47,11 @@ exec(sys.stdin.read())
 
 /// Runs a script against a program on a terminal; returns what the script printed.
 pub(crate) fn on_a_terminal(program: &Command, script: &str) -> String {
+    on_a_terminal_for(Duration::ZERO, program, script)
+}
+
+/// The same with a script that does nothing for so long.
+pub(crate) fn on_a_terminal_for(pause: Duration, program: &Command, script: &str) -> String {
     let mut python = Command::new("python3");
     python.args(["-c", TERMINAL]).arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {
@@ -55,7 +60,9 @@ pub(crate) fn on_a_terminal(program: &Command, script: &str) -> String {
             None => python.env_remove(name),
         };
     }
-    let output = feed(python.env("TERM", "xterm"), script.as_bytes().to_vec());
+    let seconds = (pause + DEADLINE - Duration::from_secs(10)).as_secs();
+    python.env("TERM", "xterm").env("TERMINAL_DEADLINE", seconds.to_string());
+    let output = feed_within(pause + DEADLINE, &mut python, script.as_bytes().to_vec());
     assert!(output.status.success(), "{}", output.stderr.said());
     output.stdout.said()
 }

@@ -34,5 +34,5 @@ fuzz_target!(|key: &[u8]| {
         // known_hosts takes a word that begins so for a marker.
         assert!(!kind.starts_with('@'), "{key:?}");
     }
-    assert_eq!(known_hosts_lines("box", &keys).lines().count(), keys.len());
+    assert_eq!(known_hosts_lines("box", None, &keys).lines().count(), keys.len());
 });

@@ -7,7 +7,7 @@ use nix::unistd::{Uid, User};
 /// No session of this host can ever have a login.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the built-in server serves the user alone who runs the host, {of}, and not {login}\ngive --login {of}, or run the host as root: a server of root's serves every login"
+    "the built-in server serves the user alone who runs the host, {of}, and not {login}\ngive --login {of}, or run the host as root: a server of root's serves every login; an sshd needs no --login"
 )]
 pub struct CannotVouch {
     login: String,

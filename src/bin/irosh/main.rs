@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{OwnerError, Paths},
-    host::{Admin, AdminError},
+    host::{Admin, AdminError, running},
     settings::NetworkChoice,
     transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
@@ -230,6 +230,12 @@ impl Command {
         matches!(self, Host(_) | Service(_) | Sshd(_) | SftpServer { .. } | Man(_)) || self.asks_the_host()
     }
 
+    /// Whether it is about who may come in to the host of this machine, and where it is.
+    fn looks_after_a_host(&self) -> bool {
+        use Command::{HostKeys, Invite, Pair, Passwd, Peers, Reload, Ticket};
+        matches!(self, Pair(_) | Invite(_) | Ticket(_) | Peers(_) | HostKeys(_) | Reload(_) | Passwd)
+    }
+
     /// Whether it asks the host that runs, and turns to the files only where there is none.
     fn asks_the_host(&self) -> bool {
         use Command::{HostKeys, Invite, Peers, Reload, Ticket};
@@ -253,18 +259,23 @@ impl Command {
 /// What a command line that is wrong leaves to exit with: with `shell` and `exec`, all but 255 is what runs
 /// there.
 fn status_of_misuse() -> i32 {
-    let command = std::env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
-    match command {
-        Some(command) if command == "shell" || command == "exec" => remote::session::FAILED.into(),
+    match command_word().as_deref() {
+        Some("shell" | "exec") => remote::session::FAILED.into(),
         _ => 2,
     }
+}
+
+/// The command's name, as it was typed.
+fn command_word() -> Option<String> {
+    let mut words = std::env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+    words.find(|word| !word.starts_with('-'))
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.system && arguments.command.is_a_users_own() {
         anyhow::bail!("names and ssh's configuration are each user's own\nleave out --system");
     }
-    let system = arguments.system;
+    let system = arguments.system || means_the_systems(&arguments.command)?;
     let paths = paths(system, &arguments.command)?;
     match arguments.command {
         Command::Host(_) if std::process::id() == 1 => return init::run(),
@@ -299,6 +310,27 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Passwd => passwd::run(&paths)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the host that is meant is the system's, because it is the one that runs: root's is, and others are told.
+fn means_the_systems(command: &Command) -> anyhow::Result<bool> {
+    if !command.looks_after_a_host() || std::env::var_os("IROSH_HOME").is_some() {
+        return Ok(false);
+    }
+    let own = Paths::of_user()?;
+    if running(&own).is_some() || running(&Paths::of_system()).is_none() {
+        return Ok(false);
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Ok(true);
+    }
+    if own.host_key().exists() {
+        return Ok(false);
+    }
+    let word = command_word().unwrap_or_default();
+    anyhow::bail!(
+        "no host of yours runs here, and the system's does\nfor that one: sudo irosh --system {word}"
+    );
 }
 
 fn paths(system: bool, command: &Command) -> Result<Paths, OwnerError> {

@@ -282,7 +282,7 @@ fn root_has_the_systems_service_let_somebody_in() {
         let mut shown = Shown::start(meeting.on_the_network(system.irosh(arguments)));
         succeed(&mut meeting.at_client(&["join", &shown.code, name]));
         assert_eq!(shown.ends(AT_ONCE), Some(0), "{}", shown.said());
-        assert!(shown.said().contains("\"running\":true"), "{}", shown.said());
+        shown.daemon.stdout.wait_for("\"running\":true");
     }
     host.stderr.wait_for("allowed");
     let [(_, settings), ..] = system.folders();

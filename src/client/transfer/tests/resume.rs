@@ -71,7 +71,7 @@ async fn killed_and_resumed(killed: Killed) {
                 // The first run has made the folder, and takes its name now: what is in it is meant.
                 let (source, into) = if target.exists() { ("tree/.", &target) } else { ("tree", &target) };
                 let report = place.copy(&place.at(source), into, &resume()).await.expect("copied");
-                assert!(same(&place.at("tree"), &target), "{way:?} {bytes}");
+                assert!(same(&place.at("tree"), &target), "{way:?} {bytes}: {:?}", names_or_none(&target));
                 assert!(report.files_unchanged >= done as u64);
                 let most = if whole { 0 } else { SIZE - arrived + OVERLAP.min(arrived) };
                 let small: u64 = (0..20).map(|number| number * 100).sum();

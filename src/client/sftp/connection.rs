@@ -1,7 +1,7 @@
 //! The requests that wait for answers, and what is shared by all who ask.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Place},
+    collections::{HashMap, HashSet, hash_map::Entry as Place},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -153,16 +153,23 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes back the writes that are not on their way yet and whose answers nobody waits for.
+    /// Takes back the writes that are not on their way yet and whose answers nobody waits for. None of them
+    /// is before another to the same file that is sent: who waits may be leaving at this moment, on another
+    /// thread and the first answer first, and a file would get a gap that its size does not show.
     pub(super) fn take_back_writes(&self) {
         let mut state = self.state();
         let State { waiting, outbox, .. } = &mut *state;
+        let mut sent = HashSet::new();
         outbox.take_back(|id| match waiting.entry(id) {
-            Place::Occupied(place) if place.get().sender.is_closed() => {
+            Place::Occupied(place) if place.get().sender.is_closed() && !sent.contains(&place.get().path) => {
                 place.remove();
                 true
             }
-            _ => false,
+            Place::Occupied(place) => {
+                sent.insert(Arc::clone(&place.get().path));
+                false
+            }
+            Place::Vacant(_) => false,
         });
     }
 
@@ -236,6 +243,42 @@ impl State {
                 place.insert(waiting);
                 return id;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: usize = 32 << 10;
+
+    fn write(shared: &Arc<Shared>, file: &str) -> Pending {
+        let about = About { operation: "write", path: file.as_bytes().into() };
+        let content = Bytes::from(vec![0; LENGTH]);
+        shared.send(Request::new(kind::WRITE), Some(content), Expect::Status, about, None)
+    }
+
+    /// How many of them were to be sent.
+    fn writes(shared: &Shared) -> usize {
+        let pieces = shared.state().outbox.take();
+        let mut places = [io::IoSlice::new(&[]); 20];
+        let count = pieces.slices(&mut places);
+        let sent = places[..count].iter().filter(|piece| piece.len() == LENGTH).count();
+        sent
+    }
+
+    #[test]
+    fn a_write_that_nobody_waits_for_is_not_taken_back_before_another_to_the_same_file() {
+        for (left, sent) in [(vec![0], 2), (vec![1], 1), (vec![0, 1], 0)] {
+            let shared = Shared::new();
+            let mut waiting = vec![Some(write(&shared, "a")), Some(write(&shared, "a"))];
+            drop(write(&shared, "b"));
+            for number in &left {
+                waiting[*number] = None;
+            }
+            shared.take_back_writes();
+            assert_eq!(writes(&shared), sent, "{left:?}");
         }
     }
 }

@@ -62,9 +62,15 @@ impl Outbox {
         Pieces(pieces)
     }
 
-    /// Takes back long writes of which `unwanted` says so.
+    /// Takes back long writes of which `unwanted` says so. It is asked about the last one first.
     pub(super) fn take_back(&mut self, mut unwanted: impl FnMut(u32) -> bool) {
-        self.queued.retain(|queued| !matches!(queued, Queued::Write { id, .. } if unwanted(*id)));
+        let mut kept = VecDeque::with_capacity(self.queued.len());
+        while let Some(queued) = self.queued.pop_back() {
+            if !matches!(&queued, Queued::Write { id, .. } if unwanted(*id)) {
+                kept.push_front(queued);
+            }
+        }
+        self.queued = kept;
     }
 
     pub(super) fn clear(&mut self) {

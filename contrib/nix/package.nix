@@ -2,13 +2,10 @@
 {
   lib,
   rustPlatform,
-  stdenv,
   cmake,
   installShellFiles,
   coreutils,
   util-linux,
-  pam,
-  withPam ? stdenv.hostPlatform.isLinux,
 }:
 
 rustPlatform.buildRustPackage {
@@ -22,10 +19,8 @@ rustPlatform.buildRustPackage {
     cmake
     installShellFiles
   ];
-  buildInputs = lib.optional withPam pam;
   # cmake is the build scripts' of libraries.
   dontUseCmakeConfigure = true;
-  buildFeatures = lib.optional withPam "pam";
 
   # The tests want an sshd, and namespaces: scripts/test.
   doCheck = false;

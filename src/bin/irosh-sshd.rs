@@ -23,10 +23,6 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    #[cfg(feature = "pam")]
-    if let Some(code) = sshd::serve_pam("irosh-sshd") {
-        return code;
-    }
     let arguments = Arguments::parse();
     let result = run(arguments);
     if let Err(error) = &result {

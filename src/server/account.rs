@@ -144,22 +144,16 @@ impl Account {
         check_shadow(&String::from_utf8_lossy(&shadow), &self.name, days_since_1970())
     }
 
-    /// Takes on these groups, or the account's where there are none. What follows may shut this process in, where there is no list of groups.
+    /// Takes on the account's groups. What follows may shut this process in, where there is no list of groups.
     ///
     /// # Errors
     ///
     /// What the system says; the process must end then.
-    pub(super) fn enter_groups(&self, groups: Option<&[u32]>) -> io::Result<()> {
+    pub(super) fn enter_groups(&self) -> io::Result<()> {
         if self.is_ours()? && !self.uid.is_root() {
             return Ok(());
         }
-        match groups {
-            Some(groups) => {
-                let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
-                nix::unistd::setgroups(&groups)?;
-            }
-            None => nix::unistd::initgroups(&CString::new(self.name.as_str())?, self.gid)?,
-        }
+        nix::unistd::initgroups(&CString::new(self.name.as_str())?, self.gid)?;
         Ok(nix::unistd::setresgid(self.gid, self.gid, self.gid)?)
     }
 

@@ -29,22 +29,20 @@ pub(super) struct Login {
     pub(super) steps_file: Option<PathBuf>,
     /// What the authenticator adds to the environment.
     pub(super) environment: Vec<(OsString, OsString)>,
-    /// Whether that is with what /etc/environment says.
-    pub(super) knows_etc_environment: bool,
     /// What the first shell on a terminal is shown.
     pub(super) messages: Mutex<String>,
     pub(super) origin: Option<Origin>,
 }
 
 impl Login {
-    /// Becomes the user for good, in these groups or else the account's, and nothing else happens before it.
+    /// Becomes the user for good, and nothing else happens before it.
     ///
     /// # Errors
     ///
     /// What the system says; the connection must end then.
-    pub(super) fn enter(&mut self, groups: Option<&[u32]>) -> io::Result<()> {
+    pub(super) fn enter(&mut self) -> io::Result<()> {
         let root = self.chroot()?;
-        self.account.enter_groups(groups)?;
+        self.account.enter_groups()?;
         if let Some(root) = root {
             nix::unistd::chroot(&root)?;
             nix::unistd::chdir("/")?;

@@ -13,7 +13,6 @@
 //! | `channel` | sessions: processes, terminals, and the queue of each channel |
 //! | `forward` | ports, sockets, the agent and X11 |
 //! | `sftp` | the SFTP subsystem |
-//! | `pam` | UsePAM, with the feature `pam`: the machine's own say in who may log in, and their sessions |
 //!
 //! russh itself is in `vendor/russh` with a small patch, `vendor/russh.patch`: a channel's window is
 //! opened again by what has been used, a channel that the client closes can still be told how its
@@ -36,8 +35,6 @@ pub mod log_level;
 mod login;
 pub(crate) mod option_list;
 mod origin;
-#[cfg(feature = "pam")]
-pub mod pam;
 pub mod pattern;
 pub mod revoked;
 mod sessions;

@@ -172,10 +172,6 @@ impl From<NetworkArguments> for NetworkChoice {
 }
 
 fn main() -> ExitCode {
-    #[cfg(feature = "pam")]
-    if let Some(code) = sshd::serve_pam("irosh") {
-        return code;
-    }
     completion::answer(Arguments::command);
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
         let _ = error.print();

@@ -1,16 +1,14 @@
 //! `irosh sshd`, and the program `irosh-sshd`, which is nothing else: the built-in SSH server.
 
 use std::{fs::OpenOptions, os::fd::AsFd, path::PathBuf, sync::Arc};
-#[cfg(feature = "pam")]
-use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use irosh::{
     files::Paths,
     host::{HostSettings, LOGIN_OPTIONS, load_settings},
     server::{
-        Authenticator, Origin, PasswordFile, ServeOptions,
-        config::{Config, Connection, SshdConfig, include_files},
+        Origin, PasswordFile, ServeOptions,
+        config::{Connection, SshdConfig, include_files},
         key_options::KeyOptions,
         log_level::LogLevel,
         serve,
@@ -112,7 +110,7 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     let options = ServeOptions {
         config: Arc::new(config),
         host_key: paths.ssh_host_key(),
-        authenticator: Some(authenticator(paths, &server, origin.as_ref())),
+        authenticator: Some(Box::new(PasswordFile::new(paths.password()))),
         vouched_logins: arguments.logins,
         restrictions: restrictions()?,
         origin,
@@ -138,41 +136,6 @@ pub(super) fn run(paths: &Paths, arguments: SshdArguments) -> anyhow::Result<()>
     // A file that is being read from a dead disk keeps nobody waiting.
     runtime.shutdown_background();
     served
-}
-
-/// Becomes the PAM process, where the first argument says so; the server starts it. Nothing may come before
-/// it: it closes all files.
-#[cfg(feature = "pam")]
-pub(super) fn serve_pam(program: &str) -> Option<ExitCode> {
-    std::env::args_os().nth(1).filter(|word| word == "pam")?;
-    irosh::log::start("warn");
-    let result = irosh::server::pam::run();
-    if let Err(error) = &result {
-        irosh::log::complain_of(program, error);
-    }
-    irosh::log::flush();
-    Some(result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
-}
-
-/// Who decides, besides the keys: PAM for all users, or this user's own password.
-#[cfg(feature = "pam")]
-fn authenticator(paths: &Paths, config: &Config, origin: Option<&Origin>) -> Box<dyn Authenticator> {
-    if !config.use_pam || !nix::unistd::geteuid().is_root() {
-        return Box::new(PasswordFile::new(paths.password()));
-    }
-    // It is still this program when a new version has taken its place.
-    let linux = Path::new("/proc/self/exe");
-    let program = if linux.exists() { linux.to_owned() } else { std::env::current_exe().unwrap_or_default() };
-    Box::new(irosh::server::pam::PamAuthenticator::new(program, origin.cloned()))
-}
-
-/// Who decides, besides the keys: this user's own password.
-#[cfg(not(feature = "pam"))]
-fn authenticator(paths: &Paths, config: &Config, _: Option<&Origin>) -> Box<dyn Authenticator> {
-    if config.use_pam {
-        tracing::warn!("this build has no PAM: UsePAM has no effect");
-    }
-    Box::new(PasswordFile::new(paths.password()))
 }
 
 /// What the host lets its peer do, whatever it logs in by.

@@ -46,10 +46,6 @@ pub struct NotAdmitted(pub String);
 pub struct Entrance {
     /// Added to the environment of every session.
     pub environment: Vec<(OsString, OsString)>,
-    /// Whether that is with what /etc/environment says, which is read otherwise.
-    pub knows_etc_environment: bool,
-    /// The numbers of the groups that the server takes on; `None` means those of the account.
-    pub groups: Option<Vec<u32>>,
     /// Shown before the first shell on a terminal, unless there is ~/.hushlogin.
     pub messages: String,
 }

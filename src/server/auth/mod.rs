@@ -308,8 +308,7 @@ impl Authentication {
             self.record.refused(&account.name, &"there is /etc/nologin");
             return Err(NotEntered::Notice(String::from_utf8_lossy(&notice).trim_end().to_owned()));
         }
-        let Entrance { environment, knows_etc_environment, groups, messages } =
-            self.authenticator.enter(&request).await?;
+        let Entrance { environment, messages } = self.authenticator.enter(&request).await?;
         let mut login = Login {
             account,
             config,
@@ -317,11 +316,10 @@ impl Authentication {
             steps: request.steps,
             steps_file: None,
             environment,
-            knows_etc_environment,
             messages: Mutex::new(messages),
             origin: self.origin.clone(),
         };
-        login.enter(groups.as_deref())?;
+        login.enter()?;
         self.notice = self.authenticator.take_notice();
         let nobody = Box::new(PasswordFile::default());
         Ok((login, std::mem::replace(&mut self.authenticator, nobody)))

@@ -251,9 +251,7 @@ impl SessionChannel {
             environment.set(name, value);
         }
         environment.add_basics(&login.account);
-        if !login.knows_etc_environment {
-            environment.add_etc_environment();
-        }
+        environment.add_etc_environment();
         // Of one name, the first counts.
         for (name, value) in login.key_variables() {
             environment.set(name, value);

@@ -81,7 +81,6 @@ keywords! {
     MaxAuthTries Anywhere,
     MaxSessions Anywhere,
     MaxStartups Global,
-    PAMServiceName Anywhere,
     PasswordAuthentication Anywhere,
     PermitEmptyPasswords Anywhere,
     PermitListen Anywhere,
@@ -149,6 +148,7 @@ const IGNORED: &[&str] = &[
     "LogVerbose",
     "ModuliFile",
     "PAMAuthenticationViaKbdInt",
+    "PAMServiceName",
     "PerSourceMaxStartups",
     "PerSourceNetBlockSize",
     "PerSourcePenalties",
@@ -234,6 +234,7 @@ impl Keyword {
             Self::PermitTunnel if !no => Some("there are no tun devices"),
             Self::PrintLastLog if !no => Some("logins are not kept in lastlog"),
             Self::TCPKeepAlive => Some("there is no TCP connection: see ClientAliveInterval"),
+            Self::UsePAM if !no => Some("PAM is not asked; a machine that has it has an sshd, which a host can forward to"),
             _ => None,
         }
     }

@@ -123,7 +123,6 @@ impl Config {
         lines.word("xauthlocation", self.xauth_location.as_deref());
         lines.algorithms("ciphers", &self.ciphers, &offers.ciphers);
         lines.algorithms("macs", &self.macs, &offers.macs);
-        lines.word("pamservicename", Some(&self.pam_service_name));
         lines.word("banner", self.banner.as_deref());
         lines.rest("forcecommand", self.force_command.as_deref());
         lines.word("chrootdirectory", self.chroot_directory.as_deref());

@@ -282,11 +282,6 @@ impl Keyword {
                     })
                 },
             ),
-            Self::PAMServiceName => {
-                set_one(words, &mut settings.pam_service_name, "the name of a file in /etc/pam.d", |word| {
-                    (!word.contains('/')).then(|| word.to_owned())
-                })
-            }
             Self::PubkeyAuthOptions => first(&mut settings.pubkey_auth_options, pubkey_options(words)?),
             // All others are flags, files, lists and so on.
             _ => rekey_limit(words, settings),

@@ -116,8 +116,6 @@ settings! {
     max_sessions: u32 = 10;
     /// Connections on their way in.
     max_startups: MaxStartups = MaxStartups { start: 10, rate: 30, full: 100 };
-    /// The file in /etc/pam.d by which PAM goes.
-    pam_service_name: String = "sshd".to_owned();
     /// Whether the method password is there.
     password_authentication: bool = true;
     /// Whether an account without a password may log in by password.
@@ -171,7 +169,7 @@ settings! {
     trusted_user_ca_keys: Option<String> = None;
     /// How long a connection without a channel lives.
     unused_connection_timeout: Option<Duration> = None;
-    /// Whether PAM is asked, by a server that root runs and that was built with it.
+    /// It has no effect.
     use_pam: bool = false;
     /// What follows the server's name in its first line.
     version_addendum: String = String::new();

@@ -1,6 +1,6 @@
 //! Endpoints, keys and names: everything between a word that a user typed and a QUIC connection.
 //!
-//! QUIC's state machine is in `vendor/noq-proto` with a small patch, `vendor/noq-proto.patch`. As published,
+//! QUIC's state machine is in `vendor/noq-proto` with the patches of `vendor/patches/noq-proto`. As published,
 //! a datagram that follows a short one in a batch is as short, and frames that do not fit in it panic: a
 //! process with many connections over bad networks is ended by it sooner or later. And 2,048 packets of one stream
 //! that follow one which was lost, or that nobody has read, end the connection with "too many gaps in stream buffer"

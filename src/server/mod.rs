@@ -14,10 +14,10 @@
 //! | `forward` | ports, sockets, the agent and X11 |
 //! | `sftp` | the SFTP subsystem |
 //!
-//! russh itself is in `vendor/russh` with the patches of `vendor/patches/russh`: a channel's window is
-//! opened again by what has been used, a channel that the client closes can still be told how its
-//! process ended, an offered certificate is shown before it is signed with, and a banner can come before
-//! any answer.
+//! russh itself is in `vendor/russh`, a fork of its own name: a channel's window is opened again by what
+//! has been used, a channel that the client closes can still be told how its process ended, an offered
+//! certificate is shown before it is signed with, and a banner can come before any answer. Each change is
+//! a patch in `vendor/patches/russh`.
 
 mod account;
 mod algorithms;

@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 use std::convert::TryFrom;
 use std::fmt::{Debug, Display, Formatter};
 use std::future::{Future, Pending};

@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 use bytes::Bytes;
 use ssh_encoding::{Decode, Encode, Reader};
 

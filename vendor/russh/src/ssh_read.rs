@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 use std::pin::Pin;
 
 use futures::task::*;

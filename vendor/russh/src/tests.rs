@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Allow unwraps, expects and panics in the test suite
 
 use futures::Future;

@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 // Copyright 2016 Pierre-Étienne Meunier
 //
 // Licensed under the Apache License, Version 2.0 (the "License");

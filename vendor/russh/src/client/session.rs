@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 use log::error;
 use ssh_encoding::Encode;
 use tokio::sync::oneshot;

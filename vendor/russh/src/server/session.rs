@@ -1,3 +1,4 @@
+// Changed for irosh-proxy: README.md beside the sources says how.
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -1858,7 +1858,7 @@ mod tests {
     /// `authenticated_session` negotiates the `none` kex, which cannot be
     /// repeated, and expects compressed input; undo both and install `limits`.
     fn allow_rekey(session: &mut Session, limits: crate::Limits) {
-        Arc::get_mut(&mut session.common.config).unwrap().limits = limits;
+        session.pace.limits = limits;
         let enc = session.common.encrypted.as_mut().unwrap();
         enc.kex = KEXES.get(&crate::kex::CURVE25519).unwrap().make();
         enc.decompress = Decompress::None;

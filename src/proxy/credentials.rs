@@ -164,15 +164,15 @@ impl Credentials {
         let (signature, manner, held, turn) = match &self.signer {
             Signer::Key(key, _) => {
                 let signature = key.sign(&proof_message(exported)).to_bytes();
-                (signature, Manner::default(), None, None)
+                (signature, Manner::default(), Vec::new(), None)
             }
             Signer::Agent(agent) => {
                 let Signed { signature, manner, certificates, turn } =
                     agent.sign(&self.identity, exported).await?;
-                (signature, manner, best(certificates), Some(turn))
+                (signature, manner, certificates, Some(turn))
             }
         };
-        let certificate = certificate.or(held).and_then(|certificate| certificate.to_bytes().ok());
+        let certificate = best(certificate, held).and_then(|certificate| certificate.to_bytes().ok());
         Ok(Proof { signature, manner, certificate, turn })
     }
 }
@@ -218,14 +218,17 @@ pub(crate) fn agent_of_environment() -> Option<PathBuf> {
     std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Of an identity's certificates in an agent, the one that is valid for longest; one that is not, where none is.
-fn best(certificates: Vec<Certificate>) -> Option<Certificate> {
+/// That which is beside the key, or else, of those that an agent holds, the one that is valid for longest; one that is not
+/// valid, where none is.
+fn best(beside: Option<Certificate>, held: Vec<Certificate>) -> Option<Certificate> {
     let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-    let rank = |certificate: &Certificate| {
+    let rank = |(certificate, is_beside): &(Certificate, bool)| {
         let is_valid = (certificate.valid_after()..certificate.valid_before()).contains(&now);
-        (is_valid, certificate.valid_before())
+        (is_valid, *is_beside, certificate.valid_before())
     };
-    certificates.into_iter().max_by_key(rank)
+    let held = held.into_iter().map(|certificate| (certificate, false));
+    let all = beside.into_iter().map(|certificate| (certificate, true)).chain(held);
+    all.max_by_key(rank).map(|(certificate, _)| certificate)
 }
 
 #[cfg(test)]
@@ -274,5 +277,33 @@ mod tests {
         assert_eq!(credentials.certificate(), None);
         std::fs::write(path("identity-cert.pub"), "nonsense").expect("written");
         assert_eq!(credentials.certificate(), None);
+    }
+    #[test]
+    fn a_certificate_that_has_expired_gives_way_to_one_that_has_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keygen = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("ssh-keygen");
+            let done = command.current_dir(folder.path()).arg("-q").args(arguments).output();
+            assert!(done.as_ref().is_ok_and(|done| done.status.success()), "{done:?}");
+        };
+        for key in ["ca", "identity"] {
+            keygen(&["-t", "ed25519", "-N", "", "-f", key]);
+        }
+        let certificate = |name: &str, validity: &str| {
+            keygen(&["-s", "ca", "-I", name, "-n", "alice", "-V", validity, "identity.pub"]);
+            let text = std::fs::read_to_string(folder.path().join("identity-cert.pub")).expect("a file");
+            Certificate::from_openssh(text.trim()).expect("a certificate")
+        };
+        let (expired, short) = (certificate("expired", "-2d:-1d"), certificate("short", "-1d:+1d"));
+        let long = certificate("long", "-1d:+2d");
+        let shown = |beside: Option<&Certificate>, held: &[&Certificate]| {
+            let held = held.iter().copied().cloned().collect();
+            best(beside.cloned(), held).map(|best| best.key_id().to_owned())
+        };
+        assert_eq!(shown(Some(&expired), &[&short, &long]).as_deref(), Some("long"));
+        assert_eq!(shown(Some(&short), &[&long]).as_deref(), Some("short"));
+        assert_eq!(shown(Some(&expired), &[]).as_deref(), Some("expired"));
+        assert_eq!(shown(None, &[&expired, &short]).as_deref(), Some("short"));
+        assert_eq!(shown(None, &[]), None);
     }
 }

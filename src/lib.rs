@@ -21,22 +21,25 @@
 //! | [`pairing`] | two machines that a code brings together |
 //! | [`agent`] | connections and sessions that outlive who asked for them |
 //! | [`host`] | the host side, as `irosh host` runs it |
-//! | [`client`] | sessions, forwards and transfers for programs |
+//! | [`client`] | commands, sessions, forwards and transfers for programs: [`connect`] |
 //! | [`server`] | the built-in SSH server |
 //! | [`names`] | aliases and ssh_config |
 //! | [`files`] | where files are and how they are written |
-//! | [`outlet`] | lines that nobody waits for |
 
 pub mod agent;
 pub mod client;
+#[doc(hidden)]
 pub mod descriptors;
 pub mod doctor;
 mod elastic;
+mod error;
 pub mod files;
 pub mod host;
+#[doc(hidden)]
 pub mod log;
 mod memory;
 pub mod names;
+#[doc(hidden)]
 pub mod outlet;
 mod owner;
 pub mod pairing;
@@ -49,7 +52,14 @@ pub mod server;
 pub mod session;
 pub mod settings;
 mod sftp_packet;
+#[doc(hidden)]
 pub mod signals;
 mod socket;
 pub mod stdio;
 pub mod transport;
+
+pub use bytes::Bytes;
+pub use client::profile::connect;
+pub use error::{Error, ErrorKind, Result};
+pub use iroh::{EndpointId, SecretKey};
+pub use tokio_util::sync::CancellationToken;

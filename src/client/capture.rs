@@ -1,11 +1,44 @@
 //! The output of a command, collected.
 
+use std::borrow::Cow;
+
 use bytes::BytesMut;
 
 use crate::client::{
     session::{SessionError, SessionEvent, SessionEvents},
     state::Exit,
 };
+
+/// What a command printed and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// Its output of the second kind.
+    pub stderr: Vec<u8>,
+    /// How it ended.
+    pub exit: Exit,
+}
+
+impl Output {
+    /// Whether it ended with status 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.exit.success()
+    }
+
+    /// Its output as text; what is not UTF-8 is U+FFFD.
+    #[must_use]
+    pub fn stdout_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stdout)
+    }
+
+    /// Its output of the second kind as text; what is not UTF-8 is U+FFFD.
+    #[must_use]
+    pub fn stderr_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr)
+    }
+}
 
 /// What a command said and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +57,7 @@ impl ExecOutput {
     /// Whether it ended with status 0.
     #[must_use]
     pub fn success(&self) -> bool {
-        self.exit == Exit::Status(0)
+        self.exit.success()
     }
 }
 

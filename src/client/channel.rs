@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use russh::{Channel, ChannelId, ChannelWriteHalf, client::Msg};
 use tokio::{
     sync::{Mutex, oneshot},
@@ -66,8 +67,30 @@ impl RawChannel {
         next
     }
 
+    /// As [`Self::poll_next`], the data of one stream alone; `None` when no more of it comes.
+    pub(crate) fn poll_data(&self, stderr: bool, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.give_back();
+        let next = self.inbox.poll_data(stderr, cx);
+        if let Poll::Ready(Some(data)) = &next {
+            self.used.fetch_add(u32::try_from(data.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+        next
+    }
+
     /// Takes what comes from here on and throws it away, as long as somebody holds the channel.
     pub(crate) fn throw_away(self: &Arc<Self>) {
+        self.take_all(Self::poll_next);
+    }
+
+    /// As [`Self::throw_away`], one stream alone.
+    pub(crate) fn throw_away_data(self: &Arc<Self>, stderr: bool) {
+        self.take_all(move |channel, cx| channel.poll_data(stderr, cx));
+    }
+
+    fn take_all<T>(
+        self: &Arc<Self>,
+        mut poll: impl FnMut(&Self, &mut Context<'_>) -> Poll<Option<T>> + Send + 'static,
+    ) {
         if self.inbox.closed().is_cancelled() {
             return;
         }
@@ -76,7 +99,7 @@ impl RawChannel {
             runtime.spawn(poll_fn(move |cx| {
                 let Some(channel) = channel.upgrade() else { return Poll::Ready(()) };
                 loop {
-                    match channel.poll_next(cx) {
+                    match poll(&channel, cx) {
                         Poll::Ready(Some(_)) => {}
                         Poll::Ready(None) => return Poll::Ready(()),
                         Poll::Pending => return Poll::Pending,

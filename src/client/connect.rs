@@ -56,6 +56,7 @@ impl std::fmt::Display for Phase {
 
 /// A connection could not be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The server has shown another key than was announced.
     #[error(
@@ -64,6 +65,9 @@ pub enum ConnectError {
          `ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub`", .0.shown, .0.announced.join(" or ")
     )]
     HostKeyMismatch(HostKeyMismatch),
+    /// Nobody has said who logs in: neither the target nor the options.
+    #[error("nobody has said who logs in\nname the host as LOGIN@HOST, or give a login")]
+    NoLogin,
     /// The program does not trust the key.
     #[error("the key of the server, {0}, is not trusted")]
     HostKeyRefused(String),
@@ -196,10 +200,10 @@ where
     if algorithms.is_empty() {
         return Err(ConnectError::NoHostKey);
     }
+    let login = options.login.as_deref().ok_or(ConnectError::NoLogin)?;
     let config = Arc::new(russh_config(&options, algorithms));
-    let shared =
-        Arc::new(Shared::new(&String::from_utf8_lossy(&options.login), options.events, options.agent));
-    let announced = matches!(options.host_keys, HostKeyPolicy::Announced(_));
+    let shared = Arc::new(Shared::new(&String::from_utf8_lossy(login), options.events, options.agent));
+    let pinned = matches!(options.host_keys, HostKeyPolicy::Pinned(_));
     let handler = ClientHandler::new(Arc::clone(&shared), options.host_keys);
     let (reader, writer) = tokio::io::split(stream);
 
@@ -212,11 +216,11 @@ where
     let shaking = russh::client::connect_stream(config, stream, handler);
     let mut handle = match timeout(limit, shaking).await {
         Ok(Ok(handle)) => handle,
-        Ok(Err(error)) => return Err(handshake_error(error, &shared, announced)),
+        Ok(Err(error)) => return Err(handshake_error(error, &shared, pinned)),
         Err(_) => return Err(ConnectError::Deadline { phase: Phase::Handshake, limit }),
     };
     let login = auth::Login {
-        name: &options.login,
+        name: login,
         deadline: options.authentication_deadline,
         authenticator: options.authenticator,
         by_key: options.by_key,
@@ -253,10 +257,10 @@ fn russh_config(options: &ClientOptions, host_keys: Vec<russh::keys::Algorithm>)
     }
 }
 
-fn handshake_error(error: HandlerError, shared: &Shared, announced: bool) -> ConnectError {
+fn handshake_error(error: HandlerError, shared: &Shared, pinned: bool) -> ConnectError {
     let phase = Phase::Handshake;
     match error {
-        HandlerError::HostKey(mismatch) if announced => ConnectError::HostKeyMismatch(mismatch),
+        HandlerError::HostKey(mismatch) if pinned => ConnectError::HostKeyMismatch(mismatch),
         HandlerError::HostKey(mismatch) => ConnectError::HostKeyRefused(mismatch.shown),
         HandlerError::Ssh(russh::Error::NoCommonAlgo { kind, theirs, .. }) => {
             ConnectError::NoCommonAlgorithm { kind: format!("{kind:?}").to_lowercase(), theirs }

@@ -32,6 +32,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
 /// A handle to a connection; cheap to clone. The connection ends when the last of its handles, sessions,
 /// streams and forwards is gone.
+#[must_use = "it ends with its last handle"]
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
@@ -83,6 +84,7 @@ impl fmt::Debug for Connection {
 
 /// A channel could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The server does not want to: too many sessions, or not allowed.
     #[error("the server refuses: administratively prohibited")]

@@ -25,6 +25,7 @@ const FIRST_WORD: Duration = Duration::from_secs(60);
 
 /// Files could not be moved.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FilesError {
     /// No channel.
     #[error(transparent)]

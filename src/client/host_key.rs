@@ -7,9 +7,14 @@ use russh::keys::{HashAlg, PublicKey, ssh_key::Algorithm};
 use crate::client::algorithms;
 
 /// How a server's key is checked. Nobody is ever asked.
+#[derive(Default)]
 pub enum HostKeyPolicy {
-    /// One of exactly these keys, which an authenticated transport has announced.
-    Announced(Vec<PublicKey>),
+    /// The keys that the host announces, which has proven who it is. Over a stream of the program's own there is no host,
+    /// and no key is the right one.
+    #[default]
+    Host,
+    /// One of exactly these keys.
+    Pinned(Vec<PublicKey>),
     /// Whatever this says; called in the connection's own task, so it must not block.
     Callback(Box<dyn Fn(&PublicKey) -> bool + Send + Sync>),
 }
@@ -17,7 +22,8 @@ pub enum HostKeyPolicy {
 impl fmt::Debug for HostKeyPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Announced(keys) => f.debug_tuple("Announced").field(&fingerprints(keys)).finish(),
+            Self::Host => f.write_str("Host"),
+            Self::Pinned(keys) => f.debug_tuple("Pinned").field(&fingerprints(keys)).finish(),
             Self::Callback(_) => f.write_str("Callback"),
         }
     }
@@ -38,7 +44,8 @@ impl HostKeyPolicy {
     /// [`HostKeyMismatch`].
     pub(crate) fn check(&self, shown: &PublicKey) -> Result<(), HostKeyMismatch> {
         let (trusted, announced) = match self {
-            Self::Announced(keys) => {
+            Self::Host => (false, Vec::new()),
+            Self::Pinned(keys) => {
                 (keys.iter().any(|key| key.key_data() == shown.key_data()), fingerprints(keys))
             }
             Self::Callback(trusts) => (trusts(shown), Vec::new()),
@@ -51,7 +58,8 @@ impl HostKeyPolicy {
         let all = algorithms::host_keys();
         match self {
             Self::Callback(_) => all,
-            Self::Announced(keys) => all
+            Self::Host => Vec::new(),
+            Self::Pinned(keys) => all
                 .into_iter()
                 .filter(|algorithm| keys.iter().any(|key| same_type(&key.algorithm(), algorithm)))
                 .collect(),
@@ -86,12 +94,13 @@ mod tests {
     #[test]
     fn only_types_that_were_announced_are_asked_for_and_only_the_very_key_will_do() {
         let key = PublicKey::from_openssh(ED25519).expect("a key");
-        let policy = HostKeyPolicy::Announced(vec![key.clone()]);
+        let policy = HostKeyPolicy::Pinned(vec![key.clone()]);
         assert_eq!(policy.algorithms(), [Algorithm::Ed25519]);
         assert_eq!(policy.check(&key), Ok(()));
-        let none = HostKeyPolicy::Announced(Vec::new());
-        let mismatch = none.check(&key).expect_err("nothing is announced");
-        assert!(mismatch.shown.starts_with("ssh-ed25519 SHA256:") && mismatch.announced.is_empty());
-        assert!(none.algorithms().is_empty());
+        for none in [HostKeyPolicy::Pinned(Vec::new()), HostKeyPolicy::Host] {
+            let mismatch = none.check(&key).expect_err("none is known");
+            assert!(mismatch.shown.starts_with("ssh-ed25519 SHA256:") && mismatch.announced.is_empty());
+            assert!(none.algorithms().is_empty());
+        }
     }
 }

@@ -57,7 +57,8 @@ struct State {
     exit: Option<Exit>,
     closed: bool,
     replies: VecDeque<oneshot::Sender<bool>>,
-    reader: Option<Waker>,
+    /// Of everything or of stdout alone, and of stderr alone.
+    readers: [Option<Waker>; 2],
 }
 
 #[derive(Debug)]
@@ -69,9 +70,28 @@ enum Entry {
 
 impl State {
     fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
+        self.readers.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+    }
+
+    /// Data of one stream, whatever came before it.
+    fn take_data(&mut self, stderr: bool) -> Option<Bytes> {
+        let data = &mut self.data[usize::from(stderr)];
+        let now = data.len().min(LARGEST);
+        if now == 0 {
+            return None;
         }
+        let taken = data.split_to(now).freeze();
+        let mut left = now;
+        self.order.retain_mut(|entry| match entry {
+            Entry::Data(length, of_stderr) if *of_stderr == stderr => {
+                let part = left.min(*length);
+                *length -= part;
+                left -= part;
+                *length > 0
+            }
+            _ => true,
+        });
+        Some(taken)
     }
 
     fn take(&mut self) -> Option<Item> {
@@ -214,7 +234,21 @@ impl Inbox {
         if state.closed {
             return Poll::Ready(None);
         }
-        state.reader = Some(cx.waker().clone());
+        state.readers[0] = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The next data of stdout or of stderr alone; `None` when no more of it comes. Of the tasks that ask for the same,
+    /// only the last is woken.
+    pub(crate) fn poll_data(&self, stderr: bool, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.state();
+        if let Some(data) = state.take_data(stderr) {
+            return Poll::Ready(Some(data));
+        }
+        if state.eof || state.closed {
+            return Poll::Ready(None);
+        }
+        state.readers[usize::from(stderr)] = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -297,6 +331,26 @@ mod tests {
         }
         let inverted: Vec<_> = bytes.iter().map(|byte| !byte).collect();
         assert!(came == [bytes, inverted]);
+    }
+
+    #[tokio::test]
+    async fn one_stream_is_read_past_the_other_and_both_are_woken() {
+        let inbox = Inbox::default();
+        inbox.push(b"out", false);
+        inbox.push(b"err", true);
+        inbox.exit(Exit::Status(0));
+        inbox.push(b"more", true);
+        let data = |stderr| {
+            let inbox = &inbox;
+            poll_fn(move |cx| inbox.poll_data(stderr, cx))
+        };
+        assert_eq!(data(true).await.as_deref(), Some(&b"errmore"[..]));
+        assert_eq!(inbox.state().order.len(), 2);
+        let (late, ()) = tokio::join!(data(true), async { inbox.push(b"late", true) });
+        assert_eq!(late.as_deref(), Some(&b"late"[..]));
+        assert_eq!(data(false).await.as_deref(), Some(&b"out"[..]));
+        let (ended, both, ()) = tokio::join!(data(false), data(true), async { inbox.end() });
+        assert_eq!((ended, both), (None, None));
     }
 
     #[tokio::test]

@@ -1,36 +1,58 @@
 //! The SSH client for programs: shells, commands, forwards and files on a host.
 //!
-//! [`Client`] dials a host by a [`ResolvedTarget`] and speaks SSH there: it checks the server's key against
-//! what the host announced, logs in through an [`auth::Authenticator`] and opens a [`Session`]. The
-//! session's [`Connection`] opens more of them, forwards ports and sockets, and moves files.
-//! [`connect`] does the same over any stream.
+//! [`irosh::connect`](crate::connect) connects as the user's own ssh would, and a [`Connection`] does the rest: it runs
+//! commands, opens sessions, forwards ports and sockets, and moves files.
 //!
 //! ```no_run
-//! use irosh::{
-//!     client::{Client, ClientOptions, ResolvedTarget, auth::{Standard, StandardOptions}},
-//!     transport::{Network},
-//! };
-//! # async fn run(home: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-//! let identity = iroh::SecretKey::from_bytes(&[7; 32]); // one that the host has let in
+//! # use irosh::client::forward::{Listen, Place};
+//! # async fn run() -> irosh::Result<()> {
+//! let host = irosh::connect("alice@box").await?;
+//!
+//! // A command: all of its output, or its streams.
+//! let output = host.command("df -h").arg("/").output().await?;
+//! print!("{}", output.stdout_lossy());
+//! let mut sort = host.command("sort").spawn().await?;
+//! let mut input = sort.stdin.take().expect("not taken yet");
+//! tokio::io::copy(&mut &b"b\na\n"[..], &mut input).await?;
+//! drop(input);
+//! assert_eq!(sort.wait_with_output().await?.stdout, b"a\nb\n");
+//!
+//! // Files, as `scp -r` copies them, and one by itself.
+//! host.upload(&["site".into()], b"/srv/www", Default::default()).await?;
+//! let motd = host.sftp().await?.read_file("/etc/motd").await?;
+//!
+//! // A port, as with `ssh -L 5432:db:5432`.
+//! let forward = host.local_forward(&Listen::Loopback(5432), Place::tcp("db", 5432)).await?;
+//!
+//! host.disconnect().await;
+//! # drop((motd, forward));
+//! # Ok(()) }
+//! ```
+//!
+//! What that is made of can be had by itself. A [`Client`] dials hosts with credentials and a network of the program's
+//! own, by a [`ResolvedTarget`]; [`ClientOptions`] say who logs in, by which [`auth::Authenticator`]; [`connect`] speaks SSH
+//! over any stream; a [`Session`] is a channel with its events as they come.
+//!
+//! ```no_run
+//! use irosh::{SecretKey, client::{Client, ClientOptions, ResolvedTarget, auth::KeyPair}, transport::Network};
+//!
+//! # async fn run() -> irosh::Result<()> {
+//! let identity = SecretKey::from_bytes(&[7; 32]); // one that the host has let in
 //! let client = Client::bind(Network::default(), identity).await?;
 //! let target: ResolvedTarget = "alice@endpointa…".parse()?; // as `irosh ticket` prints it there
-//! let keys = Standard::new(StandardOptions::new(target.name(), Some(home)));
-//! let options = ClientOptions::new("alice").authenticator(keys);
-//! let connection = client.connect_without_session(&target, options).await?;
-//! let session = connection.open_session().await?;
-//! let output = session.capture_exec("uname -a", 1 << 20).await?;
-//! println!("{}", String::from_utf8_lossy(&output.stdout));
-//! connection.disconnect().await;
-//! client.close().await;
-//! # Ok(())
-//! # }
+//! let key = KeyPair::load("backup_key").expect("a key without a passphrase");
+//! let options = ClientOptions::default().authenticator(key);
+//! let host = client.connect_without_session(&target, options).await?;
+//! # Ok(()) }
 //! ```
 //!
 //! | module | what is in it |
 //! | --- | --- |
+//! | [`profile`] | what a user has for all their hosts, as ssh would use it |
 //! | `reach`, `introduced` | from a target to a connection |
 //! | `connect` | key exchange, host key, login |
 //! | `connection` | the handle to a connection: channels, goodbye |
+//! | `command` | a command and its streams |
 //! | `session`, `capture`, `stream`, `pty` | what a session channel does |
 //! | `channel`, `inbox`, `outbox` | one channel: its queues, its window, its requests |
 //! | `handler`, `shared` | what the server says, handed on |
@@ -48,6 +70,7 @@ mod algorithms;
 pub mod auth;
 mod capture;
 mod channel;
+mod command;
 mod connect;
 mod connection;
 mod copy;
@@ -61,6 +84,7 @@ mod introduced;
 mod metadata;
 mod options;
 mod outbox;
+pub mod profile;
 mod pty;
 mod reach;
 mod session;
@@ -72,7 +96,8 @@ mod stream;
 pub mod transfer;
 mod wire;
 
-pub use capture::ExecOutput;
+pub use capture::{ExecOutput, Output};
+pub use command::{Child, ChildOutput, ChildStdin, Command};
 pub use connect::{ConnectError, Phase, connect, connect_without_session};
 pub use connection::{Connection, OpenError};
 pub use copy::{FilesError, remote_sha256};

@@ -31,7 +31,10 @@ use crate::{
     transport::{BindFailed, Network, Target, TargetError},
 };
 
-/// Dials hosts. Any number of connections can be made with one; they go on when it is dropped.
+/// Dials hosts. Any number of connections can be made with one; they go on when it is dropped. Clones
+/// are the same client.
+#[derive(Clone)]
+#[must_use]
 pub struct Client {
     way: Way,
     /// Where it is kept how logins went.
@@ -39,11 +42,12 @@ pub struct Client {
 }
 
 /// How a client comes to a host.
+#[derive(Clone)]
 enum Way {
     /// From an endpoint of its own.
     Dial(Arc<Dialer>),
     /// By the user's agent, who may be done without.
-    Agent(Box<ByAgent>),
+    Agent(Arc<ByAgent>),
 }
 
 struct ByAgent {
@@ -58,6 +62,7 @@ struct ByAgent {
 
 /// A host could not be reached, or no session was opened there.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// The host was not reached.
     #[error(transparent)]
@@ -108,7 +113,6 @@ impl Client {
     ///
     /// The agent reads the user's own key and names, and `words` are what it is told of the network beside the user's
     /// settings; `network` is what they come to.
-    #[must_use]
     pub fn by_agent(
         paths: &Paths,
         program: &Path,
@@ -118,13 +122,12 @@ impl Client {
         let (program, instead) = (program.to_owned(), OnceCell::new());
         let credentials = credentials.into();
         let agent = ByAgent { paths: paths.clone(), program, words, network, credentials, instead };
-        Self { way: Way::Agent(Box::new(agent)), paths: Some(paths.clone()) }
+        Self { way: Way::Agent(Arc::new(agent)), paths: Some(paths.clone()) }
     }
 
     /// Has hosts end what this process leaves behind if it dies without a word, once another one that notes itself
     /// among the same files reaches them. Without it, they wait for as long as they keep sessions. It is also noted there
     /// where a key is all that a login takes, which saves a round trip the next time.
-    #[must_use]
     pub fn noted(self, paths: &Paths) -> Self {
         let way = match self.way {
             Way::Dial(dialer) => Way::Dial(Arc::new(dialer.as_ref().clone().noted(paths))),
@@ -158,9 +161,11 @@ impl Client {
         target: &ResolvedTarget,
         mut options: ClientOptions,
     ) -> Result<Connection, ClientError> {
+        let login = options.login.take().or_else(|| target.login.clone()).ok_or(ConnectError::NoLogin)?;
         if let (None, Some(paths)) = (&options.by_key, &self.paths) {
-            options.by_key = ByKey::of(paths, target.target.addr().id, &options.login);
+            options.by_key = ByKey::of(paths, target.target.addr().id, &login);
         }
+        options.login = Some(login);
         if let Way::Agent(agent) = &self.way {
             let ByAgent { paths, program, words, .. } = &**agent;
             let events = options.events.clone();
@@ -248,11 +253,11 @@ fn too_slow(target: &ResolvedTarget, limit: Duration) -> ClientError {
     ClientError::Deadline { name: target.target.short_name(), limit }
 }
 
-/// Has the server known by the keys that its host has announced, unless it is known by others.
+/// Has the server known by the keys that its host announces, where that is wanted.
 fn announce(options: &mut ClientOptions, keys: &[Vec<u8>]) {
-    if matches!(&options.host_keys, HostKeyPolicy::Announced(keys) if keys.is_empty()) {
+    if matches!(&options.host_keys, HostKeyPolicy::Host) {
         let keys = keys.iter().filter_map(|key| PublicKey::from_bytes(key).ok());
-        options.host_keys = HostKeyPolicy::Announced(keys.collect());
+        options.host_keys = HostKeyPolicy::Pinned(keys.collect());
     }
 }
 
@@ -341,7 +346,7 @@ impl ResolvedTarget {
     /// let code = "7-velvet-otter".parse()?;
     /// let target = ResolvedTarget::by_code(&code, &Network::default(), &credentials, "alice@laptop").await?;
     /// let client = Client::bind(Network::default(), credentials).await?;
-    /// let session = client.connect(&target, ClientOptions::new("alice")).await?;
+    /// let session = client.connect(&target, ClientOptions::default()).await?;
     /// # Ok(()) }
     /// ```
     ///
@@ -389,12 +394,22 @@ impl ResolvedTarget {
         &self.name
     }
 
+    /// The host in questions and messages: as it was named, but for tickets, which are long, and invites, which are secrets
+    /// as well.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        if self.name.len() <= LONGEST_NAME { self.name.clone() } else { self.target.short_name() }
+    }
+
     /// The target itself.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 }
+
+/// Bytes of an alias.
+const LONGEST_NAME: usize = 40;
 
 impl From<Target> for ResolvedTarget {
     fn from(target: Target) -> Self {

@@ -20,6 +20,7 @@ use crate::client::{
 
 /// One session of a connection. It is closed when it is dropped, once what was sent is out, or the server
 /// has taken nothing for 10 seconds.
+#[must_use = "it is closed when it is dropped"]
 #[derive(Debug)]
 pub struct Session {
     sender: SessionSender,
@@ -60,6 +61,7 @@ pub enum SessionEvent {
 
 /// A session could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SessionError {
     /// The channel could not be opened.
     #[error(transparent)]
@@ -67,9 +69,15 @@ pub enum SessionError {
     /// The server refuses a request, such as `pty-req` or `shell`.
     #[error("the server refuses the request `{0}`")]
     Refused(&'static str),
-    /// The session is closed, or takes no more input.
-    #[error("the session takes nothing any more")]
+    /// The session is closed, takes no more input, or has ended without telling how the command did.
+    #[error("the session is closed")]
     Closed,
+    /// A command has printed more than its [output limit](crate::client::Command::output_limit).
+    #[error("the command has printed more than {limit} bytes")]
+    TooLong {
+        /// Bytes of one stream.
+        limit: usize,
+    },
     /// The connection is gone.
     #[error(transparent)]
     Disconnected(#[from] Disconnected),
@@ -83,7 +91,6 @@ impl Session {
     }
 
     /// The connection that carries it.
-    #[must_use]
     pub fn connection(&self) -> Connection {
         self.sender.channel.connection.clone()
     }
@@ -106,7 +113,7 @@ impl Session {
     /// Follows what it is doing.
     #[must_use]
     pub fn watch_state(&self) -> watch::Receiver<SessionState> {
-        self.sender.channel.inbox.session().subscribe()
+        self.sender.watch_state()
     }
 
     /// What is known of the server.
@@ -132,6 +139,11 @@ impl Session {
     /// [`SessionError`]; servers refuse what their AcceptEnv does not allow.
     pub async fn set_env(&self, name: &[u8], value: &[u8]) -> Result<(), SessionError> {
         self.sender.ask("env", Payload::default().string(name).string(value).done()).await
+    }
+
+    /// As [`Session::set_env`], and whether the server allows it does not matter.
+    pub(crate) async fn tell_env(&self, name: &[u8], value: &[u8]) {
+        self.sender.channel.tell("env", Payload::default().string(name).string(value).done()).await;
     }
 
     /// Starts the login shell.
@@ -228,8 +240,17 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError`].
-    pub async fn send(&self, bytes: impl Into<Bytes>) -> Result<(), SessionError> {
+    pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SessionError> {
         self.sender.send(bytes).await
+    }
+
+    /// As [`Session::send`], without a copy.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send_bytes(&self, bytes: Bytes) -> Result<(), SessionError> {
+        self.sender.send_bytes(bytes).await
     }
 
     /// Ends the input, after what is queued.
@@ -282,6 +303,12 @@ impl Session {
         ChannelStream::with_outbox(self.events.into_channel(), self.sender.outbox)
     }
 
+    /// The channel, its sending end, and what can be asked of it.
+    pub(crate) fn into_parts(self) -> (Arc<RawChannel>, Arc<Outbox>, SessionSender) {
+        let outbox = Arc::clone(&self.sender.outbox);
+        (self.events.into_channel(), outbox, self.sender)
+    }
+
     /// Closes the session now: what is queued may be lost, and what runs is hung up on. Cancel safe.
     pub async fn close(self) {
         self.sender.close().await;
@@ -300,13 +327,31 @@ impl SessionSender {
         self.channel.inbox.session().borrow().clone()
     }
 
+    pub(crate) fn watch_state(&self) -> watch::Receiver<SessionState> {
+        self.channel.inbox.session().subscribe()
+    }
+
+    /// How the process has ended, if it has.
+    pub(crate) fn exited(&self) -> Option<Exit> {
+        self.channel.inbox.exited()
+    }
+
     /// As [`Session::send`].
     ///
     /// # Errors
     ///
     /// [`SessionError`].
-    pub async fn send(&self, bytes: impl Into<Bytes>) -> Result<(), SessionError> {
-        self.outbox.send(bytes.into()).await.map_err(|_| self.why())
+    pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SessionError> {
+        self.send_bytes(Bytes::copy_from_slice(bytes.as_ref())).await
+    }
+
+    /// As [`Session::send_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn send_bytes(&self, bytes: Bytes) -> Result<(), SessionError> {
+        self.outbox.send(bytes).await.map_err(|_| self.why())
     }
 
     /// As [`Session::eof`].
@@ -381,7 +426,7 @@ impl SessionSender {
         if self.channel.tell(name, data).await { Ok(()) } else { Err(self.why()) }
     }
 
-    fn why(&self) -> SessionError {
+    pub(crate) fn why(&self) -> SessionError {
         self.channel.connection.disconnected().map_or(SessionError::Closed, SessionError::Disconnected)
     }
 }

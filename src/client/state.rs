@@ -51,6 +51,14 @@ pub struct ExitSignal {
     pub message: String,
 }
 
+impl Exit {
+    /// Whether it is status 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        *self == Self::Status(0)
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,6 +70,7 @@ impl fmt::Display for Exit {
 
 /// Why a connection is gone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Disconnected {
     /// This side has left.
     #[error("the connection was closed here")]

@@ -54,13 +54,45 @@ impl ChannelStream {
     pub(crate) fn ending(&self) -> Ending {
         Ending(Arc::clone(&self.channel))
     }
+}
 
-    fn broken(&self) -> io::Error {
-        match self.channel.connection.disconnected() {
-            Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why),
-            None => io::ErrorKind::BrokenPipe.into(),
-        }
+fn broken(channel: &RawChannel) -> io::Error {
+    match channel.connection.disconnected() {
+        Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why),
+        None => io::ErrorKind::BrokenPipe.into(),
     }
+}
+
+/// A channel that is closed without an end of file has ended all the same; a connection that is lost has not.
+pub(crate) fn check_end(channel: &RawChannel) -> io::Result<()> {
+    match channel.connection.disconnected() {
+        Some(why) if !channel.inbox.has_ended() => Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn poll_write(
+    channel: &RawChannel,
+    outbox: &Outbox,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
+    if ready!(outbox.poll_room(cx)).is_err() {
+        return Poll::Ready(Err(broken(channel)));
+    }
+    let count = buf.len().min(LARGEST_WRITE);
+    if outbox.push(Bytes::copy_from_slice(&buf[..count])).is_err() {
+        return Poll::Ready(Err(broken(channel)));
+    }
+    Poll::Ready(Ok(count))
+}
+
+pub(crate) fn poll_flush(
+    channel: &RawChannel,
+    outbox: &Outbox,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    Poll::Ready(ready!(outbox.poll_empty(cx)).map_err(|_| broken(channel)))
 }
 
 impl Drop for ChannelStream {
@@ -83,13 +115,7 @@ impl AsyncRead for ChannelStream {
                 Some(Item::Eof) => self.ended = true,
                 None => {
                     self.ended = true;
-                    // A channel that is closed without an end of file has ended all the same; a
-                    // connection that is lost has not.
-                    if !self.channel.inbox.has_ended()
-                        && let Some(why) = self.channel.connection.disconnected()
-                    {
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
-                    }
+                    check_end(&self.channel)?;
                 }
             }
         }
@@ -102,18 +128,11 @@ impl AsyncRead for ChannelStream {
 
 impl AsyncWrite for ChannelStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if ready!(self.outbox.poll_room(cx)).is_err() {
-            return Poll::Ready(Err(self.broken()));
-        }
-        let count = buf.len().min(LARGEST_WRITE);
-        if self.outbox.push(Bytes::copy_from_slice(&buf[..count])).is_err() {
-            return Poll::Ready(Err(self.broken()));
-        }
-        Poll::Ready(Ok(count))
+        poll_write(&self.channel, &self.outbox, cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(ready!(self.outbox.poll_empty(cx)).map_err(|_| self.broken()))
+        poll_flush(&self.channel, &self.outbox, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,7 @@
 //! A running host.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     files::{Paths, PrivateFileError},
+    log::machine_name,
     protocol::{CloseCode, Refusal, RefusalCode},
     transport::{Bind, BindFailed, InviteSecret, KeyError, KeyFile, Network, bind_host, close_quickly, lan},
 };
@@ -75,6 +76,32 @@ pub struct HostOptions {
     /// The sessions that a process before this one has left.
     pub inherited: Option<Inherited>,
 }
+
+impl HostOptions {
+    /// A host with its files there, that forwards to the SSH server of this machine and lets in who is on its list; all to
+    /// be changed field by field.
+    #[must_use]
+    pub fn new(paths: Paths) -> Self {
+        Self {
+            paths,
+            network: Network::default(),
+            portmap: true,
+            backend: Backend::Tcp((Ipv4Addr::LOCALHOST, SSH).into()),
+            builtin: BuiltinServer { command: vec!["irosh-sshd".into()], max_startups: None },
+            host_keys: Vec::new(),
+            access: Access::default(),
+            revoked_keys: None,
+            name: machine_name(),
+            limits: LimitSettings::default(),
+            reread: None,
+            events: Box::new(|_| {}),
+            inherited: None,
+        }
+    }
+}
+
+/// The port of SSH servers (RFC 4253 section 4.1).
+const SSH: u16 = 22;
 
 /// A host could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -296,7 +296,7 @@ fn with_policy(server: &Server, policy: HostKeyPolicy) -> ClientOptions {
 
 async fn another_host_key_is_a_mismatch_with_both_fingerprints(server: Server) {
     let other = PublicKey::from_openssh(&new_key(&server.path("other"), "ed25519", "")).expect("a key");
-    let policy = HostKeyPolicy::Announced(vec![other.clone()]);
+    let policy = HostKeyPolicy::Pinned(vec![other.clone()]);
     let error =
         irosh::client::connect(server.stream(), with_policy(&server, policy)).await.expect_err("mismatch");
     let said = error.to_string();
@@ -305,11 +305,11 @@ async fn another_host_key_is_a_mismatch_with_both_fingerprints(server: Server) {
     }
     assert!(matches!(error, ConnectError::HostKeyMismatch(_)));
     let none =
-        irosh::client::connect(server.stream(), with_policy(&server, HostKeyPolicy::Announced(Vec::new())))
+        irosh::client::connect(server.stream(), with_policy(&server, HostKeyPolicy::Pinned(Vec::new())))
             .await;
     assert!(matches!(none, Err(ConnectError::NoHostKey)));
     let ecdsa = PublicKey::from_openssh(&new_key(&server.path("ecdsa"), "ecdsa", "")).expect("a key");
-    let policy = HostKeyPolicy::Announced(vec![ecdsa]);
+    let policy = HostKeyPolicy::Pinned(vec![ecdsa]);
     let error = irosh::client::connect(server.stream(), with_policy(&server, policy))
         .await
         .expect_err("no such type");
@@ -326,7 +326,7 @@ async fn the_server_shows_a_key_of_an_announced_type(server: Server) {
     }
     server.configure(&lines);
     for key in keys {
-        let policy = HostKeyPolicy::Announced(vec![key.clone()]);
+        let policy = HostKeyPolicy::Pinned(vec![key.clone()]);
         let session =
             irosh::client::connect(server.stream(), with_policy(&server, policy)).await.expect("connected");
         let shown = session.remote_metadata().host_key.expect("a key");
@@ -345,8 +345,7 @@ async fn a_callback_decides_about_the_host_key(server: Server) {
 }
 
 async fn a_login_without_proof_is_refused(server: Server) {
-    let options =
-        ClientOptions::new(login()).host_keys(HostKeyPolicy::Announced(vec![server.host_key.clone()]));
+    let options = ClientOptions::new(login()).host_keys(HostKeyPolicy::Pinned(vec![server.host_key.clone()]));
     let error = irosh::client::connect(server.stream(), options).await.expect_err("refused");
     assert!(matches!(&error, ConnectError::Authentication(refused) if refused.tried.is_empty()), "{error}");
 }
@@ -456,7 +455,7 @@ mod scripted {
         ];
         let script = Script { rounds, ..Script::default() };
         let (result, asked) = log_in(script.clone(), &["joe", "1234", "yes"]).await;
-        result.expect("in");
+        drop(result.expect("in"));
         let asked: Vec<_> = asked.iter().map(String::as_str).collect();
         let title = "a title/read this: (me@box)";
         assert_eq!(
@@ -493,7 +492,7 @@ mod scripted {
         let rounds = vec![(vec![], vec![]), (vec![("sure? ", true), ("really? ", true)], vec!["yes", "yes"])];
         let heard = std::sync::Arc::default();
         let told = Told(std::sync::Arc::clone(&heard));
-        log_in_with(Script { rounds, ..Script::default() }, told).await.expect("in");
+        drop(log_in_with(Script { rounds, ..Script::default() }, told).await.expect("in"));
         let heard = heard.lock().expect("no panic");
         let title = "a title/read this";
         assert_eq!(*heard, [title, title, "(me@box) sure? ", "(me@box) really? "]);
@@ -510,7 +509,7 @@ mod scripted {
         );
         assert_eq!(asked, vec!["password: me@box's password: "; 3]);
         let (result, _) = log_in(script.clone(), &["a", "right"]).await;
-        result.expect("in");
+        drop(result.expect("in"));
         let (result, asked) = log_in(script, &[]).await;
         assert!(matches!(result, Err(ConnectError::Authentication(_))));
         assert_eq!(asked.len(), 1, "who does not answer is not asked again");
@@ -521,7 +520,7 @@ mod scripted {
         let rounds = vec![(vec![("token? ", false)], vec!["1"])];
         let script = Script { rounds, password: Some("right"), both: true, ..Script::default() };
         let (result, asked) = log_in(script, &["1", "right"]).await;
-        result.expect("in");
+        drop(result.expect("in"));
         assert_eq!(asked.len(), 2, "{asked:?}");
     }
 
@@ -615,7 +614,7 @@ mod scripted {
             let script = Script { keys, password, key_last, name, ..Script::default() };
             let (stream, policy) = Scripted::start(script);
             let options = ClientOptions::new("me").host_keys(policy).authenticator(standard).noted_in(&note);
-            irosh::client::connect(stream, options).await.expect("in");
+            drop(irosh::client::connect(stream, options).await.expect("in"));
             assert_eq!(asked.lock().expect("no panic").len(), 1, "{asked:?}");
         }
     }
@@ -628,7 +627,7 @@ mod scripted {
         let script = Script { keys: true, password: Some("right"), ..Script::default() };
         let (stream, policy) = Scripted::start(script);
         let options = ClientOptions::new("me").host_keys(policy).authenticator(standard);
-        irosh::client::connect(stream, options).await.expect("in");
+        drop(irosh::client::connect(stream, options).await.expect("in"));
         assert_eq!(asked.lock().expect("no panic").len(), 4, "{asked:?}");
     }
 }

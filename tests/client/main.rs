@@ -7,6 +7,7 @@ mod harness;
 mod servers;
 
 mod auth;
+mod commands;
 mod dialled;
 mod exec;
 mod failure;

@@ -7,6 +7,7 @@ mod identity;
 mod login;
 mod prompt;
 mod signer;
+mod simple;
 mod standard;
 
 pub use crate::questions::{BoxFuture, Questions, Secret};
@@ -16,6 +17,7 @@ pub use identity::IdentityError;
 pub use login::Refused;
 pub use prompt::{Answer, NoPrompt, Prompt, Question, Topic};
 pub use signer::{KeySigner, LocalKey, SignError};
+pub use simple::{Agent, KeyPair, Password};
 pub use standard::{Standard, StandardOptions};
 
 pub(crate) use by_key::ByKey;

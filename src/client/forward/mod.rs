@@ -19,6 +19,7 @@ pub use remote::RemoteListen;
 use crate::client::{connection::Connection, session::Session, state::Disconnected};
 
 /// A forward that is in place. It ends when this is dropped; connections that are open go on.
+#[must_use = "it ends when it is dropped"]
 #[derive(Debug)]
 pub struct Forward {
     bound: Bound,
@@ -52,6 +53,7 @@ enum End {
 
 /// A forward could not be set up.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ForwardError {
     /// This side cannot listen there.
     #[error("cannot listen on {place}: {error}")]

@@ -6,6 +6,7 @@ use super::shown::Shown;
 
 /// Why a request failed.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum SftpError {
     /// The server refused. The code is what a program decides by; the message is the server's.
     Status {

@@ -1,6 +1,11 @@
 //! Requests that were sent, and their answers.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -25,6 +30,21 @@ impl Pending {
         Self { receiver, about }
     }
 
+    /// As [`Self::done`], for those who are polled. Not to be called again once it is ready.
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SftpError>> {
+        self.poll_reply(cx).map_ok(drop)
+    }
+
+    /// As [`Self::data`].
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Held>, SftpError>> {
+        self.poll_reply(cx).map(data_of)
+    }
+
+    /// As [`Self::attributes`].
+    pub(super) fn poll_attributes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Attributes, SftpError>> {
+        self.poll_reply(cx).map(attributes_of)
+    }
+
     /// Whether the answer is here, so that waiting for it takes no time.
     pub(crate) fn is_ready(&self) -> bool {
         !self.receiver.is_empty()
@@ -43,12 +63,7 @@ impl Pending {
 
     /// Nothing at the end of the file.
     pub(crate) async fn data(self) -> Result<Option<Held>, SftpError> {
-        match self.reply().await {
-            Ok(Reply::Data(held)) => Ok(Some(held)),
-            Ok(_) => Err(Nonsense::WrongType(0).into()),
-            Err(error) if error.code() == Some(StatusCode::EndOfFile) => Ok(None),
-            Err(error) => Err(error),
-        }
+        data_of(self.reply().await)
     }
 
     pub(super) async fn names(self) -> Result<Names, SftpError> {
@@ -64,10 +79,7 @@ impl Pending {
     }
 
     pub(crate) async fn attributes(self) -> Result<Attributes, SftpError> {
-        match self.reply().await? {
-            Reply::Attributes(attributes) => Ok(attributes),
-            _ => Err(Nonsense::WrongType(0).into()),
-        }
+        attributes_of(self.reply().await)
     }
 
     pub(super) async fn extended(self) -> Result<Bytes, SftpError> {
@@ -77,16 +89,38 @@ impl Pending {
         }
     }
 
-    async fn reply(self) -> Result<Reply, SftpError> {
-        let About { operation, path } = self.about;
-        match self.receiver.await {
+    async fn reply(mut self) -> Result<Reply, SftpError> {
+        poll_fn(|cx| self.poll_reply(cx)).await
+    }
+
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, SftpError>> {
+        let reply = ready!(Pin::new(&mut self.receiver).poll(cx));
+        let About { operation, path } = &self.about;
+        Poll::Ready(match reply {
             Ok(Ok(Reply::Refused(code, message))) => {
-                Err(SftpError::Status { operation, path, code, message })
+                Err(SftpError::Status { operation, path: Arc::clone(path), code, message })
             }
             Ok(other) => other,
             // The connection was dropped with all its tasks.
             Err(_) => Err(SftpError::Gone { source: None }),
-        }
+        })
+    }
+}
+
+/// Nothing at the end of the file.
+fn data_of(reply: Result<Reply, SftpError>) -> Result<Option<Held>, SftpError> {
+    match reply {
+        Ok(Reply::Data(held)) => Ok(Some(held)),
+        Ok(_) => Err(Nonsense::WrongType(0).into()),
+        Err(error) if error.code() == Some(StatusCode::EndOfFile) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn attributes_of(reply: Result<Reply, SftpError>) -> Result<Attributes, SftpError> {
+    match reply? {
+        Reply::Attributes(attributes) => Ok(attributes),
+        _ => Err(Nonsense::WrongType(0).into()),
     }
 }
 

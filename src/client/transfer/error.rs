@@ -30,6 +30,7 @@ impl fmt::Display for Side {
 
 /// Why a file, or all of a transfer, failed. Paths are bytes, as the machine has them.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransferError {
     /// A source, or a destination that must be there, does not exist.
     #[error("{}: no such {side} file or folder", Shown(path))]

@@ -234,7 +234,9 @@ impl Keyword {
             Self::PermitTunnel if !no => Some("there are no tun devices"),
             Self::PrintLastLog if !no => Some("logins are not kept in lastlog"),
             Self::TCPKeepAlive => Some("there is no TCP connection: see ClientAliveInterval"),
-            Self::UsePAM if !no => Some("PAM is not asked; a machine that has it has an sshd, which a host can forward to"),
+            Self::UsePAM if !no => {
+                Some("PAM is not asked; a machine that has it has an sshd, which a host can forward to")
+            }
             _ => None,
         }
     }

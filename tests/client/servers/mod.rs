@@ -211,7 +211,7 @@ impl Server {
     /// Options that let the user's key in and trust the server's.
     pub(crate) fn options(&self) -> ClientOptions {
         ClientOptions::new(login())
-            .host_keys(HostKeyPolicy::Announced(vec![self.host_key.clone()]))
+            .host_keys(HostKeyPolicy::Pinned(vec![self.host_key.clone()]))
             .authenticator(Standard::new(self.with_files(&["user_key"])))
     }
 

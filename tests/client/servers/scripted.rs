@@ -62,7 +62,7 @@ impl Scripted {
     /// A stream to a server that follows a script, and whom to trust.
     pub(crate) fn start(script: Script) -> (DuplexStream, HostKeyPolicy) {
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
-        let policy = HostKeyPolicy::Announced(vec![key.public_key().clone()]);
+        let policy = HostKeyPolicy::Pinned(vec![key.public_key().clone()]);
         let mut methods = MethodSet::empty();
         if !script.rounds.is_empty() {
             methods.push(MethodKind::KeyboardInteractive);

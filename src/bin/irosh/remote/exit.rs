@@ -1,15 +1,6 @@
 //! What the commands exit with.
 
-use irosh::{
-    agent::AgentError,
-    client::{
-        ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
-        forward::ForwardError,
-        sftp::SftpError,
-        transfer::{TransferError, TransferFailure},
-    },
-    proxy::BridgeError,
-};
+use irosh::ErrorKind;
 
 use super::{Interrupted, forwards::NotPlaced};
 
@@ -82,100 +73,33 @@ pub(super) const OF_SESSIONS: &str = "Exit status:
 /// What a command exits with after this error.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
     let failure = error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<ClientError>() {
-            return Some(of_client(error));
-        }
-        if let Some(error) = cause.downcast_ref::<TransferFailure>() {
-            return error.errors.first().map(of_transfer);
-        }
-        if cause.is::<BridgeError>() {
-            return Some(Failure::Unreachable);
-        }
         if cause.is::<Interrupted>() {
             return Some(Failure::Interrupted);
         }
-        if let Some(why) = cause.downcast_ref::<Disconnected>() {
-            return Some(of_disconnected(why));
+        if let Some(NotPlaced::Forward(error)) = cause.downcast_ref() {
+            return ErrorKind::of(error).map(Failure::from);
         }
-        if let Some(NotPlaced::Forward(ForwardError::Disconnected(why))) = cause.downcast_ref() {
-            return Some(of_disconnected(why));
-        }
-        match cause.downcast_ref::<FilesError>()? {
-            FilesError::Transfer(failure) => failure.errors.first().map(of_transfer),
-            FilesError::Sftp(error) => Some(of_sftp(error)),
-            FilesError::Silent(_) => Some(Failure::Lost),
-            FilesError::Open(OpenError::Disconnected(why))
-            | FilesError::Subsystem(
-                SessionError::Disconnected(why) | SessionError::Open(OpenError::Disconnected(why)),
-            ) => Some(of_disconnected(why)),
-            FilesError::Open(_) | FilesError::Subsystem(_) | FilesError::NotStarted(..) => None,
-        }
+        ErrorKind::of(cause).map(Failure::from)
     });
     failure.unwrap_or(Failure::Other) as u8
 }
 
-fn of_client(error: &ClientError) -> Failure {
-    match error {
-        ClientError::Dial(_)
-        | ClientError::Host(_)
-        | ClientError::Deadline { .. }
-        | ClientError::Agent(AgentError::Host(_)) => Failure::Unreachable,
-        ClientError::Agent(_) | ClientError::Bind(_) => Failure::Other,
-        ClientError::Ssh(error) => match error {
-            ConnectError::HostKeyMismatch(_) | ConnectError::HostKeyRefused(_) => Failure::HostKey,
-            // None was announced.
-            ConnectError::NoHostKey => Failure::Unreachable,
-            ConnectError::Authentication(_)
-            | ConnectError::WrongPassword { .. }
-            | ConnectError::TooManyAttempts { .. }
-            | ConnectError::PasswordChange(_) => Failure::Login,
-            ConnectError::Cancelled => Failure::Interrupted,
-            ConnectError::NotSsh | ConnectError::Handshake(_) | ConnectError::NoCommonAlgorithm { .. } => {
-                Failure::Protocol
-            }
-            ConnectError::Deadline { .. } => Failure::Lost,
-            ConnectError::Disconnected { why, .. } | ConnectError::Session(OpenError::Disconnected(why)) => {
-                of_disconnected(why)
-            }
-            ConnectError::Session(_) => Failure::Other,
-        },
-    }
-}
-
-fn of_disconnected(why: &Disconnected) -> Failure {
-    match why {
-        Disconnected::Protocol(_) => Failure::Protocol,
-        _ => Failure::Lost,
-    }
-}
-
-fn of_transfer(error: &TransferError) -> Failure {
-    match error {
-        TransferError::NoSuchFile { .. }
-        | TransferError::NoParent { .. }
-        | TransferError::NeedsFolder { .. } => Failure::NoSuchFile,
-        TransferError::PermissionDenied { .. } => Failure::Permission,
-        TransferError::IsDirectory { .. }
-        | TransferError::NotDirectory { .. }
-        | TransferError::Special { .. }
-        | TransferError::SpecialSource { .. }
-        | TransferError::NeedsRecursive { .. } => Failure::Kind,
-        TransferError::DiskFull { .. } | TransferError::TooLarge { .. } => Failure::DiskFull,
-        TransferError::Checksum { .. } | TransferError::SourceChanged { .. } => Failure::Content,
-        TransferError::HostileName { .. }
-        | TransferError::TooManyFolders { .. }
-        | TransferError::Endless { .. } => Failure::Protocol,
-        TransferError::Remote(error) => of_sftp(error),
-        TransferError::Cancelled => Failure::Interrupted,
-        _ => Failure::Other,
-    }
-}
-
-fn of_sftp(error: &SftpError) -> Failure {
-    match error {
-        SftpError::Nonsense(_) => Failure::Protocol,
-        SftpError::Gone { .. } => Failure::Lost,
-        _ => Failure::Other,
+impl From<ErrorKind> for Failure {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Unreachable => Self::Unreachable,
+            ErrorKind::HostKey => Self::HostKey,
+            ErrorKind::Login => Self::Login,
+            ErrorKind::Lost => Self::Lost,
+            ErrorKind::Protocol => Self::Protocol,
+            ErrorKind::NotFound => Self::NoSuchFile,
+            ErrorKind::PermissionDenied => Self::Permission,
+            ErrorKind::WrongKind => Self::Kind,
+            ErrorKind::DiskFull => Self::DiskFull,
+            ErrorKind::Content => Self::Content,
+            ErrorKind::Cancelled => Self::Interrupted,
+            _ => Self::Other,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use irosh::client::{
-    HostKeyMismatch,
-    sftp::Nonsense,
-    transfer::{Side, TransferReport},
+    ClientError, ConnectError, Disconnected, FilesError, HostKeyMismatch, OpenError, SessionError,
+    forward::ForwardError,
+    sftp::{Nonsense, SftpError},
+    transfer::{Side, TransferError, TransferFailure, TransferReport},
 };
 
 use super::*;

@@ -9,9 +9,8 @@ pub(crate) mod session;
 mod typing;
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
@@ -19,19 +18,15 @@ use std::{
 };
 
 use irosh::{
-    agent::NetworkWords,
     client::{
         Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
-        auth::Standard,
-        ssh_config::{SshConfig, SshConfigError, Tokens},
+        auth::NoPrompt,
+        profile::{Prepared, Profile},
+        ssh_config::SshConfig,
     },
     files::Paths,
-    host::load_settings,
     names::Aliases,
-    proxy::Credentials,
-    settings::{AgentUse, ClientSettings, NetworkChoice, agent_use},
     signals::Interrupts,
-    transport::BindFailed,
 };
 
 use super::{NetworkArguments, ask::Ask, completion, terminal};
@@ -85,47 +80,24 @@ impl RemoteArguments {
         }
     }
 
-    /// What dials hosts, or has the agent do so.
-    async fn client(
-        &self,
-        paths: &Paths,
-        here: NetworkChoice,
-        file: NetworkChoice,
-        credentials: Credentials,
-    ) -> Result<Client, BindFailed> {
-        let words = NetworkWords::from(&here);
-        let network = here.or(file);
-        match std::env::current_exe() {
-            Ok(program) if !self.no_agent && agent_use(paths) == AgentUse::Auto => {
-                Ok(Client::by_agent(paths, &program, (words, network), credentials))
-            }
-            _ => Client::bind(network, credentials).await,
+    /// What the user has for all hosts, and what was said here.
+    fn profile(&self, paths: &Paths) -> Profile {
+        let mut profile = Profile::of(paths).network(self.network.clone().into());
+        if let Some(login) = &self.login {
+            profile = profile.login(login);
         }
-    }
-
-    /// What ssh would do for this host. Nothing but its defaults where ssh cannot tell, since all that is needed
-    /// is known here, unless it cannot make sense of what was asked for here.
-    async fn ssh_config(
-        &self,
-        host: &str,
-        login: Option<&OsStr>,
-        tokens: &Tokens,
-    ) -> Result<SshConfig, SshConfigError> {
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |option: &str, value: &OsStr| arguments.extend([option.into(), value.to_owned()]);
-        self.config.iter().for_each(|file| add("-F", file.as_os_str()));
-        self.options.iter().for_each(|option| add("-o", option));
-        login.iter().for_each(|login| add("-l", login));
-        match SshConfig::load(host, &arguments, tokens).await {
-            Err(SshConfigError::Refused(said)) if self.config.is_some() || said.contains("command-line") => {
-                Err(SshConfigError::Refused(said))
-            }
-            Err(error) => {
-                irosh::log::complain("irosh", &format!("going on without ssh_config: {error}"));
-                Ok(SshConfig::default())
-            }
-            loaded => loaded,
+        if let Some(config) = &self.config {
+            profile = profile.ssh_config(config);
         }
+        if let (Ok(program), false) = (std::env::current_exe(), self.no_agent) {
+            profile = profile.agent(program);
+        }
+        let with_files = |profile: Profile, file: &PathBuf| {
+            warn_of_missing(file);
+            profile.identity_file(file)
+        };
+        let profile = self.identities.iter().fold(profile, with_files);
+        self.options.iter().fold(profile, Profile::option)
     }
 }
 
@@ -230,37 +202,18 @@ impl Reach {
         lend: Lend,
         interrupted: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let target = ResolvedTarget::resolve(arguments.target.as_bytes(), &Aliases::load(&paths.aliases())?)?;
-        let settings: ClientSettings = load_settings(&paths.client_settings())?;
-        let credentials = Credentials::load(paths, settings.identity.as_deref())?;
-        let file = NetworkChoice::from(settings);
-        let wanted = arguments.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));
-        let home = std::env::home_dir();
-        let tokens = Tokens {
-            home: home.clone().unwrap_or_default(),
-            local_user: local_user(),
-            host: target.name().to_owned(),
-        };
-        let here = NetworkChoice::from(arguments.network.clone());
+        let profile = arguments.profile(paths);
         let preparing = async {
-            tokio::join!(
-                arguments.client(paths, here, file, credentials),
-                arguments.ssh_config(target.name(), wanted, &tokens),
-            )
+            match arguments.batch {
+                true => profile.prepare(&arguments.target, NoPrompt).await,
+                false => profile.prepare(&arguments.target, Ask).await,
+            }
         };
-        let (client, config) = interrupted.run_until_cancelled(preparing).await.ok_or(Interrupted)?;
-        let (client, config) = (client?.noted(paths), config?);
-        let login = wanted.map(|login| login.as_bytes().to_vec()).or_else(|| config.user.clone());
-        let login = login.unwrap_or_else(|| local_user().into());
-
-        let mut keys = config.standard_options(&shown_name(&target), home.as_deref());
-        if !arguments.identities.is_empty() {
-            arguments.identities.iter().for_each(|file| warn_of_missing(file));
-            keys.identity_files.splice(..0, arguments.identities.iter().cloned());
-        }
-        let mut standard = Standard::new(keys);
-        if !arguments.batch && !config.batch_mode {
-            standard = standard.prompt(Ask);
+        let prepared = interrupted.run_until_cancelled(preparing).await.ok_or(Interrupted)?;
+        let Prepared { client, target, options, config, without_config } =
+            prepared.map_err(|error| anyhow::Error::from_boxed(error.into_source()))?;
+        if let Some(error) = without_config {
+            irosh::log::complain("irosh", &format!("going on without ssh_config: {error}"));
         }
         let agent = match lend {
             Lend::Never => None,
@@ -268,17 +221,9 @@ impl Reach {
             Lend::Always => config.forward_agent.clone().or_else(|| Some(config.identity_agent.clone())),
         };
         let quiet = config.quiet || arguments.quiet;
-        let mut options = ClientOptions::new(login)
-            .authenticator(standard)
+        let options = options
             .forward_agent(agent.and_then(|agent| agent.socket()))
-            .connect_deadline(config.connect_timeout)
             .on_event(move |event| tell(event, quiet));
-        for (name, value) in config.environment(std::env::vars_os()) {
-            options = options.variable(name, value);
-        }
-        if config.server_alive_interval.is_some() {
-            options = options.keepalive(config.server_alive_interval, config.server_alive_count_max);
-        }
         Ok(Self { client, target, options, config })
     }
 
@@ -287,7 +232,7 @@ impl Reach {
         let connecting = client.connect_without_session(&target, options);
         let why: anyhow::Error = match interrupted.run_until_cancelled(connecting).await {
             Some(Ok(connection)) => {
-                return Ok(Link { client, connection, config, name: shown_name(&target) });
+                return Ok(Link { client, connection, config, name: target.shown_name() });
             }
             Some(Err(error)) => error.into(),
             None => Interrupted.into(),
@@ -296,15 +241,6 @@ impl Reach {
         Err(why)
     }
 }
-
-/// The host in questions and messages: as it was named, but for tickets, which are long, and invites, which
-/// are secrets as well.
-fn shown_name(target: &ResolvedTarget) -> String {
-    if target.name().len() <= LONGEST_NAME { target.name().to_owned() } else { target.target().short_name() }
-}
-
-/// Of an alias.
-const LONGEST_NAME: usize = 40;
 
 /// Says on stderr what happens besides.
 fn tell(event: ConnectionEvent, quiet: bool) {
@@ -335,12 +271,6 @@ fn warn_of_missing(identity: &Path) {
         let why = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
         irosh::log::complain("irosh", &format!("no such identity: {}: {why}", identity.display()));
     }
-}
-
-fn local_user() -> String {
-    let uid = nix::unistd::geteuid();
-    let user = nix::unistd::User::from_uid(uid).ok().flatten();
-    user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// The names of `irosh hosts`, for completion.

@@ -299,7 +299,7 @@ async fn on_streams(session: Session, null: bool, interrupted: &CancellationToke
         while let Some(input) = &mut input {
             match input.next().await {
                 Ok(bytes) if !bytes.is_empty() => {
-                    if sender.send(bytes).await.is_err() {
+                    if sender.send_bytes(bytes).await.is_err() {
                         return;
                     }
                 }

@@ -122,7 +122,7 @@ fn feed(sender: SessionSender) -> (mpsc::UnboundedSender<Vec<u8>>, JoinHandle<()
     let (input, mut waiting) = mpsc::unbounded_channel::<Vec<u8>>();
     let feeding = tokio::spawn(async move {
         while let Some(bytes) = waiting.recv().await {
-            if sender.send(bytes).await.is_err() {
+            if sender.send_bytes(bytes.into()).await.is_err() {
                 return;
             }
         }

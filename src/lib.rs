@@ -21,7 +21,8 @@
 //! | [`pairing`] | two machines that a code brings together |
 //! | [`agent`] | connections and sessions that outlive who asked for them |
 //! | [`host`] | the host side, as `irosh host` runs it |
-//! | [`client`] | commands, sessions, forwards and transfers for programs: [`connect`] |
+//! | [`client`] | commands, sessions, forwards and transfers for programs |
+//! | [`profile`] | what a user has for all their hosts: [`connect`] |
 //! | [`server`] | the built-in SSH server |
 //! | [`names`] | aliases and ssh_config |
 //! | [`files`] | where files are and how they are written |
@@ -44,9 +45,11 @@ pub mod outlet;
 mod owner;
 pub mod pairing;
 mod private_key;
+pub mod profile;
 pub mod protocol;
 pub mod proxy;
 mod questions;
+mod random;
 mod repeats;
 pub mod server;
 pub mod session;
@@ -59,7 +62,7 @@ pub mod stdio;
 pub mod transport;
 
 pub use bytes::Bytes;
-pub use client::profile::connect;
 pub use error::{Error, ErrorKind, Result};
 pub use iroh::{EndpointId, SecretKey};
+pub use profile::connect;
 pub use tokio_util::sync::CancellationToken;

@@ -16,7 +16,7 @@ use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::oneshot, time::timeou
 use super::{
     hosts::{Purpose, Use},
     message::{Answer, Cause, Failed, NetworkWords, Request, What, word},
-    serve::Agent,
+    state::Agent,
 };
 use crate::{
     files::Paths,

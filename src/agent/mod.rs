@@ -18,6 +18,7 @@ mod message;
 mod ports;
 mod serve;
 mod session;
+mod state;
 mod status;
 
 pub use call::{Called, call_for_known_hosts, call_for_session, pass_to_ssh, start};

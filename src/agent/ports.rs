@@ -13,13 +13,19 @@ use std::{
 use tokio::{net::TcpListener, task::yield_now};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{serve::Agent, status::PortStatus};
+use super::status::PortStatus;
 use crate::{
     log::with_causes,
     names::{Aliases, Place},
     proxy::{ListenError, accept},
+    questions::BoxFuture,
     repeats::Repeats,
+    session::{LocalReader, LocalWriter},
 };
+
+/// Carries a connection to a port, to the host of this name.
+pub(super) type Carry =
+    Arc<dyn Fn(String, (LocalReader, LocalWriter)) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Refusals that are told one by one in a minute: of one user at one port, and in all.
 const REFUSALS: (u32, u32) = (10, 100);
@@ -54,13 +60,13 @@ type Version = [i128; 7];
 
 impl Ports {
     /// Opens and closes them as hosts.toml says by now, and tries those again that could not be opened.
-    pub(super) async fn follow(&self, agent: &Arc<Agent>) {
+    pub(super) async fn follow(&self, aliases: &Path, carry: &Carry) {
         self.refused.sum_up();
-        self.lock().read(&agent.paths().aliases());
+        self.lock().read(aliases);
         // What was closed is let go of, so that it can be another host's.
         yield_now().await;
         for (name, port) in &mut self.lock().ports {
-            port.try_to_open(name, agent, &self.refused);
+            port.try_to_open(name, carry, &self.refused);
         }
     }
 
@@ -121,7 +127,7 @@ impl State {
 }
 
 impl Port {
-    fn try_to_open(&mut self, name: &str, agent: &Arc<Agent>, refused: &Arc<Refused>) {
+    fn try_to_open(&mut self, name: &str, carry: &Carry, refused: &Arc<Refused>) {
         let Err(before) = &self.open else { return };
         let opened = match self.place.reached_from_elsewhere() {
             None => bind(self.place).map_err(|error| error.to_string()),
@@ -131,8 +137,8 @@ impl Port {
             .map(|(listener, at)| {
                 tracing::info!("{name}: listening at {at}");
                 let stop = CancellationToken::new();
-                let (agent, refused) = (Arc::clone(agent), Arc::clone(refused));
-                tokio::spawn(serve(name.to_owned(), listener, agent, refused, stop.clone()));
+                let (carry, refused) = (Arc::clone(carry), Arc::clone(refused));
+                tokio::spawn(serve(name.to_owned(), listener, carry, refused, stop.clone()));
                 (at, stop.drop_guard())
             })
             .inspect_err(|why| {
@@ -153,15 +159,15 @@ fn bind(place: Place) -> io::Result<(TcpListener, SocketAddr)> {
 async fn serve(
     name: String,
     listener: TcpListener,
-    agent: Arc<Agent>,
+    carry: Carry,
     refused: Arc<Refused>,
     stop: CancellationToken,
 ) {
     accept(listener, stop, move |accepted| {
-        let (name, agent, refused) = (name.clone(), Arc::clone(&agent), Arc::clone(&refused));
+        let (name, carry, refused) = (name.clone(), Arc::clone(&carry), Arc::clone(&refused));
         async move {
             match accepted.local {
-                Ok(local) => agent.carry_for_port(&name, local).await,
+                Ok(local) => carry(name, local).await,
                 Err(error) => refused.tell(&name, accepted.from, &error),
             }
         }

@@ -7,32 +7,26 @@ use std::{
         unix::{fs::MetadataExt as _, net::UnixListener as StdListener},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tokio::{net::UnixListener, sync::Semaphore, time::MissedTickBehavior};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     caller::Caller,
     client,
     confine::Confined,
-    hosts::{Hosts, Purpose, Use},
-    message::{Cause, Failed, IdentityWords, NetworkWords, socket_of},
-    ports::Ports,
-    status::Status,
+    hosts::Hosts,
+    message::socket_of,
+    ports::{Carry, Ports},
+    state::Agent,
 };
 use crate::{
     files::Paths,
-    host::load_settings,
-    names::Aliases,
-    proxy::Credentials,
-    settings::ClientSettings,
-    transport::{Authorities, Network, Target},
+    questions::BoxFuture,
+    session::{LocalReader, LocalWriter},
 };
 
 /// How often an agent looks whether it is of any use. It leaves when it was of none twice.
@@ -53,18 +47,6 @@ pub enum ServeError {
     /// stdin is no socket at which somebody listens.
     #[error("stdin is not a socket to listen on: {0}\nthe agent starts by itself: see `irosh agent status`")]
     NoSocket(io::Error),
-}
-
-/// An agent while it serves.
-pub(super) struct Agent {
-    hosts: Hosts,
-    ports: Ports,
-    confined: Confined,
-    /// Who the last caller was to hosts, or the agent itself: for those who come to a port, and say nothing.
-    identity: Mutex<Option<IdentityWords>>,
-    begun: Instant,
-    stopping: CancellationToken,
-    tasks: TaskTracker,
 }
 
 /// Serves those who call at a socket, until it is told to stop or was of no use for a while.
@@ -92,6 +74,7 @@ pub async fn serve(
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
+    let carry = for_ports(&agent);
     tokio::pin!(stop);
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,7 +102,7 @@ pub async fn serve(
             },
             _ = looks.tick() => {
                 if found.as_ref().is_none_or(|found| !found.is_superseded(agent.paths())) {
-                    agent.ports.follow(&agent).await;
+                    agent.ports.follow(&agent.paths().aliases(), &carry).await;
                 } else {
                     agent.ports.close();
                 }
@@ -149,6 +132,15 @@ pub async fn serve(
     let _ = tokio::time::timeout(ENDS, agent.tasks.wait()).await;
     agent.hosts.close().await;
     Ok(())
+}
+
+/// Carries those who come to a port.
+fn for_ports(agent: &Arc<Agent>) -> Carry {
+    let agent = Arc::clone(agent);
+    Arc::new(move |name: String, local: (LocalReader, LocalWriter)| -> BoxFuture<'static, ()> {
+        let agent = Arc::clone(&agent);
+        Box::pin(async move { agent.carry_for_port(&name, local).await })
+    })
 }
 
 /// Where callers find the agent.
@@ -191,113 +183,5 @@ fn found(paths: &Paths, listener: &StdListener) -> io::Result<Option<Found>> {
             Ok(Some(Found { path: own, inode: (meta.dev(), meta.ino()), is_managed }))
         }
         _ => Ok(None),
-    }
-}
-
-/// Whether an error is that a file may not be read.
-fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-        || error.to_string().contains("ermission denied")
-}
-
-impl Agent {
-    pub(super) fn paths(&self) -> &Paths {
-        self.hosts.paths()
-    }
-
-    /// The host that a caller means, with room for what they want of it.
-    pub(super) async fn host(
-        &self,
-        network: &NetworkWords,
-        identity: Option<&IdentityWords>,
-        name: &str,
-        purpose: Purpose,
-    ) -> Result<Use, Failed> {
-        let (network, credentials, target) =
-            self.read(network, identity, name).map_err(|error| Cause::Caller.of(&*error))?;
-        loop {
-            let host = self.hosts.host(network.clone(), credentials.clone(), &target, purpose).await;
-            let host = host.map_err(|error| Cause::Host.of(&error))?;
-            if host.fits().await {
-                return Ok(host);
-            }
-        }
-    }
-
-    /// Whether it can read what it takes to do what a caller wants, who may do without it otherwise. What else is wrong
-    /// is said later.
-    pub(super) fn can(&self, network: &NetworkWords, identity: Option<&IdentityWords>, name: &str) -> bool {
-        match self.read(network, identity, name) {
-            Ok((network, ..)) => match network.ca {
-                Some(Authorities::File(file)) => self.confined.may_read(&file),
-                _ => true,
-            },
-            Err(error) => !error.chain().any(is_denied),
-        }
-    }
-
-    fn network(&self, words: &NetworkWords) -> anyhow::Result<Network> {
-        let settings: ClientSettings = load_settings(&self.paths().client_settings())?;
-        Ok(words.read()?.or(settings.into()))
-    }
-
-    /// What the files say, as they are now, of what a caller wants.
-    fn read(
-        &self,
-        network: &NetworkWords,
-        identity: Option<&IdentityWords>,
-        name: &str,
-    ) -> anyhow::Result<(Network, Credentials, Target)> {
-        let paths = self.paths();
-        let network = self.network(network)?;
-        let target = Aliases::load(&paths.aliases())?.resolve(name)?;
-        let credentials = match identity {
-            Some(identity) => identity.read()?,
-            None => Credentials::load(paths, None)?,
-        };
-        Ok((network, credentials, target))
-    }
-
-    /// Notes who a caller is to hosts.
-    pub(super) fn note(&self, identity: Option<&IdentityWords>) {
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.cloned();
-    }
-
-    /// Who the last one was.
-    pub(super) fn noted(&self) -> Option<IdentityWords> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn status(&self) -> Status {
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            age: self.begun.elapsed().as_secs(),
-            hosts: self.hosts.status(),
-            ports: self.ports.status(),
-        }
-    }
-
-    /// Ends it, and all that it holds.
-    pub(super) fn stop(&self) {
-        self.stopping.cancel();
-    }
-
-    pub(super) async fn stopped(&self) {
-        self.stopping.cancelled().await;
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
-    }
-
-    /// Keeps it from leaving until that is dropped.
-    pub(super) fn busy(&self) -> TaskTrackerToken {
-        self.tasks.token()
-    }
-
-    fn is_useless(&self) -> bool {
-        let has_none = self.tasks.is_empty() && self.hosts.is_empty() && self.ports.is_empty();
-        has_none && !self.hosts.have_failed_lately()
     }
 }

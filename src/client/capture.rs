@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 
 use crate::client::{
-    session::{SessionError, SessionEvent, SessionEvents},
+    session::{Session, SessionError, SessionEvent, SessionEvents},
     state::Exit,
 };
 
@@ -61,7 +61,26 @@ impl ExecOutput {
     }
 }
 
-pub(crate) async fn collect(events: &mut SessionEvents, cap: usize) -> Result<ExecOutput, SessionError> {
+impl Session {
+    /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
+    /// rest is read and thrown away. Cancel safe: the session is closed, and what runs is hung up on.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], also where the session ends without telling how the command did.
+    pub async fn capture_exec(
+        self,
+        command: impl AsRef<[u8]>,
+        cap: usize,
+    ) -> Result<ExecOutput, SessionError> {
+        self.exec(command).await?;
+        let (sender, mut events) = self.split();
+        sender.eof();
+        collect(&mut events, cap).await
+    }
+}
+
+async fn collect(events: &mut SessionEvents, cap: usize) -> Result<ExecOutput, SessionError> {
     let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
     let (mut exit, mut ended, mut truncated) = (None, false, false);
     let mut keep = |kept: &mut BytesMut, data: &[u8]| {

@@ -3,6 +3,8 @@
 use std::{
     fmt,
     future::poll_fn,
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -12,15 +14,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use russh::{Channel, ChannelId, ChannelWriteHalf, client::Msg};
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf,
+    client::{Handle, Msg},
+};
 use tokio::{
     sync::{Mutex, oneshot},
     time::timeout,
 };
 
 use crate::client::{
-    connection::Connection,
+    handler::ClientHandler,
     inbox::{Inbox, Item, WINDOW},
+    link::Link,
+    state::Disconnected,
 };
 
 /// Bytes used after which the server may send as many again.
@@ -29,12 +36,54 @@ const CREDIT: u32 = WINDOW / 4;
 /// How long a program may take to read what it was sent before its channel was closed.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// A channel could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The server does not want to: too many sessions, or not allowed.
+    #[error("the server refuses: administratively prohibited")]
+    Prohibited,
+    /// What the channel was to reach cannot be reached.
+    #[error("the server refuses: connect failed")]
+    ConnectFailed,
+    /// The server does not know this kind of channel.
+    #[error("the server refuses: it does not know this kind of channel")]
+    UnknownType,
+    /// The server has no room.
+    #[error("the server refuses: it has no resources left")]
+    ResourceShortage,
+    /// The connection is gone.
+    #[error(transparent)]
+    Disconnected(#[from] Disconnected),
+}
+
+/// What a channel is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    Session,
+    Tcp { host: String, port: u16, originator: (String, u16) },
+    Socket { path: PathBuf },
+}
+
+impl Wanted {
+    async fn ask(self, handle: &Handle<ClientHandler>) -> Result<Channel<Msg>, russh::Error> {
+        match self {
+            Self::Session => handle.channel_open_session().await,
+            Self::Tcp { host, port, originator: (from, from_port) } => {
+                handle.channel_open_direct_tcpip(host, port.into(), from, from_port.into()).await
+            }
+            Self::Socket { path } => {
+                handle.channel_open_direct_streamlocal(path.into_os_string().into_vec()).await
+            }
+        }
+    }
+}
+
 /// A channel, which is closed when this is dropped.
 pub(crate) struct RawChannel {
     pub(crate) id: ChannelId,
     pub(crate) sending: ChannelWriteHalf<Msg>,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) connection: Connection,
+    pub(crate) link: Link,
     used: AtomicU32,
     /// Replies come in the order of their requests.
     turn: Mutex<()>,
@@ -47,14 +96,35 @@ impl fmt::Debug for RawChannel {
 }
 
 impl RawChannel {
-    pub(crate) fn new(channel: Channel<Msg>, connection: Connection) -> Self {
+    /// Opens a channel in a task of its own: whoever stops waiting leaves no channel behind, and whoever
+    /// does not look holds up nobody. A server that never answers does not keep the connection.
+    pub(crate) async fn open(link: &Link, wanted: Wanted) -> Result<Arc<Self>, OpenError> {
+        let (handle, weak) = (Arc::clone(link.handle()), link.downgrade());
+        let opening = tokio::spawn(async move {
+            let channel = wanted.ask(&handle).await?;
+            let link = weak.upgrade().ok_or(russh::Error::Disconnect)?;
+            Ok(Arc::new(Self::new(channel, link)))
+        });
+        match opening.await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(match reason {
+                ChannelOpenFailure::ConnectFailed => OpenError::ConnectFailed,
+                ChannelOpenFailure::UnknownChannelType => OpenError::UnknownType,
+                ChannelOpenFailure::ResourceShortage => OpenError::ResourceShortage,
+                _ => OpenError::Prohibited,
+            }),
+            Ok(Err(_)) | Err(_) => Err(link.why_gone().await.into()),
+        }
+    }
+
+    pub(crate) fn new(channel: Channel<Msg>, link: Link) -> Self {
         let (_, sending) = channel.split();
         let id = sending.id();
-        let inbox = connection.shared().inboxes.get_or_add(id);
-        if let Some(why) = connection.disconnected() {
+        let inbox = link.shared().inboxes.get_or_add(id);
+        if let Some(why) = link.disconnected() {
             inbox.disconnect(why);
         }
-        Self { id, sending, inbox, connection, used: AtomicU32::new(0), turn: Mutex::default() }
+        Self { id, sending, inbox, link, used: AtomicU32::new(0), turn: Mutex::default() }
     }
 
     /// The next item; `None` when the channel is closed. What was taken before counts as used now.
@@ -115,10 +185,10 @@ impl RawChannel {
             return;
         }
         let (id, used) = (self.id, self.used.swap(0, Ordering::Relaxed));
-        let connection = self.connection.clone();
+        let link = self.link.clone();
         // In a task, since this cannot wait; there are never more than a few a channel.
         tokio::spawn(async move {
-            let _ = connection.handle().adjust_window(id, used).await;
+            let _ = link.handle().adjust_window(id, used).await;
         });
     }
 
@@ -134,7 +204,7 @@ impl RawChannel {
         let sending = tokio::spawn(async move {
             let _turn = channel.turn.lock().await;
             channel.inbox.expect_reply(tell);
-            let _ = channel.connection.handle().channel_request(channel.id, name, true, data).await;
+            let _ = channel.link.handle().channel_request(channel.id, name, true, data).await;
         });
         let _ = sending.await;
         told
@@ -143,26 +213,26 @@ impl RawChannel {
     /// Sends a request that has no reply.
     pub(crate) async fn tell(&self, name: &'static str, data: Vec<u8>) -> bool {
         !self.inbox.closed().is_cancelled()
-            && self.connection.handle().channel_request(self.id, name, false, data).await.is_ok()
+            && self.link.handle().channel_request(self.id, name, false, data).await.is_ok()
     }
 }
 
 impl Drop for RawChannel {
     fn drop(&mut self) {
-        let (id, connection, inbox) = (self.id, self.connection.clone(), Arc::clone(&self.inbox));
+        let (id, link, inbox) = (self.id, self.link.clone(), Arc::clone(&self.inbox));
         if inbox.closed().is_cancelled() {
-            return connection.shared().inboxes.forget(id);
+            return link.shared().inboxes.forget(id);
         }
         inbox.close();
         match tokio::runtime::Handle::try_current() {
             // A server whose connection ends throws away what its programs have not read yet; so the
             // connection is held until it has closed the channel as well.
             Ok(runtime) => drop(runtime.spawn(async move {
-                connection.close_channel(id).await;
+                link.close_channel(id).await;
                 let _ = timeout(LINGER, inbox.gone().cancelled()).await;
-                connection.shared().inboxes.forget(id);
+                link.shared().inboxes.forget(id);
             })),
-            Err(_) => connection.shared().inboxes.forget(id),
+            Err(_) => link.shared().inboxes.forget(id),
         }
     }
 }

@@ -11,11 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{
-        algorithms, auth,
-        connection::{Connection, OpenError, Under},
-        handler::{ClientHandler, HandlerError},
+        algorithms,
+        auth::{self, LoginError},
+        channel::OpenError,
+        connection::Connection,
+        forward::incoming::lend_agent,
+        handler::{ClientHandler, HandlerError, OwnHandle},
         host_key::{HostKeyMismatch, HostKeyPolicy},
         inbox::WINDOW,
+        link::{Link, Under},
         options::ClientOptions,
         session::Session,
         shared::Shared,
@@ -149,6 +153,24 @@ impl From<OpenError> for ConnectError {
     }
 }
 
+impl From<LoginError> for ConnectError {
+    fn from(error: LoginError) -> Self {
+        let phase = Phase::Authentication;
+        match error {
+            LoginError::Refused(refused) => Self::Authentication(refused),
+            LoginError::WrongPassword { login, remaining, notes } => {
+                Self::WrongPassword { login, remaining, notes }
+            }
+            LoginError::TooManyAttempts { tried } => Self::TooManyAttempts { tried },
+            LoginError::PasswordChange(prompt) => Self::PasswordChange(prompt),
+            LoginError::Cancelled => Self::Cancelled,
+            LoginError::Endless => Self::Handshake("the server does not stop asking".to_owned()),
+            LoginError::Deadline(limit) => Self::Deadline { phase, limit },
+            LoginError::Disconnected(why) => Self::Disconnected { phase, why },
+        }
+    }
+}
+
 /// Makes an SSH connection over a stream and opens its first session.
 ///
 /// Dropping the future ends the connection.
@@ -166,7 +188,7 @@ where
 
 /// Opens the first session. Who stops waiting ends the connection.
 pub(crate) async fn first_session(connection: Connection, limit: Duration) -> Result<Session, ConnectError> {
-    let guard = connection.guard();
+    let guard = connection.link().guard();
     let opened = timeout(limit, connection.open_session()).await;
     let session = opened.map_err(|_| ConnectError::Deadline { phase: Phase::Session, limit })??;
     guard.disarm();
@@ -202,9 +224,10 @@ where
     }
     let login = options.login.as_deref().ok_or(ConnectError::NoLogin)?;
     let config = Arc::new(russh_config(&options, algorithms));
-    let shared = Arc::new(Shared::new(&String::from_utf8_lossy(login), options.events, options.agent));
+    let shared = Arc::new(Shared::new(&String::from_utf8_lossy(login), options.events));
     let pinned = matches!(options.host_keys, HostKeyPolicy::Pinned(_));
-    let handler = ClientHandler::new(Arc::clone(&shared), options.host_keys);
+    let own = OwnHandle::default();
+    let handler = ClientHandler::new(Arc::clone(&shared), options.host_keys, Arc::clone(&own));
     let (reader, writer) = tokio::io::split(stream);
 
     let cut = CancellationToken::new();
@@ -228,7 +251,11 @@ where
     };
     login.run(&mut handle).await?;
     guard.disarm();
-    Ok(Connection::new(handle, shared, options.environment, Under { cut, rest, dialer }))
+    let link = Link::new(handle, &own, shared, options.environment, Under { cut, rest, dialer });
+    if let Some(socket) = options.agent {
+        lend_agent(&link, socket);
+    }
+    Ok(link.into())
 }
 
 /// What russh says first on every connection of [`russh_config`], with the end of its line.

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{
-    connection::{Connection, OpenError},
+    channel::OpenError,
+    connection::Connection,
     session::{Session, SessionError},
     sftp::{Completion, Sftp, SftpError, complete},
     state::Exit,

@@ -2,18 +2,23 @@
 //!
 //! russh calls these in the connection's own loop, so nothing here waits.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Names, Sig,
-    client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
+    client::{ChannelOpenHandle, DisconnectReason, Handle, Handler, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
 
 use crate::client::{
     event::ConnectionEvent,
-    forward::incoming::Incoming,
     host_key::{HostKeyMismatch, HostKeyPolicy},
+    incoming::Origin,
     metadata::Algorithms,
     shared::Shared,
     state::{Disconnected, Exit, ExitSignal},
@@ -28,7 +33,11 @@ const STDERR: u32 = 1;
 pub(crate) struct ClientHandler {
     shared: Arc<Shared>,
     host_keys: HostKeyPolicy,
+    own: OwnHandle,
 }
+
+/// The handle to the loop that a handler is called in, once it is there.
+pub(crate) type OwnHandle = Arc<OnceLock<Weak<Handle<ClientHandler>>>>;
 
 /// Why russh's loop ended.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +49,8 @@ pub(crate) enum HandlerError {
 }
 
 impl ClientHandler {
-    pub(crate) fn new(shared: Arc<Shared>, host_keys: HostKeyPolicy) -> Self {
-        Self { shared, host_keys }
+    pub(crate) fn new(shared: Arc<Shared>, host_keys: HostKeyPolicy, own: OwnHandle) -> Self {
+        Self { shared, host_keys, own }
     }
 
     fn gone(&self, why: Disconnected) {
@@ -51,22 +60,26 @@ impl ClientHandler {
 
     /// Lets the server send as much again as was thrown away. In a task, since nothing here waits.
     fn give_back(&self, id: ChannelId, bytes: usize) {
-        let Some(connection) = self.shared.connection() else { return };
+        let Some(handle) = self.own.get().and_then(Weak::upgrade) else { return };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         tokio::spawn(async move {
-            let _ = connection.handle().adjust_window(id, bytes).await;
+            let _ = handle.adjust_window(id, bytes).await;
         });
     }
 
-    async fn offer(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, incoming: Option<Incoming>) {
-        match incoming {
-            None => reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await,
+    async fn offer(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, from: Origin) {
+        match self.shared.incoming.get(&from) {
+            None => refuse(reply).await,
             Some(_) if self.shared.channels() >= MOST_CHANNELS => {
                 reply.reject(ChannelOpenFailure::ResourceShortage).await;
             }
-            Some(incoming) => incoming.carry(channel, reply, &self.shared),
+            Some(incoming) => incoming.accept(from, channel, reply, self.shared.incoming.connect()),
         }
     }
+}
+
+async fn refuse(reply: ChannelOpenHandle) {
+    reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
 }
 
 impl Drop for ClientHandler {
@@ -209,8 +222,7 @@ impl Handler for ClientHandler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         tracing::debug!("{originator}:{originator_port} comes in on {address}:{port}");
-        let incoming = self.shared.remote_forwards.of_port(address, port);
-        self.offer(channel, reply, incoming).await;
+        self.offer(channel, reply, Origin::port(address, port)).await;
         Ok(())
     }
 
@@ -221,8 +233,7 @@ impl Handler for ClientHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let incoming = self.shared.remote_forwards.of_socket(Path::new(OsStr::from_bytes(path)));
-        self.offer(channel, reply, incoming).await;
+        self.offer(channel, reply, Origin::socket(Path::new(OsStr::from_bytes(path)))).await;
         Ok(())
     }
 
@@ -232,8 +243,7 @@ impl Handler for ClientHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        let incoming = self.shared.agent.clone().map(Incoming::agent);
-        self.offer(channel, reply, incoming).await;
+        self.offer(channel, reply, Origin::Agent).await;
         Ok(())
     }
 
@@ -241,17 +251,17 @@ impl Handler for ClientHandler {
 
     async fn server_channel_open_session(
         &mut self,
-        channel: Channel<Msg>,
+        _: Channel<Msg>,
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.offer(channel, reply, None).await;
+        refuse(reply).await;
         Ok(())
     }
 
     async fn server_channel_open_direct_tcpip(
         &mut self,
-        channel: Channel<Msg>,
+        _: Channel<Msg>,
         _: &str,
         _: u32,
         _: &str,
@@ -259,30 +269,30 @@ impl Handler for ClientHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.offer(channel, reply, None).await;
+        refuse(reply).await;
         Ok(())
     }
 
     async fn server_channel_open_direct_streamlocal(
         &mut self,
-        channel: Channel<Msg>,
+        _: Channel<Msg>,
         _: &[u8],
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.offer(channel, reply, None).await;
+        refuse(reply).await;
         Ok(())
     }
 
     async fn server_channel_open_x11(
         &mut self,
-        channel: Channel<Msg>,
+        _: Channel<Msg>,
         _: &str,
         _: u32,
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.offer(channel, reply, None).await;
+        refuse(reply).await;
         Ok(())
     }
 

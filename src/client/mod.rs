@@ -48,14 +48,13 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`profile`] | what a user has for all their hosts, as ssh would use it |
 //! | `reach`, `introduced` | from a target to a connection |
 //! | `connect` | key exchange, host key, login |
-//! | `connection` | the handle to a connection: channels, goodbye |
+//! | `connection`, `link` | the handle to a connection, and what all that runs over it holds |
 //! | `command` | a command and its streams |
 //! | `session`, `capture`, `stream`, `pty` | what a session channel does |
 //! | `channel`, `inbox`, `outbox` | one channel: its queues, its window, its requests |
-//! | `handler`, `shared` | what the server says, handed on |
+//! | `handler`, `shared`, `incoming` | what the server says, handed on |
 //! | [`auth`] | proving who logs in |
 //! | [`forward`] | ports, sockets, SOCKS, the agent |
 //! | [`sftp`], [`transfer`], `copy` | files |
@@ -80,11 +79,12 @@ mod handler;
 mod host_key;
 mod inbox;
 mod inboxes;
+mod incoming;
 mod introduced;
+mod link;
 mod metadata;
 mod options;
 mod outbox;
-pub mod profile;
 mod pty;
 mod reach;
 mod session;
@@ -97,9 +97,10 @@ pub mod transfer;
 mod wire;
 
 pub use capture::{ExecOutput, Output};
+pub use channel::OpenError;
 pub use command::{Child, ChildOutput, ChildStdin, Command};
 pub use connect::{ConnectError, Phase, connect, connect_without_session};
-pub use connection::{Connection, OpenError};
+pub use connection::Connection;
 pub use copy::{FilesError, remote_sha256};
 pub use event::ConnectionEvent;
 pub use host_key::{HostKeyMismatch, HostKeyPolicy};

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::client::{
-    capture::{self, ExecOutput},
-    channel::RawChannel,
-    connection::{Connection, OpenError},
+    channel::{OpenError, RawChannel, Wanted},
+    connection::Connection,
     inbox::Item,
+    incoming::Origin,
     metadata::RemoteMetadata,
     outbox::Outbox,
     pty::{PtyOptions, PtySize},
@@ -83,6 +83,17 @@ pub enum SessionError {
     Disconnected(#[from] Disconnected),
 }
 
+impl Connection {
+    /// Opens one more session. Cancel safe: a session that nobody waits for is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_session(&self) -> Result<Session, OpenError> {
+        Ok(Session::new(RawChannel::open(self.link(), Wanted::Session).await?))
+    }
+}
+
 impl Session {
     pub(crate) fn new(channel: Arc<RawChannel>) -> Self {
         let outbox = Arc::new(Outbox::new(Arc::clone(&channel)));
@@ -92,7 +103,7 @@ impl Session {
 
     /// The connection that carries it.
     pub fn connection(&self) -> Connection {
-        self.sender.channel.connection.clone()
+        self.sender.channel.link.clone().into()
     }
 
     /// Opens one more session on the same connection. Cancel safe.
@@ -101,7 +112,7 @@ impl Session {
     ///
     /// [`OpenError`].
     pub async fn open_session(&self) -> Result<Self, OpenError> {
-        self.sender.channel.connection.open_session().await
+        self.connection().open_session().await
     }
 
     /// What it is doing now.
@@ -119,7 +130,7 @@ impl Session {
     /// What is known of the server.
     #[must_use]
     pub fn remote_metadata(&self) -> RemoteMetadata {
-        self.sender.channel.connection.remote_metadata()
+        self.sender.channel.link.shared().metadata()
     }
 
     /// Asks for a terminal; before the shell or the command. Cancel safe, as is every request here: the
@@ -186,10 +197,10 @@ impl Session {
     async fn request(&self, name: &'static str, data: Vec<u8>) -> oneshot::Receiver<bool> {
         let channel = &self.sender.channel;
         // Refusals do not matter, as in ssh.
-        if channel.connection.shared().agent.is_some() {
+        if channel.link.shared().incoming.get(&Origin::Agent).is_some() {
             channel.tell("auth-agent-req@openssh.com", Vec::new()).await;
         }
-        for (variable, value) in channel.connection.environment() {
+        for (variable, value) in channel.link.environment() {
             channel.tell("env", Payload::default().string(variable).string(value).done()).await;
         }
         channel.request(name, data).await
@@ -216,22 +227,6 @@ impl Session {
         let sender = self.sender.clone();
         let accepted = async move { sender.accepted("subsystem", reply).await };
         (accepted, self.into_stream())
-    }
-
-    /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
-    /// rest is read and thrown away. Cancel safe: the session is closed, and what runs is hung up on.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`], also where the session ends without telling how the command did.
-    pub async fn capture_exec(
-        mut self,
-        command: impl AsRef<[u8]>,
-        cap: usize,
-    ) -> Result<ExecOutput, SessionError> {
-        self.exec(command).await?;
-        self.sender.eof();
-        capture::collect(&mut self.events, cap).await
     }
 
     /// Queues bytes for the input of what runs; waits while much is queued that the server's window does
@@ -396,7 +391,7 @@ impl SessionSender {
     pub async fn stop_reading(&self) -> Result<(), SessionError> {
         const NAME: &str = "eow@openssh.com";
         // Others may take it amiss, as OpenSSH's own client believes.
-        let server = self.channel.connection.remote_metadata().identification;
+        let server = self.channel.link.shared().metadata().identification;
         if !server.contains("OpenSSH") {
             return Err(SessionError::Refused(NAME));
         }
@@ -405,7 +400,7 @@ impl SessionSender {
 
     /// As [`Session::close`]. Not cancel safe: the session may not have been closed.
     pub async fn close(&self) {
-        self.channel.connection.close_channel(self.channel.id).await;
+        self.channel.link.close_channel(self.channel.id).await;
         self.channel.inbox.close();
     }
 
@@ -427,7 +422,7 @@ impl SessionSender {
     }
 
     pub(crate) fn why(&self) -> SessionError {
-        self.channel.connection.disconnected().map_or(SessionError::Closed, SessionError::Disconnected)
+        self.channel.link.disconnected().map_or(SessionError::Closed, SessionError::Disconnected)
     }
 }
 

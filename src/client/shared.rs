@@ -1,21 +1,17 @@
 //! What the parts of a connection know together.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use russh::keys::PublicKey;
 use tokio::sync::watch;
 
 use crate::client::{
-    connection::{Connection, Inner},
     event::EventSink,
-    forward::incoming::RemoteForwards,
     inboxes::Inboxes,
+    incoming::Expected,
     metadata::{Algorithms, RemoteMetadata},
     state::Disconnected,
 };
@@ -26,29 +22,22 @@ const LONGEST_BANNER: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inboxes: Inboxes,
-    pub(crate) remote_forwards: RemoteForwards,
+    pub(crate) incoming: Expected,
     pub(crate) events: EventSink,
-    /// The socket of the agent that is lent.
-    pub(crate) agent: Option<PathBuf>,
     why: watch::Sender<Option<Disconnected>>,
     leaving: AtomicBool,
-    connecting: AtomicUsize,
     metadata: Mutex<RemoteMetadata>,
-    connection: OnceLock<Weak<Inner>>,
 }
 
 impl Shared {
-    pub(crate) fn new(login: &str, events: EventSink, agent: Option<PathBuf>) -> Self {
+    pub(crate) fn new(login: &str, events: EventSink) -> Self {
         Self {
             inboxes: Inboxes::default(),
-            remote_forwards: RemoteForwards::default(),
+            incoming: Expected::default(),
             events,
-            agent,
             why: watch::Sender::new(None),
             leaving: AtomicBool::new(false),
-            connecting: AtomicUsize::new(0),
             metadata: Mutex::new(RemoteMetadata { login: login.to_owned(), ..RemoteMetadata::default() }),
-            connection: OnceLock::new(),
         }
     }
 
@@ -79,9 +68,16 @@ impl Shared {
         &self.why
     }
 
+    /// Waits until the connection is gone. Cancel safe.
+    pub(crate) async fn wait_disconnected(&self) -> Disconnected {
+        let mut why = self.why.subscribe();
+        let gone = why.wait_for(Option::is_some).await;
+        gone.ok().and_then(|why| why.clone()).unwrap_or(Disconnected::Gone)
+    }
+
     /// The channels that are open, and those of the server that are still being connected.
     pub(crate) fn channels(&self) -> usize {
-        self.inboxes.len() + self.connecting.load(Ordering::Relaxed)
+        self.inboxes.len() + self.incoming.connecting()
     }
 
     pub(crate) fn metadata(&self) -> RemoteMetadata {
@@ -104,30 +100,5 @@ impl Shared {
         let mut metadata = self.lock();
         metadata.identification = String::from_utf8_lossy(identification).trim_end().to_owned();
         metadata.algorithms = algorithms;
-    }
-
-    pub(crate) fn set_connection(&self, connection: Weak<Inner>) {
-        let _ = self.connection.set(connection);
-    }
-
-    /// The connection, as long as somebody holds it.
-    pub(crate) fn connection(&self) -> Option<Connection> {
-        self.connection.get().and_then(Weak::upgrade).map(Connection::from)
-    }
-}
-
-/// One channel of the server that is being connected, while this lives.
-pub(crate) struct Connecting(Arc<Shared>);
-
-impl Connecting {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        shared.connecting.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(shared))
-    }
-}
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        self.0.connecting.fetch_sub(1, Ordering::Relaxed);
     }
 }

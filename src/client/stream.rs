@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,7 +15,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::client::{channel::RawChannel, inbox::Item, outbox::Outbox, state::Exit};
+use crate::client::{
+    channel::{OpenError, RawChannel, Wanted},
+    connection::Connection,
+    inbox::Item,
+    outbox::Outbox,
+    state::Exit,
+};
 
 /// The most that one write takes, in bytes.
 const LARGEST_WRITE: usize = 256 << 10;
@@ -27,6 +34,29 @@ pub struct ChannelStream {
     outbox: Arc<Outbox>,
     left: Bytes,
     ended: bool,
+}
+
+impl Connection {
+    /// Connects to a host as the server sees it, as `ssh -W` does (RFC 4254 section 7.2). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_direct(&self, host: &str, port: u16) -> Result<ChannelStream, OpenError> {
+        let originator = ("127.0.0.1".to_owned(), 0);
+        let wanted = Wanted::Tcp { host: host.to_owned(), port, originator };
+        Ok(ChannelStream::new(RawChannel::open(self.link(), wanted).await?))
+    }
+
+    /// Connects to a unix socket of the server (OpenSSH's PROTOCOL, section 2.4). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_socket(&self, path: impl AsRef<Path>) -> Result<ChannelStream, OpenError> {
+        let wanted = Wanted::Socket { path: path.as_ref().to_owned() };
+        Ok(ChannelStream::new(RawChannel::open(self.link(), wanted).await?))
+    }
 }
 
 /// How the program behind a stream ends, for when the stream is gone.
@@ -57,7 +87,7 @@ impl ChannelStream {
 }
 
 fn broken(channel: &RawChannel) -> io::Error {
-    match channel.connection.disconnected() {
+    match channel.link.disconnected() {
         Some(why) => io::Error::new(io::ErrorKind::ConnectionAborted, why),
         None => io::ErrorKind::BrokenPipe.into(),
     }
@@ -65,7 +95,7 @@ fn broken(channel: &RawChannel) -> io::Error {
 
 /// A channel that is closed without an end of file has ended all the same; a connection that is lost has not.
 pub(crate) fn check_end(channel: &RawChannel) -> io::Result<()> {
-    match channel.connection.disconnected() {
+    match channel.link.disconnected() {
         Some(why) if !channel.inbox.has_ended() => Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)),
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Case, finding::Finding};
+use super::{case::Case, finding::Finding};
 use crate::{
     names::Aliases,
     protocol::CloseCode,

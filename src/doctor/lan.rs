@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Case, finding::Finding};
+use super::{case::Case, finding::Finding};
 use crate::{names::Aliases, transport::lan::Search};
 
 const CHECK: &str = "local network";

@@ -3,6 +3,7 @@
 //! Each check looks at one thing, ends in time whatever the network is like, and says what it has found and what to do
 //! about it. Those that do not need each other's outcome run at the same time.
 
+mod case;
 mod files;
 mod finding;
 mod host;
@@ -13,37 +14,19 @@ mod programs;
 mod ssh;
 mod web;
 
-use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use iroh::SecretKey;
 use tokio::time::timeout;
 
+pub use case::Case;
 pub use finding::{Finding, Verdict};
 
-use crate::{
-    files::Paths,
-    proxy::{Credentials, Dialer},
-    transport::Network,
-};
+use crate::proxy::{Credentials, Dialer};
 
 /// How long a check may take: as long as a host that is dialled, and a little more for what is found out then.
 const DEADLINE: Duration = Duration::from_secs(45);
-
-/// What is to be looked at.
-#[derive(Debug)]
-pub struct Case {
-    /// Whose files.
-    pub paths: Paths,
-    /// How to reach the network.
-    pub network: Network,
-    /// The file that the settings name as the key that says who we are.
-    pub identity: Option<PathBuf>,
-    /// A host, as the user names it.
-    pub target: Option<String>,
-    /// The file that ssh is to read instead of the user's.
-    pub ssh_config: Option<PathBuf>,
-}
 
 type Check<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + 'a>>;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Case,
+    case::Case,
     finding::Finding,
     programs::{is_program, on_path},
 };

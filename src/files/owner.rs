@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::{Gid, Uid, User, geteuid};
 
 use super::{
-    NoHome, Paths,
+    paths::{NoHome, Paths},
     place::{Foreign, Place, name_of},
 };
 

@@ -12,8 +12,8 @@ use super::{
         AcceptedKeys, AllowedAuthority, AllowedPeer, InviteStatus, NewInvite, PeerList, Reloaded,
         RevokedPeers,
     },
+    peer::Peer,
     peer_edits::Edit,
-    peers::Peer,
 };
 use crate::files::{OwnerError, Paths};
 

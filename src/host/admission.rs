@@ -12,15 +12,16 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
+    access::Access,
     certificates::{Certified, Objection},
     claim::Claim,
     invites::{self, OpenInvite},
     loopback::AddressKey,
+    peer::{Peer, PeerOptions},
     peer_edits::{self, EditError},
-    peers::{AuthorizedPeers, Identity, Peer, PeerOptions},
+    peers::{AuthorizedPeers, Identity},
     revoked_list::RevokedList,
     roll::{Departure, Roll, Standing, Verdict},
-    settings::Access,
 };
 use crate::{
     protocol::{Refusal, RefusalCode},

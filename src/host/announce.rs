@@ -8,10 +8,10 @@ use iroh_tickets::endpoint::EndpointTicket;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
+    access::Access,
     event::Event,
     presence::Presence,
-    run::Shared,
-    settings::Access,
+    shared::Shared,
     silence::{Silence, speak_to},
 };
 use crate::transport::{Interfaces, Network, Relay, few_addresses, relay_fault};

@@ -12,14 +12,8 @@ use std::{
 use russh::keys::HashAlg;
 
 use super::{
-    admission::Admitted,
-    backend::Backend,
-    certificates::Certified,
-    event::Event,
-    host_keys::Events,
-    newcomers::Origin,
-    peers::{Identity, Peer},
-    refusals::Turned,
+    admission::Admitted, backend::Backend, certificates::Certified, event::Event, host_keys::Events,
+    newcomers::Origin, peer::Peer, peers::Identity, refusals::Turned,
 };
 use crate::{
     protocol::{Refusal, SessionId},
@@ -213,7 +207,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{host::peers::PeerOptions, protocol::RefusalCode};
+    use crate::{host::peer::PeerOptions, protocol::RefusalCode};
 
     /// An audit, and how many events it has told.
     fn audit() -> (Audit, Arc<AtomicUsize>) {

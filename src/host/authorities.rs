@@ -8,11 +8,11 @@
 //! certificate names, as far as `principals=` names them as well, if it is there. sshd has the same of
 //! `TrustedUserCAKeys`.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use russh::keys::ssh_key::{HashAlg, PublicKey};
 
 use super::{
-    peers::{Line, LineOptions, PeerOptions, without_controls},
+    peer::{PeerOptions, without_controls},
     restrictions::quoted,
 };
 
@@ -32,24 +32,6 @@ pub struct Authority {
 }
 
 impl Authority {
-    pub(super) fn new(key: &str, name: String, options: LineOptions) -> Result<Self, String> {
-        let LineOptions { of_all, principals, principals_log_in, .. } = options;
-        if of_all.revoked {
-            return Err("an authority is not revoked by its own line: take the line out".to_owned());
-        }
-        let key = PublicKey::from_openssh(key).map_err(|_| "the key is damaged")?;
-        Ok(Self { key, name, principals, principals_log_in, options: of_all })
-    }
-
-    /// Reads a line of the file with `cert-authority`; `None` where it is none, or not understood.
-    #[must_use]
-    pub fn parse(line: &str, time_zone: &TimeZone) -> Option<Self> {
-        match Line::parse(line.trim(), time_zone) {
-            Ok(Line::Authority(authority)) => Some(authority),
-            _ => None,
-        }
-    }
-
     /// The fingerprint that `ssh-keygen -l` prints: `SHA256:...`.
     #[must_use]
     pub fn fingerprint(&self) -> String {
@@ -116,6 +98,8 @@ impl Authority {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
     use crate::host::AuthorizedPeers;
 

@@ -7,7 +7,8 @@ use russh::keys::{Certificate, HashAlg, PublicKey, key::parse_public_key, ssh_ke
 
 use super::{
     authorities::Authority,
-    peers::{Identity, Peer, PeerOptions},
+    peer::{Peer, PeerOptions},
+    peers::Identity,
     restrictions::Restrictions,
 };
 use crate::server::{

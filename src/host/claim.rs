@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     certificates::{Objection, UserCertificate},
-    peers::{Identity, PeerOptions},
+    peer::PeerOptions,
+    peers::Identity,
 };
 use crate::protocol::{EXPORTER_LENGTH, Hello, Refusal, RefusalCode, Touch};
 

@@ -9,7 +9,7 @@ use super::{
     lists::Ended,
     peers::Identity,
     roll::{Departure, Standing},
-    run::Shared,
+    shared::Shared,
 };
 use crate::memory::give_back;
 

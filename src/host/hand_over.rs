@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     certificates::{Certified, UserCertificate},
-    peers::Peer,
+    peer::Peer,
     process::InheritedProcess,
     restrictions::Restrictions,
     roll::Standing,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{
     backend::{BackendChild, BackendStream},
     hand_over::{Found, Inherited},
-    run::Shared,
     sessions::{HostedSession, SessionEntry},
+    shared::Shared,
 };
 use crate::session::{Ended, LocalReader, LocalWriter, News, Role, Session};
 

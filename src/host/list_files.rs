@@ -10,6 +10,7 @@ use iroh::EndpointAddr;
 use jiff::Timestamp;
 
 use super::{
+    access::Access,
     authorities::Authority,
     host_keys::{KeptKeys, accept_seen_keys, ask_again, kept_keys, was_asked},
     invites::{Terms, end_invites_of, issue, open_invites, revoke_invites},
@@ -18,11 +19,12 @@ use super::{
         RevokedPeers,
     },
     loopback::{AddressKey, Addresses},
+    peer::Peer,
     peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke},
-    peers::{AuthorizedPeers, Peer},
+    peers::AuthorizedPeers,
     presence::Presence,
     published_keys::published_name,
-    settings::{Access, HostSettings, SettingsError, load_settings},
+    settings::{HostSettings, SettingsError, load_settings},
     vouching::{CannotVouch, can_vouch},
 };
 use crate::{

@@ -10,7 +10,7 @@ use super::{
     host_keys::KeptKeys,
     invites::OpenInvite,
     loopback::Addresses,
-    peers::{Peer, Revoked},
+    peer::{Peer, Revoked},
     roll::Standing,
     status::PeerStatus,
 };

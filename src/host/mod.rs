@@ -1,5 +1,6 @@
 //! The host side: accepts connections, decides who may come in, and hands sessions to the backend.
 
+mod access;
 mod admin;
 mod admission;
 mod announce;
@@ -17,19 +18,27 @@ mod departures;
 mod door;
 mod event;
 mod hand_over;
+mod here;
 mod host_keys;
 mod hosted;
 mod invites;
+mod leg;
+mod limit_settings;
 mod limits;
+mod line;
 mod list_files;
 mod lists;
+mod live_settings;
 mod loopback;
+mod newcomer;
 mod newcomers;
+mod peer;
 mod peer_edits;
 mod peers;
 mod presence;
 mod process;
 mod published_keys;
+mod quiet;
 mod refusals;
 mod registry;
 mod reload;
@@ -39,11 +48,13 @@ mod roll;
 mod run;
 mod sessions;
 mod settings;
+mod shared;
 mod silence;
 mod startups;
 mod status;
 mod vouching;
 
+pub use access::Access;
 pub use admin::{Admin, AdminError};
 pub use admission::{Admission, Admitted};
 pub use authorities::Authority;
@@ -57,22 +68,26 @@ pub use host_keys::{
     Basis, HostKey, KeptKeys, accept_seen_keys, ask_again, configured_keys, kept_keys, was_asked,
 };
 pub use invites::{OpenInvite, Terms, end_invites_of, issue, open_invites, revoke_invites};
+pub use limit_settings::LimitSettings;
 pub use limits::{MaxStartups, Penalties};
 pub use list_files::ListError;
 pub use lists::{
     AcceptedKeys, AllowedAuthority, AllowedPeer, Ended, InviteStatus, ListedAuthority, ListedPeer, NewInvite,
     PeerList, Reloaded, RevokedPeers,
 };
+pub use live_settings::{LiveSettings, Reread};
 pub use loopback::{AddressKey, Addresses};
+pub use peer::{Peer, PeerOptions, Revoked};
 pub use peer_edits::{Allowed, Edit, EditError, Revocation, allow, allow_authority, revoke};
-pub use peers::{AuthorizedPeers, BadLine, Identity, Peer, PeerOptions, Revoked};
+pub use peers::{AuthorizedPeers, BadLine, Identity};
 pub use presence::{Presence, PresenceError};
 pub use published_keys::{FetchError, KeysUrl, PublishedKeys, fetch_keys, published_name};
-pub use reload::{LiveSettings, Reload, Reread};
+pub use reload::Reload;
 pub use restrictions::Restrictions;
 pub use revoked_list::check_revoked_keys;
-pub use run::{Host, HostError, HostOptions, Stop};
-pub use settings::{Access, HostSettings, LimitSettings, SettingsError, load_settings};
+pub use run::{Host, HostError, HostOptions};
+pub use settings::{HostSettings, SettingsError, load_settings};
+pub use shared::Stop;
 pub use status::{
     CertificateStatus, ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status,
 };

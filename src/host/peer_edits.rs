@@ -7,7 +7,9 @@ use russh::keys::PublicKey;
 
 use super::{
     authorities::Authority,
-    peers::{AuthorizedPeers, Identity, Line, Peer, PeerOptions, Revoked, is_fingerprint},
+    line::{Line, is_fingerprint},
+    peer::{Peer, PeerOptions, Revoked},
+    peers::{AuthorizedPeers, Identity},
 };
 use crate::files::{LockError, update_file};
 

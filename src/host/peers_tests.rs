@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::peer::PeerOptions;
 
 fn identity(seed: u8) -> Identity {
     Identity::ed25519(*iroh::SecretKey::from_bytes(&[seed; 32]).public().as_bytes())

@@ -11,7 +11,7 @@ use iroh::{EndpointAddr, EndpointId};
 use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
 
-use super::settings::Access;
+use super::access::Access;
 use crate::files::{Lock, LockError, Paths, create_private_dir, read_trusted_file, write_file};
 
 /// A host's hold on its key, and the note that says where it can be reached.

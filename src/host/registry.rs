@@ -9,7 +9,7 @@ use std::{
 use iroh::endpoint::Connection;
 use tokio_util::sync::CancellationToken;
 
-use super::{peers::Identity, roll::Standing, settings::LimitSettings};
+use super::{limit_settings::LimitSettings, peers::Identity, roll::Standing};
 use crate::{
     protocol::{CloseCode, Instance, Refusal, RefusalCode},
     transport,

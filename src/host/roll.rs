@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use russh::keys::HashAlg;
 
 use super::{
+    access::Access,
     certificates::{Certified, Objection, UserCertificate},
     loopback::{AddressKey, Addresses},
-    peers::{AuthorizedPeers, Identity, Peer, PeerOptions},
+    peer::{Peer, PeerOptions},
+    peers::{AuthorizedPeers, Identity},
     restrictions::Restrictions,
-    settings::Access,
 };
 use crate::{protocol::CloseCode, server::revoked::RevokedKeys};
 

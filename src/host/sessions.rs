@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    hand_over::Left, peers::Identity, process::descriptor_of, roll::Standing, settings::LimitSettings,
+    hand_over::Left, limit_settings::LimitSettings, peers::Identity, process::descriptor_of, roll::Standing,
 };
 use crate::{
     protocol::{CloseCode, Instance, Refusal, RefusalCode, SessionId},

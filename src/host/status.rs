@@ -1,16 +1,11 @@
 //! What a host tells of itself.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use russh::keys::HashAlg;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    certificates::UserCertificate, peers::Identity, refusals::Turned, registry::Connected, roll::Standing,
-    run::Shared, sessions::HostedSession,
-};
-use crate::transport::{PathStatus, path_of};
+use super::{access::Access, certificates::UserCertificate, refusals::Turned, roll::Standing};
+use crate::transport::PathStatus;
 
 /// A host, and what is going on there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +23,7 @@ pub struct Status {
     /// Its backend, as `--backend` takes it.
     pub backend: String,
     /// Who reaches SSH.
-    pub access: super::Access,
+    pub access: Access,
     /// Where it is about to end.
     pub draining: Option<Draining>,
     /// Those who are connected, or have a session.
@@ -132,59 +127,8 @@ pub struct LastRefused {
     pub reason: String,
 }
 
-impl Shared {
-    /// What is going on.
-    pub(super) fn status(&self) -> Status {
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            age: self.started.elapsed().as_secs(),
-            name: self.name.clone(),
-            endpoint_id: self.id.to_string(),
-            backend: self.backend.to_string(),
-            access: *self.admission.access().borrow(),
-            draining: self.draining.get().map(|(since, drain)| Draining {
-                age: since.elapsed().as_secs(),
-                left: drain.saturating_sub(since.elapsed()).as_secs(),
-            }),
-            peers: self.here(),
-            refused: self.audit.turned().into(),
-        }
-    }
-
-    /// Who is connected, or has a session.
-    pub(super) fn here(&self) -> Vec<PeerStatus> {
-        let mut peers: BTreeMap<Identity, PeerStatus> = BTreeMap::new();
-        for Connected { standing, connection, since, sessions } in self.registry.connected() {
-            let peer = peers.entry(standing.peer.identity).or_insert_with(|| PeerStatus::of(&standing));
-            let (age, path) = (since.elapsed().as_secs(), path_of(&connection));
-            peer.connections.push(ConnectionStatus { age, path, sessions });
-        }
-        for (session, detached) in self.sessions.all() {
-            let standing = &session.standing;
-            let peer = peers.entry(standing.peer.identity).or_insert_with(|| PeerStatus::of(standing));
-            let HostedSession { id, started, counters, .. } = &*session;
-            peer.sessions.push(SessionStatus {
-                session: id.to_string(),
-                age: started.elapsed().as_secs(),
-                detached: detached.map(|since| since.elapsed().as_secs()),
-                received: counters.to_local(),
-                sent: counters.from_local(),
-            });
-        }
-        let mut peers: Vec<_> = peers.into_values().collect();
-        peers.sort_by(|one, other| one.name.cmp(&other.name));
-        for peer in &mut peers {
-            // The oldest first, as they came.
-            peer.connections.sort_by_key(|connection| std::cmp::Reverse(connection.age));
-            peer.sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
-        }
-        peers
-    }
-}
-
 impl PeerStatus {
-    fn of(standing: &Standing) -> Self {
+    pub(super) fn of(standing: &Standing) -> Self {
         let peer = &standing.peer;
         Self {
             name: peer.name.clone(),

@@ -17,7 +17,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    PairingError, local,
+    error::PairingError,
+    local,
     nameplate::Nameplate,
     record::{Notice, Record},
 };

@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr};
 
 use super::{
     nameplate::{Nameplate, NoNameplate},
-    random,
     words::{FIRST, SECOND, Words},
 };
+use crate::random::random;
 
 /// A nameplate and two words, such as `7-velvet-otter`: whoever types it on one machine and sees it on the other lets
 /// the two meet, once.
@@ -70,7 +70,7 @@ fn no_word(second: bool, nearest: Option<&str>) -> String {
 impl Code {
     /// A new one for a nameplate.
     pub(super) fn generate(nameplate: Nameplate) -> Self {
-        let [first, second, ..] = random();
+        let [first, second] = random();
         Self { nameplate, words: [first, second] }
     }
 

@@ -13,10 +13,10 @@ use tokio::{
 };
 
 use super::{
-    PairingError,
     agreement::{Channel, Keys, Side, Typing},
     announcement::NO_SERVICE,
     code::Code,
+    error::PairingError,
     line::{Line, STEP},
     local,
     met::{Met, MetClient, MetHost},

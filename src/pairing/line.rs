@@ -5,7 +5,7 @@ use std::time::Duration;
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
 
-use super::PairingError;
+use super::error::PairingError;
 use crate::{
     protocol::{
         CloseCode,

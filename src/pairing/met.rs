@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use iroh::Endpoint;
 use tokio::time::timeout;
 
-use super::{PairingError, agreement::Keys, line::Line, verifier::Verifier};
+use super::{agreement::Keys, error::PairingError, line::Line, verifier::Verifier};
 use crate::{
     protocol::{
         CloseCode, EXPORTER_LENGTH, Extensions, Touch,

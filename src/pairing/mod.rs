@@ -71,8 +71,3 @@ pub use showing::{Options, Showing};
 pub use verifier::Verifier;
 
 pub use crate::protocol::pairing::Role;
-
-/// Bytes that nobody can foresee.
-fn random() -> [u8; 32] {
-    iroh::SecretKey::generate().to_bytes()
-}

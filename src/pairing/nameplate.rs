@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use iroh::SecretKey;
 use sha2::Sha256;
 
-use super::random;
+use crate::random::random;
 
 /// What makes the key of a nameplate's record a key of nothing else.
 const KEY: &[u8] = b"irosh-pair/1 nameplate";
@@ -33,7 +33,7 @@ impl Nameplate {
 
     /// Any of a range.
     pub(super) fn any(of: &RangeInclusive<u16>) -> Self {
-        let [one, two, ..] = random();
+        let [one, two] = random();
         let count = of.end() - of.start() + 1;
         Self(of.start() + u16::from_be_bytes([one, two]) % count)
     }

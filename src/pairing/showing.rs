@@ -22,10 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PairingError,
     agreement::{Channel, Keys, Side, answer},
     announcement::Announcement,
     code::Code,
+    error::PairingError,
     line::{Line, STEP},
     met::{Met, MetClient, MetHost},
     nameplate::Nameplate,

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::{
+    frame_error::FrameError,
+    wire::{Reader, Writer},
+};
+
 /// Why a host refuses a peer or a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
@@ -79,6 +84,18 @@ impl Refusal {
         sentence.truncate(sentence.floor_char_boundary(Self::MAX_SENTENCE));
         sentence.retain(|c| !c.is_control() || c == '\n');
         Self { code, sentence }
+    }
+
+    /// A frame of this type that says it.
+    pub(super) fn encode(&self, kind: u8) -> Writer {
+        Writer::frame(kind).uint32(self.code as u32).string(self.sentence.as_bytes())
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        Ok(Self {
+            code: RefusalCode::from_number(reader.uint32()?),
+            sentence: reader.lines(Self::MAX_SENTENCE)?,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a later version may say in `Hello` and `Welcome`, and where two machines pair.
 
 use super::{
-    FrameError,
+    frame_error::FrameError,
     wire::{Reader, Writer},
 };
 

@@ -1,106 +1,21 @@
-//! Frames: what is said on the control stream, and what opens a leg.
+//! Frames: what is said on the control stream. Those that open a leg are in `leg`.
 //!
 //! A frame is a `uint32` length, a type byte and a body of RFC 4251 types; the length counts type
 //! and body.
 
-use std::fmt;
-
 use super::{
-    Refusal, RefusalCode,
+    codes::Refusal,
     extensions::{CERTIFICATE, Extensions},
+    frame_error::FrameError,
+    ids::{Instance, SessionId},
+    numbers::{
+        HEADER_LENGTH, MAX_CERTIFICATE, MAX_GONE, MAX_HOST_KEY, MAX_HOST_KEYS, MAX_HOST_KEYS_LENGTH,
+        MAX_NAME, VERSION, kind,
+    },
     proof::Manner,
     wire::{Reader, Writer},
 };
 use crate::transport::InviteSecret;
-
-/// Bytes in front of a frame: its length.
-pub const HEADER_LENGTH: usize = 4;
-
-/// The longest frame on the control stream in bytes, without its header.
-pub const MAX_CONTROL_FRAME: usize = 32 << 10;
-
-/// The longest frame at the head of a leg in bytes, without its header.
-pub const MAX_LEG_FRAME: usize = 2 << 10;
-
-/// The revision of `irosh/1` that this code speaks.
-pub const VERSION: u32 = 1;
-
-/// Bytes that a client may send of a session before the host has said how many.
-pub const FIRST_WINDOW: u32 = 32 << 10;
-
-/// Bytes of a session that either side may have to keep until they are delivered, at the most.
-pub const MAX_WINDOW: u32 = 16 << 20;
-
-/// The longest certificate in bytes: with an RSA key of 16,384 bits and 256 principals there is room left.
-pub const MAX_CERTIFICATE: usize = 16 << 10;
-
-/// Instances that one frame may name.
-const MAX_GONE: usize = 64;
-
-const MAX_NAME: usize = 255;
-const MAX_HOST_KEYS: u32 = 16;
-/// An RSA key of 16,384 bits is 2 KiB.
-const MAX_HOST_KEY: usize = 4 << 10;
-/// All of them together leave room for the rest of a `Welcome`.
-const MAX_HOST_KEYS_LENGTH: usize = MAX_CONTROL_FRAME / 2;
-
-mod kind {
-    pub(super) const HELLO: u8 = 1;
-    pub(super) const WELCOME: u8 = 2;
-    pub(super) const REFUSED: u8 = 3;
-    pub(super) const ACKNOWLEDGED: u8 = 4;
-    pub(super) const GO_AWAY: u8 = 5;
-    pub(super) const CLOSED: u8 = 6;
-    pub(super) const GONE: u8 = 7;
-    pub(super) const OPEN: u8 = 16;
-    pub(super) const RESUME: u8 = 17;
-    pub(super) const OPENED: u8 = 18;
-    pub(super) const RESUMED: u8 = 19;
-    /// From here on, frames are passed over where they are not known.
-    pub(super) const IGNORABLE: u8 = 128;
-}
-
-/// Bytes that are not a frame of `irosh/1`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// The frame is longer than any of its kind.
-    #[error("a frame of {length} bytes is longer than {max}")]
-    TooLong {
-        /// What the header says.
-        length: usize,
-        /// What is allowed here.
-        max: usize,
-    },
-    /// The frame ends within a field.
-    #[error("a frame ends within a field")]
-    Truncated,
-    /// Something follows the last field.
-    #[error("{0} bytes follow the end of a frame")]
-    Trailing(usize),
-    /// A field is longer than it may be.
-    #[error("a field of {length} bytes is longer than {max}")]
-    FieldTooLong {
-        /// What the field says.
-        length: usize,
-        /// What is allowed.
-        max: usize,
-    },
-    /// A field for people is not UTF-8, or has control characters in it.
-    #[error("a text field is not text")]
-    NotText,
-    /// No such frame.
-    #[error("there is no frame of type {0}")]
-    UnknownType(u8),
-    /// A frame that has no place here.
-    #[error("a frame of type {0} was not expected")]
-    Unexpected(u8),
-    /// A window that is too small to begin with, or more than anybody has to keep.
-    #[error("a window of {0} bytes is not from {FIRST_WINDOW} to {MAX_WINDOW}")]
-    Window(u32),
-    /// The other side speaks another revision, and nothing more of what it says is understood.
-    #[error("the other side speaks version {0} of irosh/1, and this is version {VERSION}")]
-    Version(u32),
-}
 
 /// The length of the frame that a header announces.
 ///
@@ -121,37 +36,6 @@ pub fn is_passed_over(frame: &[u8]) -> bool {
     frame.first().is_some_and(|kind| *kind >= kind::IGNORABLE)
 }
 
-/// A session's name, chosen at random by its client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(pub [u8; 16]);
-
-impl SessionId {
-    /// A new name.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(random())
-    }
-}
-
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&iroh::SecretKey::generate().to_bytes()[..16]);
-    bytes
-}
-
-/// The first four bytes in hex: enough to find a session in a log, too few to resume it.
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0[..4]))
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({self})")
-    }
-}
-
 /// A frame of the control stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -169,18 +53,6 @@ pub enum Frame {
     Closed(Closed),
     /// Instances of the client that died without a word: what they left is to be ended.
     Gone(Vec<Instance>),
-}
-
-/// Names one running client process to its host, at random.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Instance(pub [u8; 16]);
-
-impl Instance {
-    /// A new name.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(random())
-    }
 }
 
 /// Who a client is.
@@ -288,45 +160,6 @@ pub struct Closed {
     pub reason: u32,
 }
 
-/// How much of a session one side has received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Bytes since the session's start.
-    pub received: u64,
-    /// Whether the end of file after them was seen.
-    pub end: bool,
-}
-
-/// The frame with which a client begins a leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LegHeader {
-    /// A new session.
-    Open(SessionId),
-    /// A session that lost its leg.
-    Resume {
-        /// Which session.
-        session: SessionId,
-        /// Counts the session's legs; the one with the greatest number is the one that it has.
-        leg: u32,
-        /// What the client has.
-        position: Position,
-    },
-}
-
-/// The frame with which a host answers a leg's header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LegReply {
-    /// The backend is connected: SSH's bytes follow.
-    Opened {
-        /// Bytes of the session that either side may have sent beyond what the other has delivered.
-        window: u32,
-    },
-    /// The session goes on.
-    Resumed(Position),
-    /// It was not to be.
-    Refused(Refusal),
-}
-
 impl Hello {
     /// A greeting in the revision that this code speaks.
     #[must_use]
@@ -400,11 +233,11 @@ impl Frame {
         match self {
             Self::Hello(hello) => hello.encode(),
             Self::Welcome(welcome) => welcome.encode(),
-            Self::Refused(refusal) => encode_refusal(kind::REFUSED, refusal),
+            Self::Refused(refusal) => refusal.encode(kind::REFUSED),
             Self::Acknowledged(Acknowledged { session, bytes, end }) => {
                 Writer::frame(kind::ACKNOWLEDGED).bytes(&session.0).uint64(*bytes).boolean(*end)
             }
-            Self::GoAway(refusal) => encode_refusal(kind::GO_AWAY, refusal),
+            Self::GoAway(refusal) => refusal.encode(kind::GO_AWAY),
             Self::Closed(Closed { session, reason }) => {
                 Writer::frame(kind::CLOSED).bytes(&session.0).uint32(*reason)
             }
@@ -426,13 +259,13 @@ impl Frame {
         let decoded = match reader.byte()? {
             kind::HELLO => Self::Hello(Hello::decode(&mut reader)?.into()),
             kind::WELCOME => Self::Welcome(Welcome::decode(&mut reader)?.into()),
-            kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
+            kind::REFUSED => Self::Refused(Refusal::decode(&mut reader)?),
             kind::ACKNOWLEDGED => Self::Acknowledged(Acknowledged {
                 session: SessionId(reader.array()?),
                 bytes: reader.uint64()?,
                 end: reader.boolean()?,
             }),
-            kind::GO_AWAY => Self::GoAway(decode_refusal(&mut reader)?),
+            kind::GO_AWAY => Self::GoAway(Refusal::decode(&mut reader)?),
             kind::CLOSED => {
                 Self::Closed(Closed { session: SessionId(reader.array()?), reason: reader.uint32()? })
             }
@@ -456,70 +289,6 @@ impl Frame {
             Self::Closed(_) => kind::CLOSED,
             Self::Gone(_) => kind::GONE,
         })
-    }
-}
-
-impl LegHeader {
-    /// The frame's bytes, header and all.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Open(session) => Writer::frame(kind::OPEN).bytes(&session.0),
-            Self::Resume { session, leg, position } => {
-                position.encode(Writer::frame(kind::RESUME).bytes(&session.0).uint32(*leg))
-            }
-        }
-        .end()
-    }
-
-    /// Reads a frame without its header.
-    ///
-    /// # Errors
-    ///
-    /// [`FrameError`] for anything that does not begin a leg.
-    pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
-        let mut reader = Reader(frame);
-        let header = match reader.byte()? {
-            kind::OPEN => Self::Open(SessionId(reader.array()?)),
-            kind::RESUME => Self::Resume {
-                session: SessionId(reader.array()?),
-                leg: reader.uint32()?,
-                position: Position::decode(&mut reader)?,
-            },
-            kind => return Err(FrameError::Unexpected(kind)),
-        };
-        reader.end()?;
-        Ok(header)
-    }
-}
-
-impl LegReply {
-    /// The frame's bytes, header and all.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Opened { window } => Writer::frame(kind::OPENED).uint32(*window),
-            Self::Resumed(position) => position.encode(Writer::frame(kind::RESUMED)),
-            Self::Refused(refusal) => encode_refusal(kind::REFUSED, refusal),
-        }
-        .end()
-    }
-
-    /// Reads a frame without its header.
-    ///
-    /// # Errors
-    ///
-    /// [`FrameError`] for anything that does not answer a leg's header.
-    pub fn decode(frame: &[u8]) -> Result<Self, FrameError> {
-        let mut reader = Reader(frame);
-        let reply = match reader.byte()? {
-            kind::OPENED => Self::Opened { window: window(&mut reader)? },
-            kind::RESUMED => Self::Resumed(Position::decode(&mut reader)?),
-            kind::REFUSED => Self::Refused(decode_refusal(&mut reader)?),
-            kind => return Err(FrameError::Unexpected(kind)),
-        };
-        reader.end()?;
-        Ok(reply)
     }
 }
 
@@ -577,29 +346,11 @@ impl Welcome {
     }
 }
 
-impl Position {
-    fn encode(self, frame: Writer) -> Writer {
-        frame.uint64(self.received).boolean(self.end)
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
-        Ok(Self { received: reader.uint64()?, end: reader.boolean()? })
-    }
-}
-
 /// What follows the version is that version's.
 fn version(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
     match reader.uint32()? {
         VERSION => Ok(VERSION),
         other => Err(FrameError::Version(other)),
-    }
-}
-
-/// Nobody has to keep as much as another says.
-fn window(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
-    match reader.uint32()? {
-        window @ FIRST_WINDOW..=MAX_WINDOW => Ok(window),
-        window => Err(FrameError::Window(window)),
     }
 }
 
@@ -622,17 +373,6 @@ fn decode_gone(reader: &mut Reader<'_>) -> Result<Vec<Instance>, FrameError> {
         instances.push(Instance(reader.array()?));
     }
     Ok(instances)
-}
-
-fn encode_refusal(kind: u8, refusal: &Refusal) -> Writer {
-    Writer::frame(kind).uint32(refusal.code as u32).string(refusal.sentence.as_bytes())
-}
-
-fn decode_refusal(reader: &mut Reader<'_>) -> Result<Refusal, FrameError> {
-    Ok(Refusal {
-        code: RefusalCode::from_number(reader.uint32()?),
-        sentence: reader.lines(Refusal::MAX_SENTENCE)?,
-    })
 }
 
 #[cfg(test)]

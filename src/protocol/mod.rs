@@ -3,6 +3,10 @@
 mod codes;
 mod extensions;
 mod frame;
+mod frame_error;
+mod ids;
+mod leg;
+mod numbers;
 pub mod pairing;
 mod proof;
 mod wire;
@@ -10,8 +14,12 @@ mod wire;
 pub use codes::{CloseCode, Refusal, RefusalCode};
 pub use extensions::Extensions;
 pub use frame::{
-    Acknowledged, BackendKind, Closed, FIRST_WINDOW, Frame, FrameError, HEADER_LENGTH, Hello, Instance,
-    LegHeader, LegReply, Limits, MAX_CERTIFICATE, MAX_CONTROL_FRAME, MAX_LEG_FRAME, MAX_WINDOW, Position,
-    SessionId, VERSION, Welcome, frame_length, is_passed_over,
+    Acknowledged, BackendKind, Closed, Frame, Hello, Limits, Welcome, frame_length, is_passed_over,
+};
+pub use frame_error::FrameError;
+pub use ids::{Instance, SessionId};
+pub use leg::{LegHeader, LegReply, Position};
+pub use numbers::{
+    FIRST_WINDOW, HEADER_LENGTH, MAX_CERTIFICATE, MAX_CONTROL_FRAME, MAX_LEG_FRAME, MAX_WINDOW, VERSION,
 };
 pub use proof::{EXPORTER_LABEL, EXPORTER_LENGTH, Manner, Touch, proof_message};

@@ -4,8 +4,8 @@
 //! the *host* and one the *client*.
 
 use super::{
-    FrameError,
     extensions::Extensions,
+    frame_error::FrameError,
     proof::Manner,
     wire::{Reader, Writer},
 };

@@ -5,8 +5,8 @@ use russh::keys::{HashAlg, ssh_key::SshSig};
 use sha2::{Digest, Sha256};
 
 use super::{
-    FrameError,
     extensions::{Extensions, MANNER},
+    frame_error::FrameError,
     wire::{Reader, Writer},
 };
 use crate::transport::{Application, Identity};

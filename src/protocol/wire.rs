@@ -1,6 +1,6 @@
 //! The data types of RFC 4251 section 5 that frames are made of.
 
-use super::FrameError;
+use super::frame_error::FrameError;
 
 /// Reads fields off the front of a frame's body.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);

@@ -5,11 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use iroh::Endpoint;
 use tokio::time::{sleep, timeout};
 
-use super::{
-    apart::Fresh,
-    connection::{HostConnection, SessionError},
-    dial::Dialer,
-};
+use super::{apart::Fresh, connection::HostConnection, dial::Dialer, session_error::SessionError};
 use crate::{
     protocol::{RefusalCode, SessionId},
     transport::Target,

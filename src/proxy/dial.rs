@@ -15,18 +15,19 @@ use tokio::{
 
 use super::{
     apart::{Apart, Fresh},
-    connection::{Greeter, HostConnection},
+    connect::connect,
+    connection::HostConnection,
     credentials::Credentials,
     dial_error::{DialError, Missed},
+    greeter::Greeter,
     instances::Living,
     name_service::name_service_fault,
     nearby::{alone, connect_nearby},
     obstacles::Obstacles,
-    patience::Patience,
 };
 use crate::files::Paths;
 use crate::protocol::Instance;
-use crate::transport::{ALPN, BindFailed, NameService, Network, Relay, Target, bind_client, close_quickly};
+use crate::transport::{BindFailed, NameService, Network, Relay, Target, bind_client, close_quickly};
 
 /// How long a host may take to answer the first packet.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
@@ -338,28 +339,6 @@ impl Dialer {
             Missed::WrongProtocol => DialError::WrongProtocol { name },
             Missed::WrongKey => DialError::WrongKey { name },
             Missed::Other(reason) => DialError::Other { name, reason },
-        }
-    }
-}
-
-/// Connects by all addresses at once; a host that is busy is tried again for so often.
-pub(super) async fn connect(
-    endpoint: &Endpoint,
-    addr: &EndpointAddr,
-    deadline: Instant,
-    refusals: u32,
-) -> Result<Connection, Missed> {
-    let mut patience = Patience::until(deadline);
-    let mut refused = 0;
-    loop {
-        let missed = match timeout_at(deadline, endpoint.connect(addr.clone(), ALPN)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => Missed::of(&error),
-            Err(_) => Missed::Silent,
-        };
-        refused += 1;
-        if missed != Missed::TurnedAway || refused >= refusals || !patience.pause().await {
-            return Err(missed);
         }
     }
 }

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use iroh::{EndpointAddr, EndpointId};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{connection::SessionError, dial::Dialer, nearby::ANSWER};
+use super::{dial::Dialer, nearby::ANSWER, session_error::SessionError};
 use crate::{
     protocol::CloseCode,
     transport::{

@@ -13,11 +13,8 @@ use futures_util::{
 use tokio::sync::watch;
 
 use super::{
-    again::reach_again,
-    connection::{HostConnection, SessionError},
-    credentials::Credentials,
-    dial::Dialer,
-    dial_error::DialError,
+    again::reach_again, connection::HostConnection, credentials::Credentials, dial::Dialer,
+    dial_error::DialError, session_error::SessionError,
 };
 use crate::{
     protocol::{CloseCode, SessionId},

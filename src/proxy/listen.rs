@@ -11,7 +11,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    bridge::{BridgeError, Stop, carry},
+    bridge::{Stop, carry},
+    bridge_error::BridgeError,
     link::Link,
 };
 use crate::{

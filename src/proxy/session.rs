@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     again::jittered,
-    bridge::BridgeError,
-    connection::{HostConnection, OPEN_DEADLINE, SessionError},
+    bridge_error::BridgeError,
+    connection::HostConnection,
     dial::Dialer,
     link::Link,
     patience::Patience,
+    session_error::{OPEN_DEADLINE, SessionError},
 };
 use crate::{
     protocol::{CloseCode, FIRST_WINDOW, Position, RefusalCode, SessionId, Welcome},

@@ -13,7 +13,12 @@ use tokio::{
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{ClientSession, Dialer, HostConnection, SessionError, SessionStatus};
+use super::{
+    connection::HostConnection,
+    dial::Dialer,
+    session::{ClientSession, SessionStatus},
+    session_error::SessionError,
+};
 use crate::{
     session::{LocalReader, LocalWriter},
     transport::Target,

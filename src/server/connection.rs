@@ -8,27 +8,32 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig,
     keys::ssh_key::{Algorithm, Certificate},
-    server::{
-        Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
-    },
+    server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     auth::{Authentication, Authenticator, NotEntered, Offer},
-    channel::{Request, SessionChannel, relay::Sending},
+    channel::{inboxes::Inboxes, relay::Sending},
     config::value::ChannelTimeout,
-    forward::{Asked, Listeners, ToClient, agent::AgentSocket, connect_socket, connect_tcp, x11},
-    inboxes::Inboxes,
+    forward::{
+        agent::AgentSocket,
+        listen::Listeners,
+        socket::connect as connect_socket,
+        tcp::connect as connect_tcp,
+        to_client::{Asked, ToClient},
+        x11,
+    },
     login::Login,
+    pace,
+    session::{Request, SessionChannel},
     sessions::Sessions,
 };
 use crate::questions::Secret;
@@ -92,15 +97,6 @@ impl Connection {
         let handle = session.handle();
         let started = self.sessions.get(id).is_some_and(|channel| channel.start(&login, request, handle));
         Self::answer(started, id, session)
-    }
-}
-
-/// Ends a connection that has had no channel open for so long (sshd_config(5), UnusedConnectionTimeout).
-async fn end_unused(session: Handle, inboxes: Inboxes, limit: Duration) {
-    if inboxes.unused_for(limit).await {
-        tracing::info!("terminating inactive connection");
-        let text = "nothing has used this connection for as long as the server lets it stand unused";
-        let _ = session.disconnect(Disconnect::ByApplication, text.to_owned(), String::new()).await;
     }
 }
 
@@ -192,12 +188,12 @@ impl Handler for Connection {
         let _ = self.farewell.take().map(|farewell| farewell.send(authenticator));
         self.entered.cancel();
         // A Match block may have its own.
-        let (interval, most) = super::keepalive(&login.config);
-        session.set_pace(super::limits(&login.config), interval, most);
+        let (interval, most) = pace::keepalive(&login.config);
+        session.set_pace(pace::limits(&login.config), interval, most);
         // What reading the configuration and logging in took; many connections stand idle for long.
         crate::memory::give_back();
         if let Some(limit) = login.config.unused_connection_timeout.filter(|limit| !limit.is_zero()) {
-            tokio::spawn(end_unused(session.handle(), self.inboxes.clone(), limit));
+            tokio::spawn(pace::end_unused(session.handle(), self.inboxes.clone(), limit));
         }
         self.login = Some(Arc::new(login));
         Ok(())

@@ -10,7 +10,8 @@
 //! | `auth` | who may log in, and by what |
 //! | `account`, `login` | the user, and what the login may do |
 //! | `connection` | what russh asks, answered |
-//! | `channel` | sessions: processes, terminals, and the queue of each channel |
+//! | `session` | sessions: processes, terminals |
+//! | `channel` | the queue of each channel, and what carries its bytes |
 //! | `forward` | ports, sockets, the agent and X11 |
 //! | `sftp` | the SFTP subsystem |
 //!
@@ -28,21 +29,23 @@ pub mod config;
 mod connection;
 mod forward;
 pub mod host_port;
-mod inboxes;
 pub mod key_options;
 mod keys;
 pub mod log_level;
 mod login;
 pub(crate) mod option_list;
 mod origin;
+mod pace;
 pub mod pattern;
 pub mod revoked;
+mod session;
 mod sessions;
 pub mod sftp;
+mod shown;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use russh::{Limits, SshId, keys::Certificate, server::Config as RusshConfig};
+use russh::{SshId, keys::Certificate, server::Config as RusshConfig};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::oneshot,
@@ -60,17 +63,15 @@ pub use origin::Origin;
 
 use crate::elastic::elastic;
 use auth::Authentication;
-use channel::WINDOW;
+use channel::inbox::WINDOW;
 use config::{Config, SshdConfig};
 use connection::Connection;
 use key_options::KeyOptions;
 use keys::HostKeys;
+use pace::{keepalive, limits, most_rejections};
 
 /// The largest packet of a channel, in bytes: as large as russh takes.
 const PACKET: u32 = 65_535;
-
-/// Bytes after which keys are changed where nothing is configured: what AES allows for safely.
-const REKEY_BYTES: usize = 1 << 30;
 
 /// The name that clients are told. OpenSSH's client says only to a name that begins like its own that
 /// nobody reads any more (`ssh host yes | head`); to any other server, it would go on for ever.
@@ -254,7 +255,7 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
         certificates: host_keys.certificates,
         window_size: WINDOW,
         maximum_packet_size: PACKET,
-        // Nothing is taken from russh's own queues: see `channel::Inbox`.
+        // Nothing is taken from russh's own queues: see `channel::inbox`.
         channel_buffer_size: 16,
         event_buffer_size: 64,
         limits: limits(config),
@@ -268,35 +269,4 @@ fn russh_config(config: &Config, host_keys: HostKeys, authentication: &Authentic
         manual_window: true,
         manual_close: true,
     }
-}
-
-/// When keys are changed (RekeyLimit).
-fn limits(config: &Config) -> Limits {
-    let bytes = usize::try_from(config.rekey_bytes).unwrap_or(REKEY_BYTES);
-    let bytes = if bytes == 0 { REKEY_BYTES } else { bytes.min(REKEY_BYTES) };
-    let time = config.rekey_interval;
-    Limits {
-        rekey_write_limit: bytes,
-        rekey_read_limit: bytes,
-        rekey_time_limit: if time.is_zero() { Duration::from_secs(100 * 365 * 86_400) } else { time },
-    }
-}
-
-/// After what silence a client is asked whether it is there, and how often in vain (ClientAliveInterval,
-/// ClientAliveCountMax).
-fn keepalive(config: &Config) -> (Option<Duration>, usize) {
-    let interval = Some(config.client_alive_interval).filter(|interval| !interval.is_zero());
-    (interval, usize::try_from(config.client_alive_count_max).unwrap_or(usize::MAX))
-}
-
-/// After so many rejections a connection ends. sshd's 0 ends it at the first.
-fn most_rejections(config: &Config) -> usize {
-    usize::try_from(config.max_auth_tries.max(1)).unwrap_or(usize::MAX)
-}
-
-/// The text of Banner; a file that is not there is none.
-fn banner(config: &Config) -> Option<String> {
-    let path = config.banner.as_ref().filter(|path| *path != "none")?;
-    let text = std::fs::read(path).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{auth::shown, key_options::Whence};
+use super::{key_options::Whence, shown::shown};
 
 /// The two ends of a TCP connection, as inetd would hand it over, or what the host says of its peer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use russh::ChannelId;
 
-use super::channel::SessionChannel;
+use super::session::SessionChannel;
 
 /// The session channels that are open.
 #[derive(Default)]

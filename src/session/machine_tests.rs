@@ -1,4 +1,5 @@
 //! Two machines over a network that loses legs, delays words and keeps old ones.
+// long: the world that all of these tests play in is two thirds of it.
 
 use std::collections::VecDeque;
 

@@ -28,7 +28,7 @@ const KEEP_WARM: Duration = Duration::from_secs(600);
 const LONGEST_LOG: u64 = 1 << 20;
 
 #[derive(clap::Args)]
-#[command(arg = super::no_system())]
+#[command(arg = super::network::no_system())]
 pub(super) struct AgentArguments {
     #[command(subcommand)]
     command: Option<AgentCommand>,
@@ -70,10 +70,10 @@ pub(super) fn run(paths: Paths, arguments: AgentArguments) -> anyhow::Result<()>
 fn status(paths: &Paths, json: bool) {
     let running = agent::running(paths);
     if !json {
-        return super::print(&printable(&text::agents(paths, &running)));
+        return super::print::print(&printable(&text::agents(paths, &running)));
     }
     for status in running.iter().filter_map(|running| running.status.as_ref()) {
-        super::print(&json!(status).to_string());
+        super::print::print(&json!(status).to_string());
     }
 }
 
@@ -89,7 +89,7 @@ fn start(paths: &Paths) -> anyhow::Result<()> {
 fn stop(paths: &Paths) {
     let running = agent::running(paths);
     let stopped = running.iter().filter(|running| running.stop(paths)).count();
-    super::print(match (running.len(), stopped) {
+    super::print::print(match (running.len(), stopped) {
         (0, _) => "no agent was running",
         (all, stopped) if all == stopped => "stopped",
         _ => "an agent of another version goes on, until its sessions are over",

@@ -6,7 +6,7 @@ use irosh::{
 };
 use serde_json::{Value, json};
 
-use super::peers::tell_ended;
+use super::ended::tell_ended;
 
 /// Has certificates of an authority's admit.
 pub(super) fn allow(
@@ -31,8 +31,8 @@ pub(super) fn show(authority: &ListedAuthority, more: &[(&str, Value)], json: bo
         let mut line = json!(authority);
         line["revoked"] = json!(false);
         more.iter().for_each(|(key, value)| line[key] = value.clone());
-        return super::print(&line.to_string());
+        return super::print::print(&line.to_string());
     }
     let ListedAuthority { name, authority, options, .. } = authority;
-    super::print(&printable(&format!("{authority}  {:<15}  {name}  {options}", "an authority")));
+    super::print::print(&printable(&format!("{authority}  {:<15}  {name}  {options}", "an authority")));
 }

@@ -13,7 +13,7 @@ use irosh::{
 };
 use serde_json::json;
 
-use super::NetworkArguments;
+use super::network::NetworkArguments;
 
 /// The hosts on this network that let us in, by the names that they go by.
 ///
@@ -50,7 +50,7 @@ pub(super) async fn run(paths: &Paths, arguments: DiscoverArguments, json: bool)
     for host in &discovered.hosts {
         let called = names_of(host, &aliases);
         is_new |= called.is_empty();
-        super::print(&shown(host, &called, json));
+        super::print::print(&shown(host, &called, json));
     }
     if is_new {
         complain("irosh", &"to have a name for one, run: irosh hosts add NAME ENDPOINT_ID");

@@ -10,7 +10,7 @@ use irosh::{
 };
 use serde_json::json;
 
-use super::{NetworkArguments, completion};
+use super::{completion, network::NetworkArguments};
 
 const STATUSES: &str = "Exit status:
     0  nothing has failed, whatever was warned of
@@ -20,7 +20,7 @@ const STATUSES: &str = "Exit status:
 /// What is installed and configured, what the network lets through, and whether a host answers; and what to do about
 /// what is wrong.
 #[derive(clap::Args)]
-#[command(arg = super::no_system(), after_long_help = STATUSES)]
+#[command(arg = super::network::no_system(), after_long_help = STATUSES)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     network: NetworkArguments,
@@ -45,7 +45,7 @@ pub(super) async fn run(paths: Paths, arguments: DoctorArguments) -> anyhow::Res
     let case = Case { paths, network, identity, target, ssh_config: config };
     examine(&case, |found| {
         failed |= found.verdict == Verdict::Failed;
-        super::print(&if json { json!(found).to_string() } else { found.to_string() });
+        super::print::print(&if json { json!(found).to_string() } else { found.to_string() });
     })
     .await;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

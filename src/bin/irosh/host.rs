@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{NetworkArguments, service};
+use super::{network::NetworkArguments, service};
 
 /// How long the last events may take, where nobody seems to read them.
 const LAST_EVENTS: Duration = Duration::from_millis(250);
@@ -100,6 +100,7 @@ async fn host(
     let network = NetworkChoice::from(network);
     let flags = [("portmap", portmap.is_some()), ("backend", backend.is_some()), ("name", name.is_some())];
     let reread = rereads(&paths, settings.clone(), access, &flags, &network);
+    let max_startups = settings.max_startups();
     let file = NetworkChoice {
         relay: settings.relay,
         dns: settings.dns,
@@ -118,10 +119,7 @@ async fn host(
         portmap: portmap.or(settings.portmap).unwrap_or(network.bind.0.is_empty()),
         network,
         backend,
-        builtin: BuiltinServer {
-            command: builtin_server(&paths).await?,
-            max_startups: Some(settings.sshd.server().max_startups.into()),
-        },
+        builtin: BuiltinServer { command: builtin_server(&paths).await?, max_startups: Some(max_startups) },
         host_keys: configured_keys(&settings.host_keys).context("host-keys in host.toml")?,
         access: access.or(settings.access).unwrap_or_default(),
         revoked_keys: settings.revoked_keys.map(|file| paths.host_settings().with_file_name(file)),

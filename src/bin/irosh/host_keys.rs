@@ -59,14 +59,17 @@ fn show(all: &[KeptKeys], json: bool) {
                     "backend": backend, "type": kind, "fingerprint": fingerprint, "key": key.openssh(),
                     "announced": announced, "seen": seen, "basis": kept.basis,
                 });
-                super::print(&line.to_string());
+                super::print::print(&line.to_string());
             } else {
                 let state = match (announced, seen) {
                     (true, true) => "announced",
                     (true, false) => "announced, not seen",
                     _ => "seen, not announced",
                 };
-                super::print(&format!("{backend}  {state}  {kind}  {fingerprint}  {}", reason(kept.basis)));
+                super::print::print(&format!(
+                    "{backend}  {state}  {kind}  {fingerprint}  {}",
+                    reason(kept.basis)
+                ));
             }
         }
     }

@@ -19,7 +19,7 @@ use super::{
 };
 
 #[derive(clap::Args)]
-#[command(arg = super::no_system())]
+#[command(arg = super::network::no_system())]
 pub(super) struct HostsArguments {
     #[command(subcommand)]
     command: Option<HostsCommand>,
@@ -74,10 +74,12 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<Ex
                 let target = EndpointTicket::new(aliases.resolve(name)?.addr().clone()).to_string();
                 let port = aliases.ports.get(name);
                 if arguments.json {
-                    super::print(&json!({ "name": name, "target": target, "listen": port }).to_string());
+                    super::print::print(
+                        &json!({ "name": name, "target": target, "listen": port }).to_string(),
+                    );
                 } else {
                     let port = port.map(|place| format!("  port {place}")).unwrap_or_default();
-                    super::print(&format!("{name}  {target}{port}"));
+                    super::print::print(&format!("{name}  {target}{port}"));
                 }
             }
         }
@@ -88,10 +90,12 @@ pub(super) fn run(paths: &Paths, arguments: HostsArguments) -> anyhow::Result<Ex
                 None => Listens::AsBefore,
             };
             if Aliases::add(&file, &name, &target, listens)?.is_some() {
-                super::print(&format!("{name} stood for another host until now, or for an older ticket"));
+                super::print::print(&format!(
+                    "{name} stood for another host until now, or for an older ticket"
+                ));
             }
             if let Some(place) = listen {
-                super::print(&format!(
+                super::print::print(&format!(
                     "{place} is {name} for as long as an agent runs, which `irosh agent start` starts"
                 ));
             }
@@ -129,14 +133,14 @@ fn show(paths: &Paths, target: &str, json: bool) -> anyhow::Result<()> {
     let keys = load_host_keys(paths, addr.id);
     if json {
         let line = json!({ "endpoint_id": addr.id.to_string(), "addresses": ips, "relays": relays, "host_keys": keys, "listen": port });
-        super::print(&line.to_string());
+        super::print::print(&line.to_string());
         return Ok(());
     }
-    super::print(&format!("endpoint id  {}", addr.id));
+    super::print::print(&format!("endpoint id  {}", addr.id));
     let port = port.into_iter().collect();
     for (what, items) in [("address", ips), ("relay", relays), ("host key", keys), ("port", port)] {
         for item in items {
-            super::print(&format!("{what:<11}  {item}"));
+            super::print::print(&format!("{what:<11}  {item}"));
         }
     }
     Ok(())

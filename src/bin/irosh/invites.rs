@@ -102,9 +102,9 @@ pub(super) fn ticket(host: &Admin, arguments: &TicketArguments) -> anyhow::Resul
     let id = addr.id.to_string();
     let ticket = EndpointTicket::new(addr).to_string();
     if arguments.json {
-        super::print(&json!({ "endpoint_id": id, "ticket": ticket }).to_string());
+        super::print::print(&json!({ "endpoint_id": id, "ticket": ticket }).to_string());
     } else {
-        super::print(&ticket);
+        super::print::print(&ticket);
     }
     Ok(())
 }
@@ -129,18 +129,18 @@ fn make(host: &Admin, arguments: IssueArguments, json: bool) -> anyhow::Result<(
     let IssueArguments { ttl, uses, login, options } = arguments;
     let restrictions = Restrictions::parse(&options.join(",")).map_err(anyhow::Error::msg)?;
     let made = host.invite(&Terms { ttl, uses, login, restrictions })?;
-    super::print(&if json { json!(made).to_string() } else { made.invite });
+    super::print::print(&if json { json!(made).to_string() } else { made.invite });
     Ok(())
 }
 
 /// Prints an invite without its secret, which nobody has any more.
 fn show(invite: &InviteStatus, json: bool) {
     if json {
-        return super::print(&json!(invite).to_string());
+        return super::print::print(&json!(invite).to_string());
     }
     let InviteStatus { id, uses, expires, login, options } = invite;
     let end = expires.strftime("%Y-%m-%d %H:%M UTC");
     let login = login.as_ref().map(|login| format!("login={login}")).unwrap_or_default();
     let line = format!("{id}  {uses} left  until {end}  {login}  {options}");
-    super::print(&printable(line.trim_end()));
+    super::print::print(&printable(line.trim_end()));
 }

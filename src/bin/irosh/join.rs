@@ -23,9 +23,11 @@ use irosh::{
 use serde_json::json;
 
 use super::{
-    NetworkArguments, code_prompt,
+    code_prompt,
     comparing::{Compared, compare},
-    completion, pair, ssh_config,
+    completion,
+    network::NetworkArguments,
+    pair, ssh_config,
 };
 
 /// Get to know a host that lets this machine in: by a code that `irosh pair` shows there, or an invite
@@ -33,7 +35,7 @@ use super::{
 /// Its name, its address and the keys of its SSH server are kept, and ssh is told of it, so that `ssh NAME` is all that
 /// is to be typed from then on.
 #[derive(clap::Args)]
-#[command(arg = super::no_system())]
+#[command(arg = super::network::no_system())]
 pub(super) struct JoinArguments {
     /// A code such as 7-velvet-otter, or an invite; `-` reads it from stdin. It is asked for where it is left out, which
     /// keeps it out of the list of processes and the shell's history
@@ -270,12 +272,12 @@ impl Joining {
                 "login": joined.login, "vouched": joined.vouched, "running": joined.running, "ssh": ssh,
                 "verifier": joined.verifier.map(|verifier| verifier.to_string()),
             });
-            super::print(&line.to_string());
+            super::print::print(&line.to_string());
         } else {
             for done in installed.iter().flatten() {
                 say(&format!("{done}\n"));
             }
-            super::print(&format!("{name} lets this machine in; type:  {ssh}"));
+            super::print::print(&format!("{name} lets this machine in; type:  {ssh}"));
         }
         if !joined.running {
             complain("irosh", &"no host runs there yet: it is reached once one does");

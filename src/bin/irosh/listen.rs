@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{NetworkArguments, completion};
+use super::{completion, network::NetworkArguments};
 
 const HOST_KEYS: &str = "The keys that the server will show are those that the host announces:
     irosh hosts show TARGET           lists them, once the host was reached
@@ -35,7 +35,7 @@ A program that is told to look for them by a name, as ssh is by HostKeyAlias, fi
 /// host's SSH server would be. All sessions share one connection to the host and outlive the network, as those of ssh do.
 /// Connections of other users of this machine are refused, where the system tells whose they are.
 #[derive(clap::Args)]
-#[command(arg = super::no_system(), after_long_help = HOST_KEYS)]
+#[command(arg = super::network::no_system(), after_long_help = HOST_KEYS)]
 pub(super) struct ListenArguments {
     #[command(flatten)]
     network: NetworkArguments,
@@ -130,11 +130,11 @@ fn name_of(at: SocketAddr) -> String {
 fn say(at: SocketAddr, target: &str, keys: &[String], json: bool) {
     if json {
         let line = json!({ "listening": at.to_string(), "target": target, "known_hosts": keys });
-        return super::print(&line.to_string());
+        return super::print::print(&line.to_string());
     }
-    super::print(&format!("listening at {at}"));
+    super::print::print(&format!("listening at {at}"));
     for key in keys {
-        super::print(key);
+        super::print::print(key);
     }
 }
 

@@ -8,6 +8,7 @@ mod comparing;
 mod completion;
 mod discover;
 mod doctor;
+mod ended;
 mod escapes;
 mod forward_spec;
 mod host;
@@ -18,10 +19,12 @@ mod invites;
 mod join;
 mod listen;
 mod man;
+mod network;
 mod pair;
 mod passwd;
 mod peers;
 mod ping;
+mod print;
 mod programs;
 mod progress;
 mod proxy;
@@ -45,8 +48,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 use irosh::{
     files::{OwnerError, Paths},
     host::{Admin, AdminError, running},
-    settings::NetworkChoice,
-    transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
 
 /// What a person wants to know who has typed `irosh` alone, above the next prompt.
@@ -125,52 +126,6 @@ enum Command {
     Man(man::ManArguments),
 }
 
-/// `--system` for a command that refuses it: not in its help.
-fn no_system() -> clap::Arg {
-    clap::Arg::new("system").long("system").global(true).hide(true).action(clap::ArgAction::SetTrue)
-}
-
-/// How to reach the network.
-#[derive(clap::Args, Clone)]
-struct NetworkArguments {
-    /// Relay servers: default, none or URLs with commas between them
-    #[arg(long, env = "IROSH_RELAY", value_name = "WHICH")]
-    relay: Option<Relay>,
-    /// Name service: default, none or `PKARR-URL,ORIGIN[,NAMESERVER]`
-    #[arg(long, env = "IROSH_DNS", value_name = "WHICH")]
-    dns: Option<NameService>,
-    /// Addresses to bind: `ADDRESS:PORT[,ADDRESS:PORT]`
-    #[arg(long, env = "IROSH_BIND", value_name = "ADDRESS")]
-    bind: Option<Bind>,
-    /// Authorities that vouch for relays besides the usual: system, or a PEM file
-    #[arg(long, env = "IROSH_CA", value_name = "WHICH")]
-    ca: Option<Authorities>,
-    /// Whether machines on this network find each other by multicast (mDNS); true by default
-    #[arg(long, env = "IROSH_LAN", value_name = "true|false")]
-    lan: Option<bool>,
-}
-
-impl NetworkArguments {
-    /// What the environment alone says, where there is no command line.
-    fn of_environment() -> Self {
-        let variable = |name| std::env::var(name).ok();
-        Self {
-            relay: variable("IROSH_RELAY").and_then(|text| text.parse().ok()),
-            dns: variable("IROSH_DNS").and_then(|text| text.parse().ok()),
-            bind: variable("IROSH_BIND").and_then(|text| text.parse().ok()),
-            ca: variable("IROSH_CA").map(Into::into),
-            lan: variable("IROSH_LAN").and_then(|text| text.parse().ok()),
-        }
-    }
-}
-
-impl From<NetworkArguments> for NetworkChoice {
-    fn from(arguments: NetworkArguments) -> Self {
-        let NetworkArguments { relay, dns, bind, ca, lan } = arguments;
-        Self { relay, dns, bind, ca, lan, relay_token: RelayToken::of_environment() }
-    }
-}
-
 fn main() -> ExitCode {
     completion::answer(Arguments::command);
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
@@ -246,7 +201,7 @@ impl Command {
         match self {
             // As sshd and ssh do.
             Self::Sshd(_) | Self::Shell(_) | Self::Exec(_) => |_| 255,
-            Self::Put(_) | Self::Get(_) | Self::Forward(_) | Self::Ping(_) => remote::code_of,
+            Self::Put(_) | Self::Get(_) | Self::Forward(_) | Self::Ping(_) => remote::exit::code_of,
             _ => |_| 1,
         }
     }
@@ -302,7 +257,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Proxy(arguments) => return proxy::run(&paths, &arguments),
         Command::Sshd(arguments) => sshd::run(&paths, arguments)?,
         Command::SftpServer { arguments } => return sftp_server::run(arguments),
-        Command::Man(arguments) => man::run(&arguments)?,
+        Command::Man(arguments) => man::run(&arguments, Arguments::command())?,
         Command::Passwd => passwd::run(&paths)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -345,20 +300,6 @@ fn owned(system: bool) -> Result<Paths, OwnerError> {
 /// Who looks after the host's lists: the host that runs, or this process.
 fn admin(system: bool, paths: Paths) -> Result<Admin, AdminError> {
     Admin::of_owner(paths, || owned(system))
-}
-
-/// Prints a result.
-fn print(text: &str) {
-    print_if_read(text);
-}
-
-/// Prints a result, and says whether anybody reads it.
-fn print_if_read(text: &str) -> bool {
-    irosh::stdio::print(text).unwrap_or_else(|error| {
-        irosh::log::complain("irosh", &error);
-        irosh::log::flush();
-        std::process::exit(1);
-    })
 }
 
 #[cfg(test)]

@@ -20,10 +20,9 @@ pub(super) struct ManArguments {
     folder: PathBuf,
 }
 
-pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &ManArguments, mut irosh: Command) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.folder)
         .with_context(|| format!("cannot make {}", arguments.folder.display()))?;
-    let mut irosh = super::Arguments::command();
     irosh.build();
     write_with_subcommands(&irosh, "irosh", &arguments.folder)?;
     // The server on stdin and stdout, irosh-sshd, is `irosh sshd` by another name, and has its page.
@@ -87,9 +86,9 @@ mod tests {
     #[test]
     fn every_command_has_a_page_and_copies_have_their_exit_statuses() {
         let folder = tempfile::tempdir().expect("a folder");
-        run(&ManArguments { folder: folder.path().to_owned() }).expect("written");
+        let commands = crate::Arguments::command();
+        run(&ManArguments { folder: folder.path().to_owned() }, commands.clone()).expect("written");
         let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a page");
-        let commands = super::super::Arguments::command();
         for command in commands.get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(page(&format!("irosh-{}.1", command.get_name())).contains(".SH SYNOPSIS"));
         }

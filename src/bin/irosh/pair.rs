@@ -26,9 +26,10 @@ use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use serde_json::json;
 
 use super::{
-    NetworkArguments, code_prompt,
+    code_prompt,
     comparing::{Compared, compare},
-    invites, peers,
+    ended, invites,
+    network::NetworkArguments,
 };
 
 /// The longest time for which a code may be typed: it is for now, and an invite for later.
@@ -144,11 +145,11 @@ pub(super) fn show(showing: &Showing, json: bool, there: &str) {
     let code = showing.code().to_string();
     if json {
         let line = json!({ "event": "code", "code": code, "expires": showing.expires() });
-        super::print(&line.to_string());
+        super::print::print(&line.to_string());
     } else {
-        super::print(&code);
+        super::print::print(&code);
         if io::stdout().is_terminal() {
-            super::print(&qr(&code).unwrap_or_default());
+            super::print::print(&qr(&code).unwrap_or_default());
         }
         let until = showing.expires().to_zoned(TimeZone::system()).strftime("%H:%M").to_string();
         say(&format!(
@@ -285,13 +286,13 @@ impl Pairing {
                 "event": "paired", "name": name, "peer": fingerprint, "login": login,
                 "verifier": verifier, "running": running,
             });
-            super::print(&line.to_string());
+            super::print::print(&line.to_string());
         } else {
             let login = login.as_ref().map(|login| format!("  login={login}")).unwrap_or_default();
-            super::print(&printable(&format!("{fingerprint}  {name}{login}")));
+            super::print::print(&printable(&format!("{fingerprint}  {name}{login}")));
             say(&printable(&format!("{name} may come in\n")));
         }
-        ended.iter().for_each(peers::tell_ended);
+        ended.iter().for_each(ended::tell_ended);
         if !running {
             complain(
                 "irosh",

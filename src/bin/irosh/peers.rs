@@ -14,7 +14,12 @@ use irosh::{
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{authorities, published_keys, status::text};
+use super::{
+    authorities,
+    ended::{counted, tell_ended},
+    published_keys,
+    status::text,
+};
 
 #[derive(clap::Args)]
 pub(super) struct PeersArguments {
@@ -118,13 +123,6 @@ fn admit(host: &Admin, line: &str, name: Option<String>, edit: Edit, json: bool)
     Ok(())
 }
 
-/// Says what has ended since its peer may do something else now.
-pub(super) fn tell_ended(ended: &Ended) {
-    if ended.connections + ended.sessions > 0 {
-        say(&format!("irosh: what began on other terms has ended: {}\n", counted(ended)));
-    }
-}
-
 fn take_back(host: &Admin, who: &str, json: bool) -> anyhow::Result<()> {
     let RevokedPeers { gone, authorities, kept_out, invites, problem, ended } = host.revoke(who)?;
     let ended_of = |peer: &str| ended.as_ref().map(|ended| of(peer, ended));
@@ -144,7 +142,7 @@ fn take_back(host: &Admin, who: &str, json: bool) -> anyhow::Result<()> {
     }
     if !json {
         let line = |ended: &Ended| printable(&format!("    ended: {} of {}", counted(ended), ended.peer));
-        holders.iter().for_each(|ended| super::print(&line(ended)));
+        holders.iter().for_each(|ended| super::print::print(&line(ended)));
     }
     for revoked in &kept_out {
         // Of who was on the list it is said already.
@@ -161,10 +159,6 @@ fn take_back(host: &Admin, who: &str, json: bool) -> anyhow::Result<()> {
 fn of(peer: &str, ended: &[Ended]) -> Ended {
     let none = || Ended { peer: peer.to_owned(), name: String::new(), connections: 0, sessions: 0 };
     ended.iter().find(|ended| ended.peer == peer).cloned().unwrap_or_else(none)
-}
-
-fn counted(ended: &Ended) -> String {
-    format!("{}, {}", text::count(ended.connections, "connection"), text::count(ended.sessions, "session"))
 }
 
 /// `here` is nothing where no host tells of it, and holds nothing of who is not here.
@@ -187,12 +181,12 @@ fn print_peer(peer: &ListedPeer, more: &[(&str, Value)], lines: &[String], json:
         let mut line = json!(peer);
         line["revoked"] = json!(false);
         more.iter().for_each(|(key, value)| line[key] = value.clone());
-        return super::print(&line.to_string());
+        return super::print::print(&line.to_string());
     }
     let ListedPeer { name, peer, address, options, .. } = peer;
     let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    super::print(&printable(&format!("{peer}  {address:<15}  {name}  {options}")));
-    lines.iter().for_each(|line| super::print(line));
+    super::print::print(&printable(&format!("{peer}  {address:<15}  {name}  {options}")));
+    lines.iter().for_each(|line| super::print::print(line));
 }
 
 /// Somebody who is here by no line of the list.
@@ -203,12 +197,12 @@ fn show_stranger(stranger: &PeerStatus, json: bool) {
             "name": name, "peer": peer, "listed": listed, "revoked": false,
             "certificate": certificate, "connections": connections, "sessions": sessions,
         });
-        return super::print(&line.to_string());
+        return super::print::print(&line.to_string());
     }
     let by = if certificate.is_some() { "by certificate" } else { "on no list" };
-    super::print(&printable(&format!("{peer}  {by:<15}  {name}")));
-    certificate.iter().for_each(|certificate| super::print(&text::certificate(certificate)));
-    text::presence(stranger).iter().for_each(|line| super::print(line));
+    super::print::print(&printable(&format!("{peer}  {by:<15}  {name}")));
+    certificate.iter().for_each(|certificate| super::print::print(&text::certificate(certificate)));
+    text::presence(stranger).iter().for_each(|line| super::print::print(line));
 }
 
 fn show_revoked(revoked: &Revoked, ended: Option<&Ended>, json: bool) {
@@ -218,10 +212,10 @@ fn show_revoked(revoked: &Revoked, ended: Option<&Ended>, json: bool) {
         if let Some(ended) = ended {
             line["ended"] = json!(ended);
         }
-        return super::print(&line.to_string());
+        return super::print::print(&line.to_string());
     }
-    super::print(&printable(&format!("{fingerprint}  {:<15}  {name}", "kept out")));
+    super::print::print(&printable(&format!("{fingerprint}  {:<15}  {name}", "kept out")));
     if let Some(ended) = ended {
-        super::print(&format!("    ended: {}", counted(ended)));
+        super::print::print(&format!("    ended: {}", counted(ended)));
     }
 }

@@ -19,7 +19,7 @@ use irosh::{
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{NetworkArguments, completion};
+use super::{completion, network::NetworkArguments};
 
 const STATUSES: &str = "Exit status:
     0  the host has answered; with --until-direct, it is reached directly
@@ -41,7 +41,7 @@ const SEARCH: Duration = Duration::from_secs(3);
 /// A question that the host answers at once goes out each second, over a connection as ssh would have one, until it is
 /// interrupted.
 #[derive(clap::Args)]
-#[command(arg = super::no_system(), after_long_help = STATUSES)]
+#[command(arg = super::network::no_system(), after_long_help = STATUSES)]
 pub(super) struct PingArguments {
     #[command(flatten)]
     network: NetworkArguments,
@@ -234,7 +234,7 @@ impl Ping {
     }
 
     fn say(&self, text: &str, event: serde_json::Value) {
-        let is_read = super::print_if_read(&if self.arguments.json {
+        let is_read = super::print::print_if_read(&if self.arguments.json {
             event.to_string()
         } else {
             format!("{}: {text}", self.target.short_name())

@@ -26,7 +26,7 @@ pub(super) fn run(host: Admin, arguments: &ReloadArguments) -> anyhow::Result<()
         tracing::warn!("{bad}");
     }
     let text = if arguments.json { json!(reloaded).to_string() } else { shown(&reloaded) };
-    super::print(&text);
+    super::print::print(&text);
     Ok(())
 }
 

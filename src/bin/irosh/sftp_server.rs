@@ -16,7 +16,7 @@ pub(super) fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => options,
         Command::ListRequests => {
             let names: Vec<_> = sftp::requests().collect();
-            super::print(&(names.join("\n") + "\n"));
+            super::print::print(&(names.join("\n") + "\n"));
             return Ok(ExitCode::SUCCESS);
         }
         Command::Usage => {

@@ -16,7 +16,7 @@ use irosh::{
 };
 
 #[derive(clap::Args)]
-#[command(arg = super::no_system())]
+#[command(arg = super::network::no_system())]
 pub(super) struct SshConfigArguments {
     #[command(subcommand)]
     command: Option<SshConfigCommand>,
@@ -34,11 +34,11 @@ enum SshConfigCommand {
 
 pub(super) fn run(paths: &Paths, arguments: SshConfigArguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(SshConfigCommand::Print) {
-        SshConfigCommand::Print => super::print(&lines(paths)?),
-        SshConfigCommand::Install => super::print(&install(paths)?.join("\n")),
+        SshConfigCommand::Print => super::print::print(&lines(paths)?),
+        SshConfigCommand::Install => super::print::print(&install(paths)?.join("\n")),
         SshConfigCommand::Remove => {
             let removed = ssh_config::remove(&ssh_folder()?)?;
-            super::print(if removed { "removed" } else { "nothing was installed" });
+            super::print::print(if removed { "removed" } else { "nothing was installed" });
         }
     }
     Ok(())

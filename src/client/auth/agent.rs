@@ -9,9 +9,10 @@ use russh::keys::{
 use tokio::{net::UnixStream, sync::Mutex};
 
 use super::{
-    BoxFuture, Key,
+    attempt::Key,
     signer::{KeySigner, SignError},
 };
+use crate::questions::BoxFuture;
 
 /// Where the agent is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

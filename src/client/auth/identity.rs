@@ -15,10 +15,11 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, BoxFuture, Key, Prompt, Question, Topic,
+    attempt::Key,
+    prompt::{Answer, Prompt, Question, Topic},
     signer::{KeySigner, LocalKey, SignError},
 };
-use crate::private_key;
+use crate::{private_key, questions::BoxFuture};
 
 /// A key file cannot be used.
 #[derive(Debug, thiserror::Error)]

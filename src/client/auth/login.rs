@@ -10,17 +10,15 @@ use russh::{
 use tokio::sync::watch;
 
 use super::{
-    Attempt, Authenticator, ByKey, Key, Method, Questions, ServerSays,
+    attempt::{Attempt, Key, Method, ServerSays},
+    authenticator::Authenticator,
+    by_key::ByKey,
     signer::{Adapter, AdapterError},
 };
 use crate::{
-    client::{
-        connect::{ConnectError, Phase},
-        handler::ClientHandler,
-        shared::Shared,
-        state::Disconnected,
-    },
+    client::{handler::ClientHandler, shared::Shared, state::Disconnected},
     log::one_line,
+    questions::Questions,
 };
 
 /// What sshd says before it hangs up on who tried too often, at all its versions.
@@ -45,6 +43,26 @@ pub struct Refused {
     pub partial_success: bool,
     /// Why keys or files were not tried.
     pub notes: Vec<String>,
+}
+
+/// The login failed; see [`ConnectError`](crate::client::ConnectError).
+#[derive(Debug)]
+pub(crate) enum LoginError {
+    Refused(Refused),
+    WrongPassword {
+        login: String,
+        remaining: Vec<Method>,
+        notes: Vec<String>,
+    },
+    TooManyAttempts {
+        tried: Vec<String>,
+    },
+    PasswordChange(String),
+    Cancelled,
+    /// More rounds of questions than any server needs.
+    Endless,
+    Deadline(Duration),
+    Disconnected(Disconnected),
 }
 
 /// The sentence of a login that failed.
@@ -111,8 +129,8 @@ impl Login<'_> {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`].
-    pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), ConnectError> {
+    /// [`LoginError`].
+    pub(crate) async fn run(mut self, handle: &mut Handle<ClientHandler>) -> Result<(), LoginError> {
         let mut progress = Progress::default();
         let result = self.try_all(handle, &mut progress).await;
         if let Some(by_key) = &self.by_key {
@@ -125,7 +143,7 @@ impl Login<'_> {
         &mut self,
         handle: &mut Handle<ClientHandler>,
         progress: &mut Progress,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<(), LoginError> {
         let mut says = ServerSays { login: self.shown_name(), methods: Vec::new(), partial_success: false };
         let mut outcome = self.first(handle, progress).await?;
         loop {
@@ -150,7 +168,7 @@ impl Login<'_> {
                 // People and agents take the time that they need, but a server that leaves is noticed.
                 tokio::select! {
                     attempt = self.authenticator.next_attempt(&says) => attempt,
-                    why = gone(self.shared) => return Err(self.ended(why, progress)),
+                    why = self.shared.wait_disconnected() => return Err(self.ended(why, progress)),
                 }
             };
             let takes_keys = says.methods.contains(&Method::PublicKey);
@@ -158,7 +176,7 @@ impl Login<'_> {
             let attempt = attempt.or_else(again);
             outcome = match attempt {
                 None => return Err(self.refused(&says, std::mem::take(progress))),
-                Some(Attempt::Cancel) => return Err(ConnectError::Cancelled),
+                Some(Attempt::Cancel) => return Err(LoginError::Cancelled),
                 Some(attempt) => self.attempt(handle, attempt, progress).await?,
             };
         }
@@ -169,13 +187,13 @@ impl Login<'_> {
         &mut self,
         handle: &mut Handle<ClientHandler>,
         progress: &mut Progress,
-    ) -> Result<Outcome, ConnectError> {
+    ) -> Result<Outcome, LoginError> {
         let mut key = None;
         if self.by_key.as_ref().is_some_and(ByKey::is_expected) && self.answers_in_order() {
             let login = self.shown_name();
             key = tokio::select! {
                 key = self.authenticator.first_key(&login) => key,
-                why = gone(self.shared) => return Err(self.ended(why, progress)),
+                why = self.shared.wait_disconnected() => return Err(self.ended(why, progress)),
             };
         }
         let none = match key {
@@ -207,7 +225,7 @@ impl Login<'_> {
         handle: &mut Handle<ClientHandler>,
         attempt: Attempt,
         progress: &mut Progress,
-    ) -> Result<Outcome, ConnectError> {
+    ) -> Result<Outcome, LoginError> {
         match attempt {
             Attempt::PublicKey(key) => self.public_key(handle, &key, progress).await,
             Attempt::Password(password) => {
@@ -215,12 +233,12 @@ impl Login<'_> {
                 let tried = handle.authenticate_password(self.name, password.as_str());
                 match self.in_time(tried).await? {
                     Ok(result) => Ok(result.into()),
-                    Err(russh::Error::PasswordChange(prompt)) => Err(ConnectError::PasswordChange(prompt)),
+                    Err(russh::Error::PasswordChange(prompt)) => Err(LoginError::PasswordChange(prompt)),
                     Err(error) => Err(self.gone(&error, progress)),
                 }
             }
             Attempt::KeyboardInteractive => self.questions(handle, progress).await,
-            Attempt::Cancel => Err(ConnectError::Cancelled),
+            Attempt::Cancel => Err(LoginError::Cancelled),
         }
     }
 
@@ -229,7 +247,7 @@ impl Login<'_> {
         handle: &mut Handle<ClientHandler>,
         key: &Key,
         progress: &mut Progress,
-    ) -> Result<Outcome, ConnectError> {
+    ) -> Result<Outcome, LoginError> {
         let mut hash = None;
         if matches!(key.public.algorithm(), Algorithm::Rsa { .. }) {
             let best = self.in_time(handle.best_supported_rsa_hash()).await?;
@@ -264,7 +282,7 @@ impl Login<'_> {
             biased;
             result = tried => result,
             // A person may be asked for a passphrase.
-            why = gone(self.shared) => return Err(self.ended(why, progress)),
+            why = self.shared.wait_disconnected() => return Err(self.ended(why, progress)),
             () = silence(self.deadline, busy.subscribe()) => return Err(self.too_slow()),
         };
         match result {
@@ -281,7 +299,7 @@ impl Login<'_> {
         &mut self,
         handle: &mut Handle<ClientHandler>,
         progress: &mut Progress,
-    ) -> Result<Outcome, ConnectError> {
+    ) -> Result<Outcome, LoginError> {
         progress.add(Method::KeyboardInteractive.name().to_owned(), false);
         let started = handle.authenticate_keyboard_interactive_start(self.name, None);
         let mut said = self.in_time(started).await?;
@@ -298,17 +316,17 @@ impl Login<'_> {
                 },
             };
             let answers = tokio::select! {
-                answers = self.authenticator.answer(&questions) => answers.ok_or(ConnectError::Cancelled)?,
-                why = gone(self.shared) => return Err(self.ended(why, progress)),
+                answers = self.authenticator.answer(&questions) => answers.ok_or(LoginError::Cancelled)?,
+                why = self.shared.wait_disconnected() => return Err(self.ended(why, progress)),
             };
             progress.last_was_secret |= !answers.is_empty();
             said = self.in_time(handle.authenticate_keyboard_interactive_respond(answers)).await?;
         }
-        Err(ConnectError::Handshake("the server does not stop asking".to_owned()))
+        Err(LoginError::Endless)
     }
 
     /// Not of `&self`, with which a login could not be spawned.
-    async fn in_time<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ConnectError> {
+    async fn in_time<T>(&mut self, step: impl Future<Output = T>) -> Result<T, LoginError> {
         tokio::time::timeout(self.deadline, step).await.map_err(|_| self.too_slow())
     }
 
@@ -317,43 +335,43 @@ impl Login<'_> {
         String::from_utf8_lossy(self.name).into_owned()
     }
 
-    fn too_slow(&self) -> ConnectError {
-        ConnectError::Deadline { phase: Phase::Authentication, limit: self.deadline }
+    fn too_slow(&self) -> LoginError {
+        LoginError::Deadline(self.deadline)
     }
 
     /// Why the server has hung up, if it has.
     async fn hung_up(&mut self, handle: &Handle<ClientHandler>) -> Option<Disconnected> {
         let noted = || self.shared.why().borrow().clone();
         if noted().is_none() && handle.is_closed() {
-            let _ = tokio::time::timeout(self.deadline, gone(self.shared)).await;
+            let _ = tokio::time::timeout(self.deadline, self.shared.wait_disconnected()).await;
         }
         noted()
     }
 
-    fn gone(&self, error: &russh::Error, progress: &Progress) -> ConnectError {
+    fn gone(&self, error: &russh::Error, progress: &Progress) -> LoginError {
         let noted = self.shared.why().borrow().clone();
         self.ended(noted.unwrap_or_else(|| Disconnected::from_error(error)), progress)
     }
 
-    fn ended(&self, why: Disconnected, progress: &Progress) -> ConnectError {
+    fn ended(&self, why: Disconnected, progress: &Progress) -> LoginError {
         match why {
             Disconnected::ByServer { message, .. } if message.contains(TOO_MANY) => {
-                ConnectError::TooManyAttempts { tried: progress.tried.clone() }
+                LoginError::TooManyAttempts { tried: progress.tried.clone() }
             }
-            why => ConnectError::Disconnected { phase: Phase::Authentication, why },
+            why => LoginError::Disconnected(why),
         }
     }
 
-    fn refused(&self, says: &ServerSays, progress: Progress) -> ConnectError {
+    fn refused(&self, says: &ServerSays, progress: Progress) -> LoginError {
         let (login, remaining) = (self.shown_name(), says.methods.clone());
         let mut notes = progress.notes;
         notes.extend(self.authenticator.notes());
         let notes: BTreeSet<_> = notes.into_iter().collect();
         let notes = notes.into_iter().collect();
         if progress.last_was_secret && !says.partial_success {
-            return ConnectError::WrongPassword { login, remaining, notes };
+            return LoginError::WrongPassword { login, remaining, notes };
         }
-        ConnectError::Authentication(Refused {
+        LoginError::Refused(Refused {
             login,
             tried: progress.tried,
             remaining,
@@ -381,12 +399,6 @@ impl Progress {
         self.tried.push(what);
         (self.last_was_secret, self.ended_with_a_key) = (secret, false);
     }
-}
-
-async fn gone(shared: &Shared) -> Disconnected {
-    let mut why = shared.why().subscribe();
-    let gone = why.wait_for(Option::is_some).await;
-    gone.ok().and_then(|why| why.clone()).unwrap_or(Disconnected::Gone)
 }
 
 /// Waits until the server alone has taken so long, beginning anew after each time that something here was

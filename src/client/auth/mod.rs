@@ -2,6 +2,7 @@
 
 mod agent;
 mod attempt;
+mod authenticator;
 mod by_key;
 mod identity;
 mod login;
@@ -13,6 +14,7 @@ mod standard;
 pub use crate::questions::{BoxFuture, Questions, Secret};
 pub use agent::AgentSource;
 pub use attempt::{Attempt, Key, Method, ServerSays};
+pub use authenticator::{Authenticator, NoCredentials};
 pub use identity::IdentityError;
 pub use login::Refused;
 pub use prompt::{Answer, NoPrompt, Prompt, Question, Topic};
@@ -21,42 +23,4 @@ pub use simple::{Agent, KeyPair, Password};
 pub use standard::{Standard, StandardOptions};
 
 pub(crate) use by_key::ByKey;
-pub(crate) use login::{Login, refusal, wrong_password};
-
-/// Proves who logs in, one attempt after the other.
-///
-/// The `none` method has been tried before the first: it tells what the server allows, and some servers
-/// need no more.
-pub trait Authenticator: Send {
-    /// A key to offer along with `none`, before the server has said what it takes, where a key was all that the last
-    /// login there took: saves a round trip. It counts as an attempt like any other, and is not to be offered again.
-    fn first_key<'a>(&'a mut self, login: &'a str) -> BoxFuture<'a, Option<Key>> {
-        let _ = login;
-        Box::pin(async { None })
-    }
-
-    /// The next attempt, given what the server says; `None` gives up.
-    fn next_attempt<'a>(&'a mut self, server: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>>;
-
-    /// Answers to the questions of keyboard-interactive, one each; `None` gives up the whole login.
-    fn answer<'a>(&'a mut self, questions: &'a Questions) -> BoxFuture<'a, Option<Vec<Secret>>>;
-
-    /// Why keys or files were not tried, for the error of a login that failed.
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Has nothing to log in with: for servers that need nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoCredentials;
-
-impl Authenticator for NoCredentials {
-    fn next_attempt<'a>(&'a mut self, _: &'a ServerSays) -> BoxFuture<'a, Option<Attempt>> {
-        Box::pin(async { None })
-    }
-
-    fn answer<'a>(&'a mut self, _: &'a Questions) -> BoxFuture<'a, Option<Vec<Secret>>> {
-        Box::pin(async { None })
-    }
-}
+pub(crate) use login::{Login, LoginError, refusal, wrong_password};

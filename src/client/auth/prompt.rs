@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BoxFuture, Secret};
+use crate::questions::{BoxFuture, Secret};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

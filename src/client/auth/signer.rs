@@ -12,7 +12,7 @@ use russh::{
 };
 use tokio::sync::watch;
 
-use super::BoxFuture;
+use crate::questions::BoxFuture;
 
 /// A key could not sign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,13 +7,11 @@ use russh::keys::{PrivateKey, ssh_key};
 use super::{
     agent::AgentSource,
     attempt::{Attempt, Key, Method, ServerSays},
+    authenticator::Authenticator,
     signer::LocalKey,
     standard::{Standard, StandardOptions},
 };
-use crate::{
-    client::auth::Authenticator,
-    questions::{BoxFuture, Questions, Secret},
-};
+use crate::questions::{BoxFuture, Questions, Secret};
 
 /// Logs in with a password, by whichever of `password` and `keyboard-interactive` the server takes. It is tried once.
 #[derive(Debug)]

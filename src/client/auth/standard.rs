@@ -12,11 +12,13 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{
-    Attempt, Authenticator, BoxFuture, Key, Method, Questions, Secret, ServerSays,
     agent::{self, AgentSource},
+    attempt::{Attempt, Key, Method, ServerSays},
+    authenticator::Authenticator,
     identity::{self, Asking},
     prompt::{Answer, NoPrompt, Prompt, Question, Topic},
 };
+use crate::questions::{BoxFuture, Questions, Secret};
 
 /// The order of methods where none is configured (`PreferredAuthentications`).
 const ORDER: [Method; 3] = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];

@@ -9,17 +9,17 @@ use tokio::{
 };
 
 use super::{
-    Place,
-    local::Accepting,
+    opening::Opening,
+    place::Place,
     relay::{self, Socket},
     socks::{Socks, Step, Version},
 };
-use crate::client::connection::OpenError;
+use crate::client::channel::OpenError;
 
 /// How long a client may take to say where it wants to go.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub(super) async fn carry<S: Socket>(forward: &Accepting, mut socket: S, from: Option<SocketAddr>) {
+pub(super) async fn carry<S: Socket>(forward: &Opening, mut socket: S, from: Option<SocketAddr>) {
     let mut bytes = BytesMut::with_capacity(512);
     let negotiated = timeout(DEADLINE, negotiate(&mut socket, &mut bytes)).await;
     let Ok(Ok(Some((target, version)))) = negotiated else { return };

@@ -14,7 +14,7 @@ use std::{
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use super::ForwardError;
+use super::error::ForwardError;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;

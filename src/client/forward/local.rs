@@ -9,15 +9,15 @@ use tokio::{
 };
 
 use super::{
-    Bound, ForwardError, Place, dynamic,
+    bound::Bound,
+    dynamic,
+    error::ForwardError,
     listen::{Listen, Listening, SocketFile},
+    opening::Opening,
+    place::Place,
     relay::{self, Socket},
 };
-use crate::client::{
-    channel::RawChannel,
-    connection::{Connection, OpenError, Wanted},
-    event::ConnectionEvent,
-};
+use crate::client::connection::Connection;
 
 /// What a forward does with its connections.
 #[derive(Debug, Clone)]
@@ -30,11 +30,9 @@ pub(super) enum Kind {
 
 /// A forward, for each of its connections.
 #[derive(Debug, Clone)]
-pub(super) struct Accepting {
-    pub(super) connection: Connection,
-    pub(super) kind: Arc<Kind>,
-    /// Where it listens, for people.
-    pub(super) name: Arc<str>,
+struct Accepting {
+    opening: Opening,
+    kind: Arc<Kind>,
 }
 
 /// What accepts connections, until this is dropped.
@@ -76,9 +74,8 @@ pub(super) fn start(
     }
     let (mut tasks, mut kept) = (JoinSet::new(), None);
     let accepting = |name: String| Accepting {
-        connection: connection.clone(),
+        opening: Opening { connection: connection.clone(), name: name.into() },
         kind: Arc::new(kind.clone()),
-        name: name.into(),
     };
     let bound = match listen.start()? {
         Listening::Tcp(listeners) => {
@@ -107,7 +104,7 @@ impl Accepting {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = self.connection.wait_disconnected() => return,
+                _ = self.opening.connection.wait_disconnected() => return,
             };
             match accepted {
                 Ok((stream, from)) => {
@@ -124,7 +121,7 @@ impl Accepting {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = self.connection.wait_disconnected() => return file.remove(),
+                _ = self.opening.connection.wait_disconnected() => return file.remove(),
             };
             match accepted {
                 Ok((stream, _)) => drop(tokio::spawn(self.clone().carry(stream, None))),
@@ -135,39 +132,15 @@ impl Accepting {
 
     async fn carry<S: Socket>(self, socket: S, from: Option<SocketAddr>) {
         match &*self.kind {
-            Kind::Socks => dynamic::carry(&self, socket, from).await,
-            Kind::To(place) => match self.open(place.clone(), from).await {
+            Kind::Socks => dynamic::carry(&self.opening, socket, from).await,
+            Kind::To(place) => match self.opening.open(place.clone(), from).await {
                 Ok(channel) => relay::join(channel, socket, Bytes::new()).await,
                 Err(error) => {
-                    self.failed(&place.to_string(), &error.to_string());
+                    self.opening.failed(&place.to_string(), &error.to_string());
                     socket.reset();
                 }
             },
         }
-    }
-
-    /// Opens a channel to a place.
-    pub(super) async fn open(
-        &self,
-        place: Place,
-        from: Option<SocketAddr>,
-    ) -> Result<Arc<RawChannel>, OpenError> {
-        let originator =
-            from.map_or_else(|| ("127.0.0.1".to_owned(), 0), |from| (from.ip().to_string(), from.port()));
-        let wanted = match place {
-            Place::Tcp { host, port } => Wanted::Tcp { host, port, originator },
-            Place::Socket(path) => Wanted::Socket { path },
-        };
-        self.connection.open(wanted).await
-    }
-
-    pub(super) fn failed(&self, target: &str, error: &str) {
-        tracing::info!("forward from {} to {target}: {error}", self.name);
-        self.connection.shared().events.tell(ConnectionEvent::ForwardFailed {
-            forward: self.name.to_string(),
-            target: target.to_owned(),
-            error: error.to_owned(),
-        });
     }
 }
 

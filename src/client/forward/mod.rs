@@ -1,22 +1,27 @@
 //! Forwards: ports and sockets at one side that lead to the other (RFC 4254 section 7, and section 2.4 of
 //! OpenSSH's PROTOCOL).
 
+mod bound;
 mod dynamic;
+mod error;
 pub(crate) mod incoming;
 mod listen;
 mod local;
+mod opening;
 mod place;
 mod relay;
 mod remote;
 pub mod socks;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
+pub use bound::Bound;
+pub use error::ForwardError;
 pub use listen::Listen;
 pub use place::Place;
 pub use remote::RemoteListen;
 
-use crate::client::{connection::Connection, session::Session, state::Disconnected};
+use crate::client::{connection::Connection, session::Session};
 
 /// A forward that is in place. It ends when this is dropped; connections that are open go on.
 #[must_use = "it ends when it is dropped"]
@@ -26,52 +31,11 @@ pub struct Forward {
     end: End,
 }
 
-/// Where a forward listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bound {
-    /// On these addresses, all with one port, at this side.
-    Addresses(Vec<SocketAddr>),
-    /// On this socket at this side.
-    Socket(PathBuf),
-    /// On a port of the server.
-    RemotePort {
-        /// As it was asked for.
-        address: String,
-        /// The port, which the server has chosen if it was to.
-        port: u16,
-    },
-    /// On a socket of the server.
-    RemoteSocket(PathBuf),
-}
-
 #[derive(Debug)]
 enum End {
     /// The tasks that accept, which are stopped with it.
     Local(local::Accepters),
     Remote(remote::Registration),
-}
-
-/// A forward could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ForwardError {
-    /// This side cannot listen there.
-    #[error("cannot listen on {place}: {error}")]
-    Listen {
-        /// Where.
-        place: String,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The server does not listen there: it is not allowed, or the place is taken.
-    #[error("the server does not listen on {0}: it is not allowed there, or taken")]
-    Refused(String),
-    /// There is a forward there already.
-    #[error("there is a forward on {0} already")]
-    Twice(String),
-    /// The connection is gone.
-    #[error(transparent)]
-    Disconnected(#[from] Disconnected),
 }
 
 impl Forward {
@@ -136,7 +100,7 @@ impl Connection {
     ///
     /// [`ForwardError`].
     pub async fn remote_forward(&self, listen: RemoteListen, target: Place) -> Result<Forward, ForwardError> {
-        let (bound, registration) = remote::start(self, listen, target).await?;
+        let (bound, registration) = remote::start(self.link(), listen, target).await?;
         Ok(Forward { bound, end: End::Remote(registration) })
     }
 }

@@ -149,7 +149,7 @@ async fn receive_all(
             }
             None => {
                 // A channel that is closed has ended; a connection that is lost has not.
-                let whole = channel.connection.disconnected().is_none();
+                let whole = channel.link.disconnected().is_none();
                 if whole {
                     let _ = writer.shutdown().await;
                 }
@@ -161,7 +161,7 @@ async fn receive_all(
 
 /// Waits until the connection is lost before the server has sent all.
 async fn cut_off(channel: &RawChannel) {
-    channel.connection.wait_disconnected().await;
+    channel.link.wait_disconnected().await;
     if channel.inbox.has_ended() {
         std::future::pending().await
     }

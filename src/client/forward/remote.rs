@@ -2,8 +2,8 @@
 
 use std::{os::unix::ffi::OsStrExt, path::PathBuf};
 
-use super::{Bound, ForwardError, Place};
-use crate::client::connection::Connection;
+use super::{bound::Bound, error::ForwardError, incoming::Inward, place::Place};
+use crate::client::{incoming::Origin, link::Link};
 
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,125 +28,117 @@ impl RemoteListen {
 }
 
 /// A forward that the server knows. The server is told when this is dropped.
-#[derive(Debug)]
 pub(super) struct Registration {
-    connection: Connection,
-    what: Option<What>,
+    link: Link,
+    what: Option<Origin>,
 }
 
-#[derive(Debug, Clone)]
-enum What {
-    Port(String, u32),
-    Socket(PathBuf),
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Registration").field(&self.what).finish()
+    }
 }
 
 /// # Errors
 ///
 /// [`ForwardError`].
 pub(super) async fn start(
-    connection: &Connection,
+    link: &Link,
     listen: RemoteListen,
     target: Place,
 ) -> Result<(Bound, Registration), ForwardError> {
-    let connection = connection.clone();
+    let link = link.clone();
     // In a task of its own: if nobody waits any more, the server is told to stop.
     let asking = tokio::spawn(async move {
         match listen {
-            RemoteListen::Port { address, port } => start_port(connection, address, port, target).await,
-            RemoteListen::Socket(path) => start_socket(connection, path, target).await,
+            RemoteListen::Port { address, port } => start_port(link, address, port, target).await,
+            RemoteListen::Socket(path) => start_socket(link, path, target).await,
         }
     });
     asking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn start_port(
-    connection: Connection,
+    link: Link,
     address: String,
     port: u16,
     target: Place,
 ) -> Result<(Bound, Registration), ForwardError> {
-    let forwards = &connection.shared().remote_forwards;
-    let name = format!("{address}:{port}");
-    let turn = if port == 0 { Some(forwards.any_port().await) } else { None };
-    if !forwards.add_port(&address, port.into(), target) {
-        return Err(ForwardError::Twice(name));
+    let expected = &link.shared().incoming;
+    let origin = Origin::port(&address, port.into());
+    let turn = if port == 0 { Some(expected.any_port().await) } else { None };
+    if !expected.add(origin.clone(), Inward::new(&link, target)) {
+        return Err(ForwardError::Twice(origin.to_string()));
     }
-    let chosen = match connection.handle().tcpip_forward(address.clone(), port.into()).await {
+    let chosen = match link.handle().tcpip_forward(address.clone(), port.into()).await {
         Ok(0) => u32::from(port),
         Ok(chosen) => chosen,
         Err(error) => {
-            forwards.remove_port(&address, port.into());
-            return Err(failed(&connection, &error, name).await);
+            expected.remove(&origin);
+            return Err(failed(&link, &error, &origin).await);
         }
     };
     if port == 0 {
-        forwards.set_port(&address, chosen);
+        expected.set_port(&address, chosen);
     }
     drop(turn);
     let bound = Bound::RemotePort { address: address.clone(), port: u16::try_from(chosen).unwrap_or(0) };
-    Ok((bound, Registration { connection, what: Some(What::Port(address, chosen)) }))
+    Ok((bound, Registration { link, what: Some(Origin::Port(address, chosen)) }))
 }
 
 async fn start_socket(
-    connection: Connection,
+    link: Link,
     path: PathBuf,
     target: Place,
 ) -> Result<(Bound, Registration), ForwardError> {
-    if !connection.shared().remote_forwards.add_socket(&path, target) {
-        return Err(ForwardError::Twice(path.display().to_string()));
+    let (expected, origin) = (&link.shared().incoming, Origin::socket(&path));
+    if !expected.add(origin.clone(), Inward::new(&link, target)) {
+        return Err(ForwardError::Twice(origin.to_string()));
     }
-    if let Err(error) = connection.handle().streamlocal_forward(path.as_os_str().as_bytes()).await {
-        connection.shared().remote_forwards.remove_socket(&path);
-        return Err(failed(&connection, &error, path.display().to_string()).await);
+    if let Err(error) = link.handle().streamlocal_forward(path.as_os_str().as_bytes()).await {
+        expected.remove(&origin);
+        return Err(failed(&link, &error, &origin).await);
     }
-    let bound = Bound::RemoteSocket(path.clone());
-    Ok((bound, Registration { connection, what: Some(What::Socket(path)) }))
+    Ok((Bound::RemoteSocket(path), Registration { link, what: Some(origin) }))
 }
 
-async fn failed(connection: &Connection, error: &russh::Error, name: String) -> ForwardError {
+async fn failed(link: &Link, error: &russh::Error, origin: &Origin) -> ForwardError {
     match error {
-        russh::Error::RequestDenied => ForwardError::Refused(name),
-        _ => connection.why_gone().await.into(),
+        russh::Error::RequestDenied => ForwardError::Refused(origin.to_string()),
+        _ => link.why_gone().await.into(),
     }
 }
 
-impl What {
-    async fn cancel(self, connection: &Connection) -> Result<(), ForwardError> {
-        let (name, cancelled) = match self {
-            Self::Port(address, port) => {
-                connection.shared().remote_forwards.remove_port(&address, port);
-                let name = format!("{address}:{port}");
-                (name, connection.handle().cancel_tcpip_forward(address, port).await)
-            }
-            Self::Socket(path) => {
-                connection.shared().remote_forwards.remove_socket(&path);
-                let cancelled =
-                    connection.handle().cancel_streamlocal_forward(path.as_os_str().as_bytes()).await;
-                (path.display().to_string(), cancelled)
-            }
-        };
-        match cancelled {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failed(connection, &error, name).await),
-        }
+/// Has the server stop.
+async fn cancel(link: &Link, origin: Origin) -> Result<(), ForwardError> {
+    link.shared().incoming.remove(&origin);
+    let cancelled = match &origin {
+        Origin::Port(address, port) => link.handle().cancel_tcpip_forward(address, *port).await,
+        Origin::Socket(path) => link.handle().cancel_streamlocal_forward(path.as_os_str().as_bytes()).await,
+        // The server listens on nothing for that.
+        Origin::Agent => Ok(()),
+    };
+    match cancelled {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed(link, &error, &origin).await),
     }
 }
 
 impl Registration {
     pub(super) async fn cancel(mut self) -> Result<(), ForwardError> {
-        let (Some(what), connection) = (self.what.take(), self.connection.clone()) else { return Ok(()) };
+        let (Some(what), link) = (self.what.take(), self.link.clone()) else { return Ok(()) };
         // In a task of its own: the server is told even if nobody waits any more.
-        let cancelling = tokio::spawn(async move { what.cancel(&connection).await });
+        let cancelling = tokio::spawn(async move { cancel(&link, what).await });
         cancelling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let (Some(what), connection) = (self.what.take(), self.connection.clone()) else { return };
+        let (Some(what), link) = (self.what.take(), self.link.clone()) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = what.cancel(&connection).await;
+                let _ = cancel(&link, what).await;
             });
         }
     }

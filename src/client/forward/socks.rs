@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Place;
+use super::place::Place;
 
 /// The longest name or user name in version 4, as long as in version 5.
 const LONGEST: usize = 255;

@@ -6,7 +6,6 @@ use bytes::{Buf, Bytes};
 
 use super::{
     attributes::Attributes,
-    directories::Entry,
     error::{Nonsense, StatusCode},
     wire::{Reader, Truncated, kind},
 };
@@ -96,6 +95,15 @@ impl Answer {
         };
         Ok(Ok(answer))
     }
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as the server has it. It may be hostile: empty, `..`, or a path.
+    pub name: Vec<u8>,
+    /// The attributes of the entry itself, not those of what it links to.
+    pub attributes: Attributes,
 }
 
 /// Entries that are read one by one: at once they would take ten times the memory of the packet.

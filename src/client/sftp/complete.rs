@@ -1,6 +1,6 @@
 //! Completion of remote paths.
 
-use super::{attributes::FileKind, directories::Entry, error::SftpError, session::Sftp};
+use super::{answers::Entry, attributes::FileKind, error::SftpError, session::Sftp};
 
 /// Entries that are offered at most.
 const MOST: usize = 1000;

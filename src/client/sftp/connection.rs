@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry as Place},
-    io,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,13 +11,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    MAX_PACKET, WINDOW,
-    answers::{Answer, Expect, id_of},
-    error::{Nonsense, SftpError},
-    files::Held,
-    handle::Handle,
+    answers::{Answer, Expect, Names, id_of},
+    attributes::Attributes,
+    error::{Nonsense, SftpError, StatusCode},
+    held::Held,
+    limits::{MAX_PACKET, WINDOW},
     outbox::{Outbox, Pieces},
-    pending::{About, Pending, Reply},
     wire::{Request, kind},
 };
 
@@ -40,7 +39,7 @@ pub(super) struct Shared {
     /// Bytes that may be written, until they are answered.
     pub(super) writes: Arc<Semaphore>,
     /// Requests without content.
-    requests: Arc<Semaphore>,
+    pub(super) requests: Arc<Semaphore>,
     /// Tells of each answer.
     pub(super) answered: Notify,
 }
@@ -78,34 +77,25 @@ impl Shared {
         })
     }
 
-    /// Asks once fewer than [`REQUESTS`] wait. Cancel safe: what is dropped before it was sent is not
-    /// sent.
-    pub(super) async fn ask(self: &Arc<Self>, request: Request, expect: Expect, about: About) -> Pending {
-        // It is never closed, and without a permit the request is still a good one.
-        let permit = Arc::clone(&self.requests).acquire_owned().await.ok();
-        self.send(request, None, expect, about, permit)
-    }
-
-    /// Queues a request at once. The permit is given back when it is answered; that of a read when what
-    /// was read is dropped.
-    pub(super) fn send(
-        self: &Arc<Self>,
+    /// Queues a request about a path at once. The permit is given back when it is answered; that of a read when
+    /// what was read is dropped.
+    pub(super) fn queue(
+        &self,
         request: Request,
         payload: Option<Bytes>,
         expect: Expect,
-        about: About,
+        path: &Arc<[u8]>,
         permit: Option<OwnedSemaphorePermit>,
-    ) -> Pending {
+    ) -> oneshot::Receiver<Result<Reply, SftpError>> {
         let (sender, receiver) = oneshot::channel();
         let length = payload.as_ref().map_or(0, Bytes::len);
-        let refused = if request.length() + length > MAX_PACKET || about.path.contains(&0) {
-            Some(SftpError::BadPath { path: Arc::clone(&about.path) })
+        let refused = if request.length() + length > MAX_PACKET || path.contains(&0) {
+            Some(SftpError::BadPath { path: Arc::clone(path) })
         } else {
             let mut state = self.state();
             let refused = state.end.clone();
             if refused.is_none() {
-                let path = Arc::clone(&about.path);
-                let waiting = Waiting { expect, path, sender, permit };
+                let waiting = Waiting { expect, path: Arc::clone(path), sender, permit };
                 let id = state.register(waiting);
                 let idle = state.outbox.is_empty();
                 state.outbox.push(id, &request.finish(id, length), payload);
@@ -113,14 +103,14 @@ impl Shared {
                 if idle {
                     self.wake.notify_one();
                 }
-                return Pending::new(receiver, about);
+                return receiver;
             }
             refused
         };
         if let Some(error) = refused {
             let _ = sender.send(Err(error));
         }
-        Pending::new(receiver, about)
+        receiver
     }
 
     /// Takes in an answer.
@@ -141,7 +131,7 @@ impl Shared {
         let reply = match reply {
             Answer::Done => Reply::Done,
             Answer::Refused(code, message) => Reply::Refused(code, message),
-            Answer::Handle(raw) => Reply::Handle(Handle::new(Arc::clone(self), raw, path)),
+            Answer::Handle(raw) => Reply::Opened(Opened::new(Arc::clone(self), raw, path)),
             Answer::Data(bytes) => Reply::Data(Held::new(bytes, permit)),
             Answer::Names(names) => Reply::Names(names),
             Answer::Attributes(attributes) => Reply::Attributes(attributes),
@@ -173,10 +163,9 @@ impl Shared {
         });
     }
 
-    /// Closes a handle that nobody will use any more.
-    pub(super) fn forget(self: &Arc<Self>, raw: &[u8], path: &Arc<[u8]>) {
-        let about = About { operation: "close", path: Arc::clone(path) };
-        drop(self.send(Request::new(kind::CLOSE).string(raw), None, Expect::Status, about, None));
+    /// Closes what nobody will use any more.
+    fn forget(&self, raw: &[u8], path: &Arc<[u8]>) {
+        drop(self.queue(Request::new(kind::CLOSE).string(raw), None, Expect::Status, path, None));
     }
 
     /// Whether something waits to be written.
@@ -247,16 +236,61 @@ impl State {
     }
 }
 
+/// An answer with all that hangs on it.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Done,
+    Refused(StatusCode, Arc<str>),
+    Opened(Opened),
+    Data(Held),
+    Names(Names),
+    Attributes(Attributes),
+    Extended(Bytes),
+}
+
+/// A file or folder that the server has opened. It is closed when this is dropped.
+pub(super) struct Opened {
+    pub(super) shared: Arc<Shared>,
+    pub(super) raw: Box<[u8]>,
+    pub(super) path: Arc<[u8]>,
+    closed: bool,
+}
+
+impl Opened {
+    fn new(shared: Arc<Shared>, raw: Box<[u8]>, path: Arc<[u8]>) -> Self {
+        Self { shared, raw, path, closed: false }
+    }
+
+    /// Somebody else closes it.
+    pub(super) fn leave_open(&mut self) {
+        self.closed = true;
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.shared.forget(&self.raw, &self.path);
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LENGTH: usize = 32 << 10;
 
-    fn write(shared: &Arc<Shared>, file: &str) -> Pending {
-        let about = About { operation: "write", path: file.as_bytes().into() };
+    fn write(shared: &Shared, file: &str) -> oneshot::Receiver<Result<Reply, SftpError>> {
+        let path = file.as_bytes().into();
         let content = Bytes::from(vec![0; LENGTH]);
-        shared.send(Request::new(kind::WRITE), Some(content), Expect::Status, about, None)
+        shared.queue(Request::new(kind::WRITE), Some(content), Expect::Status, &path, None)
     }
 
     /// How many of them were to be sent.

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    answers::{Expect, Names},
-    attributes::Attributes,
+    answers::{Entry, Expect, Names},
     error::{Nonsense, SftpError, StatusCode},
     handle::Handle,
     pending::Pending,
@@ -25,15 +24,6 @@ const AHEAD: usize = 4;
 /// Entries that are given at once: a server may put twenty thousand into an answer.
 const GIVEN: usize = 256;
 
-/// An entry of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The name as the server has it. It may be hostile: empty, `..`, or a path.
-    pub name: Vec<u8>,
-    /// The attributes of the entry itself, not those of what it links to.
-    pub attributes: Attributes,
-}
-
 /// A folder that is being read. However long it is, it takes the memory of a few answers.
 pub(crate) struct Listing {
     sftp: Sftp,
@@ -53,7 +43,7 @@ impl Sftp {
     pub async fn opendir(&self, path: impl AsRef<[u8]>) -> Result<Handle, SftpError> {
         let path = path.as_ref();
         let request = Request::new(kind::OPENDIR).string(path);
-        self.ask(request, Expect::Handle, "open the folder", path).await.handle().await
+        Ok(self.ask(request, Expect::Handle, "open the folder", path).await.opened().await?.into())
     }
 
     /// The next entries of a folder; nothing at its end.

@@ -6,9 +6,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{connection::Shared, error::SftpError, outbox::Pieces, packets::Packets, session::next_packet};
+use super::{
+    connection::Shared,
+    error::SftpError,
+    outbox::Pieces,
+    packets::{Packets, next_packet},
+};
 
 /// Pieces given to one write.
 const PIECES: usize = 64;
@@ -84,9 +89,4 @@ async fn write_some(writer: &mut (impl AsyncWrite + Unpin), pieces: &Pieces) -> 
 async fn lingered(shared: &Shared) {
     shared.left.cancelled().await;
     tokio::time::sleep(LINGER).await;
-}
-
-/// Reads until there is something.
-pub(super) async fn fill(reader: &mut (impl AsyncRead + Unpin), packets: &mut Packets) -> io::Result<usize> {
-    reader.read_buf(packets.room()).await
 }

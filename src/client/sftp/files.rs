@@ -1,16 +1,16 @@
 //! Open files: draft-ietf-secsh-filexfer-02 sections 6.3, 6.4, 6.8 and 6.9.
 
-use std::{ops::Deref, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    WINDOW,
     answers::Expect,
     attributes::Attributes,
     error::SftpError,
     handle::Handle,
+    limits::WINDOW,
     pending::Pending,
     session::Sftp,
     wire::{Request, kind},
@@ -57,7 +57,7 @@ impl Sftp {
     ) -> Result<Handle, SftpError> {
         let path = path.as_ref();
         let request = Request::new(kind::OPEN).string(path).uint32(flags.0).attributes(attributes);
-        self.ask(request, Expect::Handle, "open", path).await.handle().await
+        Ok(self.ask(request, Expect::Handle, "open", path).await.opened().await?.into())
     }
 
     /// Reads at an offset, at most `length` and [`super::Limits::read`] bytes; nothing at the end of the
@@ -189,27 +189,6 @@ impl Sftp {
     pub(crate) fn begin_fsetstat(&self, file: &Handle, attributes: &Attributes) -> Pending {
         let request = Request::new(kind::FSETSTAT).string(file.raw()).attributes(attributes);
         self.shared().send(request, None, Expect::Status, file.about("set the attributes of"), None)
-    }
-}
-
-/// What was read. It counts as in flight until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) bytes: Bytes,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    pub(crate) fn new(bytes: Bytes, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { bytes, _permit: permit }
-    }
-}
-
-impl Deref for Held {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     answers::Expect,
-    connection::Shared,
+    connection::Opened,
     error::SftpError,
     pending::{About, Pending},
     wire::{Request, kind},
@@ -12,18 +12,13 @@ use super::{
 
 /// An open file or folder on the server. Dropping it closes it without looking at the answer; where that
 /// matters, as after writing, there is [`Handle::close`].
-pub struct Handle {
-    shared: Arc<Shared>,
-    raw: Box<[u8]>,
-    path: Arc<[u8]>,
-    open: bool,
-}
+pub struct Handle(Opened);
 
 impl Handle {
     /// The path by which it was opened.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        &self.path
+        &self.0.path
     }
 
     /// Closes it. Cancel safe: it is closed in any case.
@@ -35,34 +30,28 @@ impl Handle {
     }
 
     pub(crate) fn begin_close(mut self) -> Pending {
-        self.open = false;
-        let request = Request::new(kind::CLOSE).string(&self.raw);
-        self.shared.send(request, None, Expect::Status, self.about("close"), None)
-    }
-
-    pub(super) fn new(shared: Arc<Shared>, raw: Box<[u8]>, path: Arc<[u8]>) -> Self {
-        Self { shared, raw, path, open: true }
+        self.0.leave_open();
+        let request = Request::new(kind::CLOSE).string(self.raw());
+        self.0.shared.send(request, None, Expect::Status, self.about("close"), None)
     }
 
     pub(super) fn raw(&self) -> &[u8] {
-        &self.raw
+        &self.0.raw
     }
 
     pub(super) fn about(&self, operation: &'static str) -> About {
-        About { operation, path: Arc::clone(&self.path) }
+        About { operation, path: Arc::clone(&self.0.path) }
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.open {
-            self.shared.forget(&self.raw, &self.path);
-        }
+impl From<Opened> for Handle {
+    fn from(opened: Opened) -> Self {
+        Self(opened)
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Handle").field("path", &self.0.path).finish_non_exhaustive()
     }
 }

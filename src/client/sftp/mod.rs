@@ -23,6 +23,8 @@ mod extensions;
 mod file;
 mod files;
 mod handle;
+mod held;
+mod limits;
 mod outbox;
 mod packets;
 mod paths;
@@ -34,26 +36,17 @@ mod wire;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use answers::Entry;
 pub use attributes::{Attributes, FileKind};
 pub use complete::{Completion, complete};
-pub use directories::Entry;
 pub use error::{Nonsense, SftpError, StatusCode};
 pub use extensions::FileSystem;
 pub use file::File;
 pub use files::OpenFlags;
 pub use handle::Handle;
-pub use session::{Limits, Sftp};
+pub use limits::{Limits, MAX_DATA, MAX_PACKET, WINDOW};
+pub use session::Sftp;
 pub use shown::Shown;
 
-pub(crate) use files::Held;
+pub(crate) use held::Held;
 pub(crate) use pending::Pending;
-
-/// The longest packet either way, in bytes after its length: OpenSSH's `SFTP_MAX_MSG_LENGTH`.
-pub const MAX_PACKET: usize = 256 << 10;
-
-/// The most bytes of a file in one read or write, whatever a server allows: OpenSSH's
-/// `SFTP_MAX_READ_LENGTH`.
-pub const MAX_DATA: usize = MAX_PACKET - 1024;
-
-/// Bytes of file content on their way, in each direction: 1 Gbit/s over 100 ms are 12.5 MB.
-pub const WINDOW: usize = 16 << 20;

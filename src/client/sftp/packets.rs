@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{MAX_PACKET, error::Nonsense};
+use super::{
+    error::{Nonsense, SftpError},
+    limits::MAX_PACKET,
+};
 
 /// What is allocated at once. Several long packets share it, and few of them lie across its end.
 const BLOCK: usize = 1 << 20;
@@ -62,6 +66,26 @@ impl Packets {
     fn length(&self) -> Option<usize> {
         let (length, _) = self.input.split_first_chunk::<4>()?;
         Some(u32::from_be_bytes(*length) as usize)
+    }
+}
+
+/// The next packet of a stream. Cancel safe: what was read is kept.
+///
+/// # Errors
+/// The stream has ended, or says nonsense.
+pub(super) async fn next_packet(
+    reader: &mut (impl AsyncRead + Unpin),
+    packets: &mut Packets,
+) -> Result<Bytes, SftpError> {
+    loop {
+        if let Some(packet) = packets.next()? {
+            return Ok(packet);
+        }
+        match reader.read_buf(packets.room()).await {
+            Ok(0) => return Err(SftpError::Gone { source: None }),
+            Ok(_) => {}
+            Err(error) => return Err(SftpError::Gone { source: Some(Arc::new(error)) }),
+        }
     }
 }
 

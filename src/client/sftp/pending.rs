@@ -8,14 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    answers::Names,
+    answers::{Expect, Names},
     attributes::Attributes,
+    connection::{Opened, Reply, Shared},
     error::{Nonsense, SftpError, StatusCode},
-    files::Held,
-    handle::Handle,
+    held::Held,
+    wire::Request,
 };
 
 /// A request that was sent. Dropping it drops the answer; what it opens is closed.
@@ -25,11 +26,29 @@ pub(crate) struct Pending {
     about: About,
 }
 
-impl Pending {
-    pub(super) fn new(receiver: oneshot::Receiver<Result<Reply, SftpError>>, about: About) -> Self {
-        Self { receiver, about }
+impl Shared {
+    /// Asks once few enough requests wait. Cancel safe: what is dropped before it was sent is not sent.
+    pub(super) async fn ask(&self, request: Request, expect: Expect, about: About) -> Pending {
+        // It is never closed, and without a permit the request is still a good one.
+        let permit = Arc::clone(&self.requests).acquire_owned().await.ok();
+        self.send(request, None, expect, about, permit)
     }
 
+    /// As [`Shared::queue`].
+    pub(super) fn send(
+        &self,
+        request: Request,
+        payload: Option<Bytes>,
+        expect: Expect,
+        about: About,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Pending {
+        let receiver = self.queue(request, payload, expect, &about.path, permit);
+        Pending { receiver, about }
+    }
+}
+
+impl Pending {
     /// As [`Self::done`], for those who are polled. Not to be called again once it is ready.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SftpError>> {
         self.poll_reply(cx).map_ok(drop)
@@ -54,9 +73,9 @@ impl Pending {
         self.reply().await.map(|_| ())
     }
 
-    pub(super) async fn handle(self) -> Result<Handle, SftpError> {
+    pub(super) async fn opened(self) -> Result<Opened, SftpError> {
         match self.reply().await? {
-            Reply::Handle(handle) => Ok(handle),
+            Reply::Opened(opened) => Ok(opened),
             _ => Err(Nonsense::WrongType(0).into()),
         }
     }
@@ -122,18 +141,6 @@ fn attributes_of(reply: Result<Reply, SftpError>) -> Result<Attributes, SftpErro
         Reply::Attributes(attributes) => Ok(attributes),
         _ => Err(Nonsense::WrongType(0).into()),
     }
-}
-
-/// An answer with all that hangs on it.
-#[derive(Debug)]
-pub(super) enum Reply {
-    Done,
-    Refused(StatusCode, Arc<str>),
-    Handle(Handle),
-    Data(Held),
-    Names(Names),
-    Attributes(Attributes),
-    Extended(Bytes),
 }
 
 /// What a request is about, for its error.

@@ -6,16 +6,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
-    MAX_DATA, MAX_PACKET,
     answers::Expect,
     connection::Shared,
     drive,
     error::{Nonsense, SftpError},
-    packets::Packets,
+    limits::{Limits, MAX_DATA, MAX_PACKET},
+    packets::{Packets, next_packet},
     pending::{About, Pending},
     wire::{INIT, Reader, Request, Truncated, kind},
 };
@@ -31,17 +30,6 @@ const SMALL: Limits = Limits { read: SMALL_DATA, write: SMALL_DATA, handles: Non
 #[derive(Clone)]
 pub struct Sftp {
     owner: Arc<Owner>,
-}
-
-/// What the server takes at once: `limits@openssh.com`, cut to what this client takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of content in one read.
-    pub read: usize,
-    /// Bytes of content in one write.
-    pub write: usize,
-    /// Files and folders open at once; none when there is no limit or it is not known.
-    pub handles: Option<usize>,
 }
 
 struct Owner {
@@ -188,26 +176,6 @@ impl fmt::Debug for Sftp {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.leave();
-    }
-}
-
-/// The next packet of a stream. Cancel safe: what was read is kept.
-///
-/// # Errors
-/// The stream has ended, or says nonsense.
-pub(super) async fn next_packet(
-    reader: &mut (impl AsyncRead + Unpin),
-    packets: &mut Packets,
-) -> Result<Bytes, SftpError> {
-    loop {
-        if let Some(packet) = packets.next()? {
-            return Ok(packet);
-        }
-        match drive::fill(reader, packets).await {
-            Ok(0) => return Err(SftpError::Gone { source: None }),
-            Ok(_) => {}
-            Err(error) => return Err(SftpError::Gone { source: Some(Arc::new(error)) }),
-        }
     }
 }
 

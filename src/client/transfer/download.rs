@@ -3,16 +3,15 @@
 mod above;
 mod file;
 mod folder;
+mod held;
+mod jobs;
 mod long;
 
 use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use tokio::sync::Semaphore;
@@ -29,8 +28,8 @@ use super::{
     report::TransferReport,
     tree::{self, Direction, Finds, Work},
 };
-use file::FileJob;
-use folder::FolderJob;
+use held::Held;
+use jobs::{Download, FileJob, FolderJob};
 
 /// Bytes of memory for folders that wait to be listed: some 200,000 of them.
 const ROOM: usize = 64 << 20;
@@ -68,17 +67,6 @@ pub async fn download(
     download.context.finish().await
 }
 
-/// A download under way.
-pub(super) struct Download {
-    context: Context,
-    /// Open folders.
-    held: Arc<AtomicUsize>,
-    /// Bytes of memory for folders that wait.
-    room: Arc<Semaphore>,
-    /// Turns of files that do not say how long they are.
-    unsaid: Arc<Semaphore>,
-}
-
 /// What a destination means.
 struct Destination {
     there: There,
@@ -88,31 +76,6 @@ struct Destination {
     folder: Arc<Held>,
     target: Vec<u8>,
     sources: usize,
-}
-
-/// An open folder that is counted. All that is still to be put in it holds it.
-pub(super) struct Held {
-    folder: Arc<LocalFolder>,
-    /// Its mode and times, which it gets when nothing more is put in it.
-    last: Option<(u32, Option<(u32, u32)>)>,
-    count: Arc<AtomicUsize>,
-}
-
-impl Held {
-    fn new(
-        folder: LocalFolder,
-        last: Option<(u32, Option<(u32, u32)>)>,
-        count: &Arc<AtomicUsize>,
-    ) -> Arc<Self> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { folder: Arc::new(folder), last, count: Arc::clone(count) })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Direction for Download {
@@ -238,15 +201,5 @@ impl Download {
             work.files.push(FileJob::new(path.to_vec(), attributes, Arc::clone(folder), name));
         }
         Ok(())
-    }
-
-    /// Gives back a folder. The last to do so sets its mode and times: whoever is stopped before leaves them.
-    async fn release(&self, held: Arc<Held>) {
-        let Some(held) = Arc::into_inner(held) else { return };
-        let Some((mode, times)) = held.last else { return };
-        let folder = Arc::clone(&held.folder);
-        if let Err(error) = self.context.disk.run(move || folder.finish(mode, times)).await {
-            self.context.failed(TransferError::local_bytes(&held.folder.path, error));
-        }
     }
 }

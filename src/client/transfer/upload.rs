@@ -3,6 +3,7 @@
 mod file;
 mod finish;
 mod folder;
+mod jobs;
 mod local;
 mod long;
 
@@ -23,9 +24,8 @@ use super::{
     report::TransferReport,
     tree::{self, Direction, Finds, Work},
 };
-use file::FileJob;
-use folder::{FolderJob, RemoteFolder};
-use local::{Found, Source};
+use jobs::{FileJob, FolderJob, RemoteFolder, Upload};
+use local::Found;
 
 /// Copies files and trees to the server.
 ///
@@ -59,16 +59,6 @@ pub async fn upload(
     }
     upload.remove_parts().await;
     upload.context.finish().await
-}
-
-/// An upload under way.
-pub(super) struct Upload {
-    context: Context,
-    removals: Arc<Removals>,
-    /// Folders that get their modes and times once nothing more is put in them.
-    made: Mutex<Vec<(Vec<u8>, Attributes)>>,
-    /// Held by each local folder that is open.
-    opened: Arc<()>,
 }
 
 impl Direction for Upload {
@@ -246,14 +236,5 @@ impl Upload {
         for path in self.removals.settle(self.context.patience()).await {
             self.context.failed(TransferError::PartLeft { path });
         }
-    }
-}
-
-impl Source {
-    /// What is set on the copy when the source's times or modes are kept.
-    fn attributes(&self, mode: Option<u32>, times: bool) -> Attributes {
-        let seconds = |time: i64| u32::try_from(time).unwrap_or(if time < 0 { 0 } else { u32::MAX });
-        let times = times.then(|| (seconds(self.accessed), seconds(self.version.changed)));
-        Attributes { permissions: mode, times, ..Attributes::default() }
     }
 }

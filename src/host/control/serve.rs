@@ -14,7 +14,7 @@ use tokio::{
 use super::message::{Answer, Call, Hello, PROTOCOL, Request, socket_of};
 use crate::{
     files::{Lock, LockError, Paths, create_private_dir},
-    host::run::Shared,
+    host::shared::Shared,
     socket::{self, LONGEST_ANSWER, line},
 };
 

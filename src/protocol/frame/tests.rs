@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::{
+    codes::RefusalCode,
+    leg::{LegHeader, LegReply, Position},
+    numbers::{FIRST_WINDOW, MAX_CONTROL_FRAME, MAX_LEG_FRAME, MAX_WINDOW},
+};
 
 fn body(encoded: &[u8], max: usize) -> &[u8] {
     let header = encoded[..HEADER_LENGTH].try_into().expect("a header");

@@ -9,7 +9,11 @@ use russh::{
     server::Auth,
 };
 
-use super::{Authenticator, LoginRequest, Offer, keys};
+use super::{
+    authenticator::{Authenticator, LoginRequest},
+    keys,
+    offer::{Offer, is_long_enough},
+};
 use crate::server::{
     account::{Account, NoLogin, Password},
     algorithms,
@@ -194,7 +198,7 @@ impl Candidate {
         let fits = self.enabled(Method::PublicKey)
             && accepted.iter().any(|name| *name == offer.algorithm_name())
             && !self.keys.contains(&plain(offer.key))
-            && keys::is_long_enough(offer.key.key_data(), self.config.required_rsa_size);
+            && is_long_enough(offer.key.key_data(), self.config.required_rsa_size);
         if !fits || !self.may_log_in(Method::PublicKey) {
             return None;
         }

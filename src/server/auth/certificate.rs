@@ -8,7 +8,7 @@ use russh::keys::{
 
 use super::{
     command, files,
-    keys::{Offer, is_long_enough, tokens},
+    offer::{Offer, is_long_enough, tokens},
 };
 use crate::server::{
     account::Account,
@@ -33,11 +33,6 @@ pub(super) enum NotAdmitted {
     Refused(#[from] Refusal),
     #[error("the certificate is for none of the principals that may log in")]
     Principals,
-}
-
-/// SHA-256 of the whole certificate, as `ssh-keygen -l` does not print it but sshd's %f does: of its key.
-pub(super) fn fingerprint(certificate: &Certificate) -> String {
-    PublicKey::from(certificate.public_key().clone()).fingerprint(HashAlg::Sha256).to_string()
 }
 
 /// By TrustedUserCAKeys, with the principals that are configured.

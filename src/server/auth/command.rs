@@ -7,7 +7,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::server::{
     account::Account,
-    config::{text::split_words, tokens::Tokens},
+    config::{tokens::Tokens, words::split_words},
 };
 
 /// How long a command may take.

@@ -2,18 +2,16 @@
 //!
 //! The programs log this by default (see [`crate::log`]).
 
-use std::{borrow::Cow, fmt::Display};
+use std::fmt::Display;
 
 use russh::keys::{HashAlg, ssh_key::PublicKey};
 
-use super::keys::Offer;
+use super::offer::Offer;
 use crate::server::{
     config::value::Method,
     origin::{NOWHERE, Origin},
+    shown::shown,
 };
-
-/// The longest name that is logged, in characters.
-const LONGEST_NAME: usize = 64;
 
 /// Who is at the other end.
 pub(super) struct Record {
@@ -54,17 +52,6 @@ impl Record {
     }
 }
 
-/// A stranger's word as it stands in the log: one that could be taken for several, or for something else, is
-/// quoted.
-pub(in crate::server) fn shown(word: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_alphanumeric() || "-_.@+:/=$".contains(c);
-    if !word.is_empty() && word.chars().all(plain) && word.chars().nth(LONGEST_NAME).is_none() {
-        return word.into();
-    }
-    let short: String = word.chars().take(LONGEST_NAME).collect();
-    format!("{short:?}").into()
-}
-
 /// A key as `ssh-keygen -l` would name it, or a certificate with its authority.
 pub(super) fn of_offer(offer: &Offer<'_>) -> String {
     let name = |key: &PublicKey| {
@@ -78,25 +65,5 @@ pub(super) fn of_offer(offer: &Offer<'_>) -> String {
             let (id, serial) = (shown(signed.key_id()), signed.serial());
             format!("{} ID {id} serial {serial} CA {}", name(offer.key), name(&authority))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_could_be_read_as_more_are_quoted() {
-        for (word, expected) in [
-            ("alice", "alice"),
-            ("DOMAIN\\alice", r#""DOMAIN\\alice""#),
-            ("root from 10.0.0.1", r#""root from 10.0.0.1""#),
-            ("a\nb", r#""a\nb""#),
-            ("\u{202e}x", r#""\u{202e}x""#),
-            ("", r#""""#),
-        ] {
-            assert_eq!(shown(word), expected);
-        }
-        assert_eq!(shown(&"x".repeat(1000)).len(), LONGEST_NAME + 2, "cut, and quoted to show it");
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod files;
 mod keys;
 mod log;
+mod offer;
 mod password;
 
 use std::{
@@ -17,10 +18,11 @@ use std::{
 use russh::{MethodSet, server::Auth};
 
 use super::{
-    config::{SshdConfig, value::Method},
+    config::{Config, SshdConfig, value::Method},
     key_options::{KeyOptions, Whence},
     login::Login,
     origin::Origin,
+    pace::most_rejections,
 };
 use crate::questions::{Questions, Secret};
 use candidate::{Candidate, Outcome, methods};
@@ -28,8 +30,7 @@ use log::{Record, of_offer};
 
 pub use authenticator::{Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted};
 pub(super) use certificate::signature_accepted;
-pub(super) use keys::Offer;
-pub(super) use log::shown;
+pub(super) use offer::Offer;
 pub use password::{PasswordFile, SetPasswordError, set_password};
 
 /// The state of one connection's authentication.
@@ -131,7 +132,7 @@ impl Authentication {
         }
         let candidate = self.candidate.get_or_insert_with(new);
         if !std::mem::replace(&mut self.greeted, true) {
-            self.banner = super::banner(candidate.config());
+            self.banner = banner(candidate.config());
         }
         (candidate, self.authenticator.as_mut(), Origin::whence(self.origin.as_ref()))
     }
@@ -281,7 +282,7 @@ impl Authentication {
 
     /// After how many rejections the connection ends, once it is known who asks.
     pub(super) fn most_rejections(&self) -> Option<usize> {
-        self.candidate.as_ref().map(|candidate| super::most_rejections(candidate.config()))
+        self.candidate.as_ref().map(|candidate| most_rejections(candidate.config()))
     }
 
     /// A banner for the client, before its request is answered: Banner of whoever asks first, and what the
@@ -324,4 +325,11 @@ impl Authentication {
         let nobody = Box::new(PasswordFile::default());
         Ok((login, std::mem::replace(&mut self.authenticator, nobody)))
     }
+}
+
+/// The text of Banner; a file that is not there is none.
+fn banner(config: &Config) -> Option<String> {
+    let path = config.banner.as_ref().filter(|path| *path != "none")?;
+    let text = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
 }

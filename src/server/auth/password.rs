@@ -8,7 +8,7 @@ use argon2::{
 };
 use nix::unistd::Uid;
 
-use super::{Authenticator, Interaction, LoginRequest};
+use super::authenticator::{Authenticator, Interaction, LoginRequest};
 use crate::{
     files::{PrivateFileError, read_private_file, write_file},
     questions::{BoxFuture, Questions, Secret},

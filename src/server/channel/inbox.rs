@@ -1,23 +1,18 @@
 //! What a client has sent on a channel and nobody has used yet.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use russh::{ChannelId, server::Handle};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::idle::LastUse;
-use crate::server::inboxes::Inboxes;
 
 /// The window of each channel, in bytes: the most that an [`Inbox`] holds.
 pub(in crate::server) const WINDOW: u32 = 4 << 20;
-
-/// Bytes used after which the client may send as many again.
-const CREDIT: u32 = WINDOW / 4;
 
 /// A queue for the data of one channel.
 ///
@@ -74,8 +69,23 @@ impl Inbox {
         self.last_use.is_now();
     }
 
+    /// Told when the client has closed the channel, or is gone.
+    pub(super) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// Told when the client will use nothing more that it is sent.
+    pub(super) fn unread(&self) -> &CancellationToken {
+        &self.unread
+    }
+
+    /// Waits until nothing has gone through the channel for so long.
+    pub(super) async fn idle_for(&self, limit: Option<Duration>) {
+        self.last_use.idle_for(limit).await;
+    }
+
     /// All that has come; `None` at the end.
-    async fn take(&self) -> Option<Bytes> {
+    pub(super) async fn take(&self) -> Option<Bytes> {
         loop {
             {
                 let mut state = self.state();
@@ -88,58 +98,6 @@ impl Inbox {
             }
             self.changed.notified().await;
         }
-    }
-}
-
-/// Takes from an inbox and lets the client send more as it does.
-pub(in crate::server) struct Outlet {
-    inbox: Arc<Inbox>,
-    inboxes: Inboxes,
-    id: ChannelId,
-    session: Handle,
-    used: u32,
-}
-
-impl Outlet {
-    /// Takes from the inbox of a channel, which is forgotten with the outlet.
-    pub(in crate::server) fn new(inboxes: Inboxes, id: ChannelId, session: Handle) -> Self {
-        Self { inbox: inboxes.get_or_add(id), inboxes, id, session, used: 0 }
-    }
-
-    /// The next data; `None` at the end. Cancel safe.
-    pub(in crate::server) async fn next(&mut self) -> Option<Bytes> {
-        self.inbox.take().await
-    }
-
-    /// Told when the client has closed the channel, or is gone.
-    pub(in crate::server) fn closed(&self) -> CancellationToken {
-        self.inbox.closed.clone()
-    }
-
-    /// Told when the client will use nothing more that it is sent.
-    pub(in crate::server) fn unread(&self) -> CancellationToken {
-        self.inbox.unread.clone()
-    }
-
-    /// Waits until nothing has gone through the channel for so long.
-    pub(super) fn idle_for(&self, limit: Option<Duration>) -> impl Future<Output = ()> + use<> {
-        let inbox = Arc::clone(&self.inbox);
-        async move { inbox.last_use.idle_for(limit).await }
-    }
-
-    /// So many bytes have been used.
-    pub(in crate::server) async fn used(&mut self, bytes: usize) {
-        self.used = self.used.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.used >= CREDIT {
-            let _ = self.session.adjust_window(self.id, self.used).await;
-            self.used = 0;
-        }
-    }
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        self.inboxes.forget(self.id);
     }
 }
 

@@ -1,12 +1,7 @@
-//! Channels: what a client sends and is sent, and what stands behind it.
+//! Channels: the queues of what a client sends, and bytes between a channel and what stands behind it.
 
-pub(super) mod environment;
 mod idle;
 pub(super) mod inbox;
-mod process;
-mod pty;
+pub(super) mod inboxes;
+pub(super) mod outlet;
 pub(super) mod relay;
-pub(super) mod session;
-
-pub(super) use inbox::{Inbox, Outlet, WINDOW};
-pub(super) use session::{Request, SessionChannel};

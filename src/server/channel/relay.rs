@@ -7,8 +7,7 @@ use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::{Inbox, Outlet};
-use crate::server::inboxes::Inboxes;
+use super::{inbox::Inbox, inboxes::Inboxes, outlet::Outlet};
 
 /// The sending side of a channel.
 pub(in crate::server) struct Sending {
@@ -28,21 +27,21 @@ impl Sending {
         self.half.id()
     }
 
-    pub(super) async fn eof(&self) {
+    pub(in crate::server) async fn eof(&self) {
         let _ = self.half.eof().await;
     }
 
-    pub(super) async fn exit_status(&self, status: u32) {
+    pub(in crate::server) async fn exit_status(&self, status: u32) {
         let _ = self.half.exit_status(status).await;
     }
 
-    pub(super) async fn close(&self) {
+    pub(in crate::server) async fn close(&self) {
         let _ = self.half.close().await;
     }
 }
 
 /// The extended data type of stderr (RFC 4254 section 5.2).
-pub(super) const STDERR: u32 = 1;
+pub(in crate::server) const STDERR: u32 = 1;
 
 /// The smallest and the largest buffer to read into.
 const SMALL: usize = 4 << 10;
@@ -50,7 +49,7 @@ const LARGE: usize = 256 << 10;
 
 /// Buffers that grow while reads fill them, and are handed on without a copy.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(in crate::server) struct Buffer {
     bytes: BytesMut,
     size: usize,
 }
@@ -63,7 +62,7 @@ impl Default for Buffer {
 
 impl Buffer {
     /// Room for the next read.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
+    pub(in crate::server) fn room(&mut self) -> &mut BytesMut {
         if self.bytes.capacity() < self.size / 2 {
             self.bytes = BytesMut::with_capacity(self.size);
         }
@@ -71,7 +70,7 @@ impl Buffer {
     }
 
     /// What was read.
-    pub(super) fn take(&mut self) -> Bytes {
+    pub(in crate::server) fn take(&mut self) -> Bytes {
         let count = self.bytes.len();
         if count >= self.size / 2 {
             self.size = (self.size * 4).min(LARGE);
@@ -84,7 +83,11 @@ impl Buffer {
 
 /// Sends all that a reader gives, as data or as extended data of a type. Ends with the reader, or when
 /// the channel is closed.
-pub(super) async fn send_all(mut reader: impl AsyncRead + Unpin, to: &Sending, extended: Option<u32>) {
+pub(in crate::server) async fn send_all(
+    mut reader: impl AsyncRead + Unpin,
+    to: &Sending,
+    extended: Option<u32>,
+) {
     let mut buffer = Buffer::default();
     loop {
         match reader.read_buf(buffer.room()).await {
@@ -100,7 +103,11 @@ pub(super) async fn send_all(mut reader: impl AsyncRead + Unpin, to: &Sending, e
 }
 
 /// Sends bytes, as the client's window allows.
-pub(super) async fn send(to: &Sending, extended: Option<u32>, bytes: Bytes) -> Result<(), russh::Error> {
+pub(in crate::server) async fn send(
+    to: &Sending,
+    extended: Option<u32>,
+    bytes: Bytes,
+) -> Result<(), russh::Error> {
     match extended {
         None => to.half.data_bytes(bytes).await?,
         Some(code) => to.half.extended_data_bytes(code, bytes).await?,
@@ -111,7 +118,7 @@ pub(super) async fn send(to: &Sending, extended: Option<u32>, bytes: Bytes) -> R
 
 /// Writes all that the client sends, and closes the writer at its end. A writer that fails stops
 /// nothing: what comes then is thrown away, as sshd does, until the other side is done.
-pub(super) async fn receive_all(outlet: &mut Outlet, writer: impl AsyncWrite + Unpin) {
+pub(in crate::server) async fn receive_all(outlet: &mut Outlet, writer: impl AsyncWrite + Unpin) {
     if !write_received(outlet, writer).await {
         discard(outlet).await;
     }
@@ -133,7 +140,7 @@ async fn write_received(outlet: &mut Outlet, mut writer: impl AsyncWrite + Unpin
     true
 }
 
-pub(super) async fn discard(outlet: &mut Outlet) {
+pub(in crate::server) async fn discard(outlet: &mut Outlet) {
     while let Some(bytes) = outlet.next().await {
         outlet.used(bytes.len()).await;
     }

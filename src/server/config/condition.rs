@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-use super::text::Delimited;
+use super::words::Delimited;
 use crate::server::pattern::{HostList, HostListError, Verdict, matches_list};
 
 /// What is known of a connection. What is `None` matches no condition.

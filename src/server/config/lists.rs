@@ -1,8 +1,8 @@
 //! Values of several words.
 
 use super::{
-    set::{ValueError, names, wrong},
     value::{ChannelTimeout, Method, MethodStep, Permitted, PubkeyAuthOptions},
+    value_error::{ValueError, names, wrong},
 };
 use crate::server::host_port::{HostPort, NotHostPort};
 

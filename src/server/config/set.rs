@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use super::{
-    algorithms::{AlgorithmError, AlgorithmKind, AlgorithmList},
+    algorithms::{AlgorithmKind, AlgorithmList},
     keyword::Keyword,
     lists::{methods, permitted, pubkey_options, timeouts, variables},
     settings::Settings,
-    tokens::{TokenError, Tokens},
+    tokens::Tokens,
     units::{parse_size, parse_time},
     value::{Forwarding, GatewayPorts, MaxStartups, RootLogin, Subsystem, TunnelMode, UserEnvironment},
+    value_error::{ValueError, names, parse_all, wrong},
 };
-use crate::server::{
-    host_port::{HostPort, NotHostPort},
-    log_level::LogLevel,
-    pattern::{HostListError, UserPattern},
-};
+use crate::server::{host_port::HostPort, log_level::LogLevel, pattern::UserPattern};
 
 /// What follows a keyword.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,40 +21,6 @@ pub struct Arguments {
     pub words: Vec<String>,
     /// All of it, as it stands.
     pub rest: String,
-}
-
-/// A value was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    /// There is none.
-    #[error("a value is missing")]
-    Missing,
-    /// There are too many.
-    #[error("`{0}` is one value too many")]
-    Extra(String),
-    /// It is of the wrong kind.
-    #[error("`{got}` is not {want}")]
-    Wrong {
-        /// As written.
-        got: String,
-        /// What may stand there.
-        want: &'static str,
-    },
-    /// `any` or `none` beside others.
-    #[error("`{0}` must stand alone")]
-    NotAlone(&'static str),
-    /// A place for forwards.
-    #[error(transparent)]
-    Place(#[from] NotHostPort),
-    /// A pattern of users and hosts.
-    #[error(transparent)]
-    Hosts(#[from] HostListError),
-    /// A list of algorithms.
-    #[error(transparent)]
-    Algorithms(#[from] AlgorithmError),
-    /// A token.
-    #[error(transparent)]
-    Token(#[from] TokenError),
 }
 
 impl Keyword {
@@ -301,10 +264,6 @@ fn add<T>(place: &mut Option<Vec<T>>, values: Vec<T>) {
     place.get_or_insert_default().extend(values);
 }
 
-pub(super) fn wrong(got: &str, want: &'static str) -> ValueError {
-    ValueError::Wrong { got: got.to_owned(), want }
-}
-
 fn one(words: &[String]) -> Result<&str, ValueError> {
     match words {
         [word] if !word.is_empty() => Ok(word),
@@ -335,22 +294,6 @@ fn parse_flag(word: &str) -> Option<bool> {
 
 fn time(word: &str) -> Result<Duration, ValueError> {
     parse_time(word).ok_or_else(|| wrong(word, "a time such as 90, 10s or 1h30m"))
-}
-
-fn parse_all(
-    words: &[String],
-    want: &'static str,
-    good: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, ValueError> {
-    match words.iter().find(|word| !good(word)) {
-        Some(word) => Err(wrong(word, want)),
-        None if words.is_empty() => Err(ValueError::Missing),
-        None => Ok(words.to_vec()),
-    }
-}
-
-pub(super) fn names(words: &[String]) -> Result<Vec<String>, ValueError> {
-    parse_all(words, "a name", |word| !word.is_empty())
 }
 
 fn users(words: &[String]) -> Result<Vec<UserPattern>, ValueError> {

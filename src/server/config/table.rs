@@ -4,11 +4,12 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::{Table, Value};
 
 use super::{
-    ConfigError, Problem, SshdConfig,
     condition::{Condition, ConditionError},
     keyword::{Keyword, Meaning},
+    problem::{ConfigError, Problem},
     set::Arguments,
-    text::{Scope, split_words},
+    sshd_config::{Scope, SshdConfig},
+    words::split_words,
 };
 
 impl SshdConfig {

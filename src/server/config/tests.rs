@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{
     algorithms::AlgorithmList,
-    text::split_words,
     value::{Forwarding, GatewayPorts, Method, Permitted, RootLogin, UserEnvironment},
+    words::split_words,
     *,
 };
 use crate::server::log_level::LogLevel;

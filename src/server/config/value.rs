@@ -167,13 +167,6 @@ impl MaxStartups {
     }
 }
 
-/// For whoever starts a server for each connection, and so counts them.
-impl From<MaxStartups> for crate::host::MaxStartups {
-    fn from(MaxStartups { start, rate, full }: MaxStartups) -> Self {
-        Self { start, rate, full }
-    }
-}
-
 impl fmt::Display for MaxStartups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.start, self.rate, self.full)

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use super::{ToClient, listen::pause, socket::SocketFile};
+use super::{listen::pause, socket::SocketFile, to_client::ToClient};
 
 /// A socket that leads to the client's agent; it goes with its session.
 pub(in crate::server) struct AgentSocket {

@@ -11,7 +11,7 @@ use std::{
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ToClient, socket::SocketFile};
+use super::{socket::SocketFile, to_client::ToClient};
 use crate::server::config::{Config, value::GatewayPorts};
 
 /// What a connection listens on.

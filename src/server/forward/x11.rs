@@ -14,7 +14,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{ToClient, listen::pause};
+use super::{listen::pause, to_client::ToClient};
 use crate::server::config::Config;
 
 /// The first port of X11, that of display 0.

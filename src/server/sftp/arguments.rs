@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Options, User, log::LogLevel, requests};
-use crate::server::config::tokens::{TokenError, Tokens};
+use super::{requests::requests, server::Options, user::User};
+use crate::server::{
+    config::tokens::{TokenError, Tokens},
+    log_level::LogLevel,
+};
 
 /// What is wrong with an argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,12 +21,13 @@ use nix::{
 };
 
 use super::{
-    log::LogLevel,
-    server::{Fatal, Server},
+    fatal::Fatal,
+    server::Server,
     status::{Status, Stop},
     sys::{Local, local_time},
     wire::{Reader, Reply, kind},
 };
+use crate::server::log_level::LogLevel;
 
 const SIZE: u32 = 1;
 const OWNER: u32 = 2;

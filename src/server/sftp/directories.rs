@@ -9,11 +9,11 @@ use std::{
 
 use super::{
     handles::{Handle, Listing},
-    log::LogLevel,
     server::Server,
     status::{Status, Stop},
     wire::{Reader, Reply, kind},
 };
+use crate::server::log_level::LogLevel;
 
 /// Entries in one reply, as OpenSSH has it. With the longest names and long names they are 132 KiB, half
 /// of a packet.

@@ -12,10 +12,7 @@ use nix::{
     unistd::{read, write},
 };
 
-use super::{
-    pump::Pump,
-    server::{Fatal, Server},
-};
+use super::{fatal::Fatal, pump::Pump, server::Server};
 
 /// Serves a client until its requests end and every reply has been written.
 ///

@@ -10,12 +10,12 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    log::LogLevel,
     server::Server,
     status::{Status, Stop},
     user::User,
     wire::{Reader, Reply},
 };
+use crate::server::log_level::LogLevel;
 
 /// A path and its end, which C counts and Rust does not.
 const LONGEST: usize = libc::PATH_MAX as usize - 1;

@@ -5,12 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs, statvfs};
 
 use super::{
-    MAX_DATA, MAX_PACKET,
-    log::LogLevel,
-    server::{Fatal, Server},
+    fatal::Fatal,
+    limits::{MAX_DATA, MAX_PACKET},
+    server::Server,
     status::{Status, Stop},
     wire::{Reader, Reply, kind},
 };
+use crate::server::log_level::LogLevel;
 
 /// Name, version, and whether it changes something, in the order in which OpenSSH announces them.
 const EXTENSIONS: [(&str, &str, bool); 11] = [

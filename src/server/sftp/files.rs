@@ -10,15 +10,15 @@ use std::{
 use nix::{errno::Errno, fcntl::OFlag};
 
 use super::{
-    MAX_DATA,
     attributes::Attributes,
     handles::{Handle, Opened},
-    log::LogLevel,
+    limits::MAX_DATA,
     server::Server,
     status::{Status, Stop},
     sys::read_onto,
     wire::{Reader, Reply, kind},
 };
+use crate::server::log_level::LogLevel;
 
 /// Flags of `OPEN`: draft-ietf-secsh-filexfer-02 section 6.3.
 const READ: u32 = 1;

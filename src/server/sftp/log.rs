@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{handles::Closed, server::Server, status::Status};
-pub use crate::server::log_level::LogLevel;
+use crate::server::log_level::LogLevel;
 
 impl Server {
     /// Logs a line, if there is to be so much.

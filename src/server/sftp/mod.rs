@@ -13,8 +13,10 @@ mod directories;
 mod drive;
 mod expand;
 mod extensions;
+mod fatal;
 mod files;
 mod handles;
+mod limits;
 mod log;
 mod longname;
 mod paths;
@@ -33,16 +35,13 @@ mod tests;
 
 pub use arguments::{ArgumentError, Command};
 pub use drive::{serve, serve_fds};
+pub use fatal::Fatal;
 pub use handles::Closed;
-pub use log::LogLevel;
+pub use limits::{MAX_DATA, MAX_PACKET};
 pub use pump::Pump;
 pub use requests::requests;
-pub use server::{Fatal, Options, Server};
+pub use server::{Options, Server};
 pub(super) use thread::serve_in_thread;
 pub use user::User;
 
-/// The longest packet either way, in bytes after its length: OpenSSH's `SFTP_MAX_MSG_LENGTH`.
-pub const MAX_PACKET: usize = 256 << 10;
-
-/// The most bytes of a file in one read or write: OpenSSH's `SFTP_MAX_READ_LENGTH`.
-pub const MAX_DATA: usize = MAX_PACKET - 1024;
+pub use super::log_level::LogLevel;

@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use super::{
     attributes::Attributes,
     expand::resolve,
-    log::LogLevel,
     server::Server,
     status::Stop,
     wire::{Reader, Reply},
 };
+use crate::server::log_level::LogLevel;
 
 impl Server {
     pub(super) fn stat(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {

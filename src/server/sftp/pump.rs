@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    MAX_PACKET,
-    server::{Fatal, Server},
-};
+use super::{fatal::Fatal, limits::MAX_PACKET, server::Server};
 
 /// Bytes to read at once.
 const READ: usize = 256 << 10;

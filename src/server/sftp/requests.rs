@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::{
     extensions,
-    log::LogLevel,
     server::{Options, Server},
     status::Status,
     wire::kind,
 };
+use crate::server::log_level::LogLevel;
 
 /// Packet type, name, and whether it changes something. `OPEN` decides that for itself.
 const REQUESTS: [(u8, &str, bool); 18] = [

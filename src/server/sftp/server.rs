@@ -7,14 +7,15 @@ use std::{
 };
 
 use super::{
-    MAX_PACKET,
+    fatal::Fatal,
     handles::{Closed, Handles},
-    log::LogLevel,
+    limits::MAX_PACKET,
     longname::Names,
     status::{Status, Stop},
     user::User,
-    wire::{Reader, Reply, Truncated, kind},
+    wire::{Reader, Reply, kind},
 };
+use crate::server::log_level::LogLevel;
 
 /// What is called when a file or directory is closed.
 type OnClose = Box<dyn FnMut(&Closed<'_>) + Send>;
@@ -48,29 +49,6 @@ pub struct Options {
     pub leave_memory_open: bool,
     /// Told of each file and directory that is closed, also of those the client left open.
     pub on_close: Option<OnClose>,
-}
-
-/// What ends a connection: the stream of requests cannot be followed further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fatal {
-    /// A packet longer than [`MAX_PACKET`] was announced.
-    #[error("the client announced a packet of {0} bytes, more than the {MAX_PACKET} that are allowed")]
-    TooLong(u32),
-    /// A field goes on after its packet has ended.
-    #[error("a request ended in the middle of a field")]
-    Truncated,
-    /// More extended attributes than OpenSSH takes.
-    #[error("a request has {0} extended attributes")]
-    Attributes(u32),
-    /// A request came before `INIT`.
-    #[error("the client sent request {0} before it said which version it speaks")]
-    BeforeInit(u8),
-}
-
-impl From<Truncated> for Fatal {
-    fn from(_: Truncated) -> Self {
-        Self::Truncated
-    }
 }
 
 /// A server of one client.
@@ -209,6 +187,17 @@ impl Drop for Server {
             self.handles.iter().for_each(|handle| on_close(&handle.closed(true)));
         }
         self.log_session("closed");
+    }
+}
+
+impl Reply<'_> {
+    /// A `STATUS`. A client of a version before 3 gets no message, as from OpenSSH.
+    fn status(&mut self, status: Status, message: &str, version: u32) {
+        self.begin(kind::STATUS).uint32(status as u32);
+        if version >= 3 {
+            self.string(message.as_bytes()).string(b"");
+        }
+        self.end();
     }
 }
 

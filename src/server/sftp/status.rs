@@ -4,10 +4,8 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{
-    server::Fatal,
-    wire::{Reply, Truncated, kind},
-};
+use super::fatal::Fatal;
+use crate::sftp_packet::Truncated;
 
 /// Status codes of draft-ietf-secsh-filexfer-02 section 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,16 +100,5 @@ impl From<Truncated> for Stop {
 impl From<Fatal> for Stop {
     fn from(fatal: Fatal) -> Self {
         Self::Fatal(fatal)
-    }
-}
-
-impl Reply<'_> {
-    /// A `STATUS`. A client of a version before 3 gets no message, as from OpenSSH.
-    pub(super) fn status(&mut self, status: Status, message: &str, version: u32) {
-        self.begin(kind::STATUS).uint32(status as u32);
-        if version >= 3 {
-            self.string(message.as_bytes()).string(b"");
-        }
-        self.end();
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::status::{Status, Stop};
 
-pub(super) use crate::sftp_packet::{Reader, Truncated, kind};
+pub(super) use crate::sftp_packet::{Reader, kind};
 
 impl<'a> Reader<'a> {
     /// A path, or a name. As in OpenSSH one NUL may end it; any other is refused, there by ending the

@@ -10,13 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    LARGEST,
     interfaces::{self, Interface},
     pace::Pace,
-    packet::{Asked, announcement},
-    random,
+    packet::{Asked, LARGEST, announcement},
     sockets::Sockets,
 };
+use crate::random::random;
 
 /// The shortest time between two announcements on a network: who asks meanwhile hears the next one.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -106,7 +105,7 @@ impl Announcer {
     fn answer(&mut self, nth: usize, packet: &[u8]) {
         for asked in Asked::read(packet) {
             let wait = match asked {
-                Asked::All => TOGETHER.mul_f32(f32::from(random()[0]) / 255.0),
+                Asked::All => TOGETHER.mul_f32(f32::from(random::<1>()[0]) / 255.0),
                 _ if asked.is_for(&self.key) => Duration::ZERO,
                 Asked::One(_) => continue,
             };

@@ -23,13 +23,3 @@ pub(crate) use packet::Told;
 #[cfg(fuzzing)]
 pub use packet::read_packet;
 pub(crate) use search::Search;
-
-/// Bytes of the largest packet that is read: of Ethernet's.
-const LARGEST: usize = 1500;
-
-/// Bytes that nobody can foresee.
-fn random() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&iroh::SecretKey::generate().to_bytes()[..8]);
-    bytes
-}

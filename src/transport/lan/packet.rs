@@ -15,6 +15,9 @@ use simple_dns::{
     rdata::{A, AAAA, PTR, RData, SRV, TXT},
 };
 
+/// Bytes of the largest packet that is read: of Ethernet's.
+pub(super) const LARGEST: usize = 1500;
+
 /// The service. Any browser of such lists the hosts by it: `avahi-browse -r _irosh._udp`.
 const SERVICE: &str = "_irosh._udp.local";
 

@@ -6,14 +6,12 @@ use iroh::EndpointId;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    LARGEST,
     interfaces::{self, Interface},
     pace::Pace,
-    packet::{Asked, Told},
-    random,
+    packet::{Asked, LARGEST, Told},
     sockets::Sockets,
 };
-use crate::transport::Bind;
+use crate::{random::random, transport::settings::Bind};
 
 /// After how long it is asked again; twice as long each time, and no longer than this. A network without wires loses some
 /// of what is said to all on it.

@@ -5,7 +5,10 @@ use std::{ffi::OsString, io, path::Path};
 use clap::Command;
 use clap_complete::env::EnvCompleter;
 
-use super::{bash_line::BashLine, candidates, print, quoted};
+use super::{
+    bash_line::BashLine,
+    candidates::{candidates, print, quoted, words},
+};
 
 /// Gets the line as it was typed, since bash splits words at `:` and `@`, and answers with text that
 /// is quoted as the word was begun.
@@ -48,7 +51,7 @@ complete -o nospace -F _irosh_complete BIN"#;
         _current_dir: Option<&Path>,
         buf: &mut dyn io::Write,
     ) -> Result<(), io::Error> {
-        let args = super::words(args);
+        let args = words(args);
         let [line, breaks] = args.as_slice() else { return Ok(()) };
         let line = BashLine::read(line, breaks);
         print(candidates(cmd, &line.words).iter().filter_map(|text| line.reply(text)), buf)

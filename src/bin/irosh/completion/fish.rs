@@ -5,7 +5,7 @@ use std::{ffi::OsString, io, path::Path};
 use clap::Command;
 use clap_complete::env::EnvCompleter;
 
-use super::{candidates, print, words};
+use super::candidates::{candidates, print, words};
 
 /// fish quotes candidates by itself, and puts no space behind a `/` or a `-`.
 pub(super) struct Fish;

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, sync::mpsc, time::Duration};
 use clap_complete::{ArgValueCompleter, CompletionCandidate, PathCompleter, engine::ValueCompleter};
 use irosh::pairing::Code;
 
-use super::{BEFORE, Before};
+use super::candidates::{BEFORE, Before};
 
 /// Looks up remote paths: the target, and the start of the path as it was typed. Each result starts
 /// with that and is a whole path; a folder ends in `/`.

@@ -5,7 +5,7 @@ use std::{ffi::OsString, io, path::Path};
 use clap::Command;
 use clap_complete::env::EnvCompleter;
 
-use super::{candidates, print, quoted, words};
+use super::candidates::{candidates, print, quoted, words};
 
 /// zsh takes quotes off and puts them on by itself, with `compadd`.
 pub(super) struct Zsh;

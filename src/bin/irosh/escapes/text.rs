@@ -1,7 +1,7 @@
 //! What escapes print. Lines end in `\r\n`, for a terminal that is raw; the wording is ssh's, with
 //! this program's name, and control characters shown as `^X`.
 
-use super::EscapeChar;
+use super::escape_char::EscapeChar;
 
 /// What `~C` shows first.
 pub(crate) const PROMPT: &str = "\r\nirosh> ";

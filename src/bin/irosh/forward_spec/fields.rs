@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Bind, Wrong};
+use super::{bind::Bind, wrong::Wrong};
 
 /// A part: its text, without brackets and backslashes.
 #[derive(Debug, Clone, PartialEq, Eq)]

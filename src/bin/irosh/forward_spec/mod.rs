@@ -1,12 +1,16 @@
 //! What `-L`, `-R` and `-D` take: `[bind:]port:host:hostport` and its kin (ssh(1)).
 
+mod bind;
 mod fields;
 #[cfg(test)]
 mod tests;
+mod wrong;
 
 use std::{fmt, path::PathBuf};
 
+pub(crate) use bind::Bind;
 use fields::{Field, split};
+pub(crate) use wrong::Wrong;
 
 /// Which side listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +44,6 @@ pub(crate) enum Listen {
     },
     /// A Unix domain socket.
     Socket(PathBuf),
-}
-
-/// The addresses that a port is listened on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Bind {
-    /// None was named: loopback, unless `GatewayPorts` says otherwise.
-    Unnamed,
-    /// `*` or nothing before the colon: every address.
-    Any,
-    /// `localhost`: the loopback addresses of every family.
-    Loopback,
-    /// This one: an address, without brackets, or a name.
-    Address(String),
 }
 
 /// Where a forwarded connection goes.
@@ -118,23 +109,6 @@ pub(crate) enum NotForward {
         /// What is wrong with it.
         why: Wrong,
     },
-}
-
-/// What is wrong with the text of a forward.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Wrong {
-    /// Not as many parts as any form has.
-    #[error("it has {0} parts between colons (an IPv6 address stands in brackets: [::1])")]
-    Parts(usize),
-    /// No number from 1 to 65535.
-    #[error("`{0}` is no port, a number from 1 to 65535")]
-    Port(String),
-    /// No name or address.
-    #[error("`{0}` is no host")]
-    Host(String),
-    /// A `[` without its `]`, or text behind that, or a `\` with nothing behind it.
-    #[error("a bracket or a backslash is not closed")]
-    Open,
 }
 
 impl Forward {
@@ -203,18 +177,6 @@ impl Listen {
                 a == b && (mine == theirs || loopback(mine) && loopback(theirs))
             }
             _ => self == other,
-        }
-    }
-}
-
-impl Bind {
-    /// The address in a `tcpip-forward` request (RFC 4254 section 7.1): empty is every address.
-    #[must_use]
-    pub(crate) fn wire(&self) -> &str {
-        match self {
-            Self::Unnamed | Self::Loopback => "localhost",
-            Self::Any => "",
-            Self::Address(address) => address,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{Snapshot, amount, name};
+use super::{amount, name, snapshot::Snapshot};
 
 /// The line of a transfer, never wider than `width` less one, so that no terminal wraps it, and
 /// never with a control character. What there is no room for is left out, the name last.

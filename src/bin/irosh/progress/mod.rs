@@ -4,6 +4,7 @@ mod amount;
 mod line;
 mod name;
 mod rate;
+mod snapshot;
 
 use std::{
     io::Write,
@@ -13,31 +14,9 @@ use std::{
 pub(crate) use amount::bytes;
 pub(crate) use line::render;
 use rate::Rate;
+use snapshot::Snapshot;
 
 use crate::terminal::Terminal;
-
-/// What is shown of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Name of the file, in any characters: what a terminal would obey is made safe.
-    pub(crate) name: String,
-    /// Bytes that are there.
-    pub(crate) done: u64,
-    /// Of these, the ones that were sent: what an earlier run had brought says nothing of how fast this is.
-    pub(crate) sent: u64,
-    /// Bytes in all; `None` where that is not known.
-    pub(crate) total: Option<u64>,
-    /// Bytes a second.
-    pub(crate) rate: u64,
-    /// Since the start.
-    pub(crate) elapsed: Duration,
-    /// Since the last byte.
-    pub(crate) idle: Duration,
-    /// Which file of how many this is, counted from 1; nothing is said of one alone.
-    pub(crate) file: (u64, u64),
-    /// Whether it is over, complete or not: then the line shows the time taken and the mean rate.
-    pub(crate) ended: bool,
-}
 
 /// Draws the line of a transfer on a terminal, at most ten times a second, and not while the program
 /// is in the background.

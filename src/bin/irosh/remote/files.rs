@@ -140,7 +140,7 @@ impl Copy {
         let cancel = interrupted(Failure::Interrupted as u8)?;
         let link = connect(paths, remote, Lend::Never, &cancel).await.inspect_err(|error| {
             if options.json {
-                crate::print(&not_begun(error).to_string());
+                crate::print::print(&not_begun(error).to_string());
             }
         })?;
         Ok(Self { link, options, progress: watch::Sender::default(), cancel })
@@ -203,7 +203,7 @@ impl Copy {
             irosh::log::say(&format!("irosh: {}: left out: {why}\n", Shown(&skipped.path)));
         }
         if self.options.json {
-            crate::print(&done(report, moved.as_ref().err()).to_string());
+            crate::print::print(&done(report, moved.as_ref().err()).to_string());
         }
         self.link.close().await;
         moved?;

@@ -102,9 +102,9 @@ async fn place(
 fn say((forward, placed): &(Forward, Placed), json: bool) {
     let (text, at) = (format!("{} {forward}", option(forward)), place_of(placed));
     if json {
-        crate::print(&json!({ "forward": text, "listening": at }).to_string());
+        crate::print::print(&json!({ "forward": text, "listening": at }).to_string());
     } else {
-        crate::print(&format!("{text} listens on {at}"));
+        crate::print::print(&format!("{text} listens on {at}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands that reach a host: `irosh shell`, `exec`, `put`, `get` and `forward`.
 
-mod exit;
+mod ended;
+pub(crate) mod exit;
 pub(crate) mod files;
 pub(crate) mod forward;
 mod forwards;
@@ -19,23 +20,22 @@ use std::{
 
 use irosh::{
     client::{
-        Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget,
-        auth::NoPrompt,
-        profile::{Prepared, Profile},
+        Client, ClientOptions, Connection, ConnectionEvent, ResolvedTarget, auth::NoPrompt,
         ssh_config::SshConfig,
     },
     files::Paths,
     names::Aliases,
+    profile::{Prepared, Profile},
     signals::Interrupts,
 };
 
-use super::{NetworkArguments, ask::Ask, completion, terminal};
+use super::{ask::Ask, completion, network::NetworkArguments, terminal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How to reach a host and log in there. What is not said is as ssh_config says for it.
 #[derive(clap::Args)]
-#[command(arg = super::no_system())]
+#[command(arg = super::network::no_system())]
 pub(crate) struct RemoteArguments {
     #[command(flatten)]
     network: NetworkArguments,
@@ -133,8 +133,6 @@ where
     runtime.shutdown_background();
     result
 }
-
-pub(crate) use exit::code_of;
 
 /// A signal ended it.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal, stdin},
+    io::{IsTerminal, stdin},
     os::unix::ffi::OsStrExt,
     process::ExitCode,
 };
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lend, Link, RemoteArguments, connect,
+    ended::Ended,
     forwards::{Forwards, configured},
     interrupted,
     output::{Printed, print},
@@ -137,23 +138,6 @@ fn run(
         }
     }
     super::run(|| async move { session(&paths, &remote, &options, program).await })
-}
-
-/// What came of a session.
-pub(super) enum Ended {
-    /// The process there ended.
-    Process(Printed),
-    /// This side was told to leave, with this to be said.
-    Here(Option<String>),
-}
-
-impl Ended {
-    pub(super) fn printed(printed: io::Result<Printed>) -> Self {
-        match printed {
-            Ok(printed) => Self::Process(printed),
-            Err(error) => Self::Here(Some(error.to_string())),
-        }
-    }
 }
 
 async fn session(

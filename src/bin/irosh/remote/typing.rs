@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Link,
+    ended::Ended,
     forwards::{Forwards, NotPlaced},
     output::print,
-    session::Ended,
 };
 use crate::{
     escapes::{Action, Command, EscapeChar, Escapes, Typed, text},

@@ -13,21 +13,14 @@ use nix::unistd::User;
 use super::{
     plan::{Account, Plan},
     tool::{Tool, find},
+    user::{NAME, user},
 };
-
-/// What it is called. macOS marks those of services so.
-pub(super) const NAME: &str = if cfg!(target_os = "macos") { "_irosh" } else { "irosh" };
 
 /// What systemd-sysusers reads of it.
 const SYSUSERS: &str = include_str!("../../../../contrib/sysusers.d/irosh.conf");
 
 /// Where a package has put the same, whose user it is then.
 const OF_A_PACKAGE: &str = "/usr/lib/sysusers.d/irosh.conf";
-
-/// The user, who has to be there.
-pub(super) fn user() -> anyhow::Result<User> {
-    User::from_name(NAME).context("the list of users")?.with_context(|| format!("there is no user {NAME}"))
-}
 
 /// Sees to the user as whom the service is to run. Its folders are made that user's where they were another's, before
 /// which `stop` has to end the service.

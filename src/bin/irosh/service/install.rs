@@ -79,7 +79,7 @@ fn tell(whose: Whose, manager: &dyn Manager, plan: &Plan, written: &Written, jso
         let program = plan.program.to_string_lossy();
         let command: Vec<_> =
             std::iter::once(&*program).chain(plan.arguments.iter().map(String::as_str)).collect();
-        super::super::print(
+        super::super::print::print(
             &json!({
                 "service": whose.name(), "manager": manager.kind().name(), "definition": definition,
                 "command": command, "changed": changed, "ends_at_logout": ends_at_logout,
@@ -100,7 +100,7 @@ fn tell(whose: Whose, manager: &dyn Manager, plan: &Plan, written: &Written, jso
         (Account::Root, ..) => " --login USER".to_owned(),
         _ => String::new(),
     };
-    super::super::print(&format!(
+    super::super::print::print(&format!(
         "the host runs as {}, {when}\n  command     {}\n  defined in  {}, for {}\n\n\
          let another machine in, here:  {irosh} pair{login}\n\
          and there, with its code:      irosh join CODE",
@@ -152,21 +152,21 @@ pub(super) fn uninstall(
         let result = json!({
             "service": whose.name(), "removed": removed, "kept": kept, "of_package": of_package,
         });
-        super::super::print(&result.to_string());
+        super::super::print::print(&result.to_string());
         return Ok(());
     }
     for path in removed.iter().filter(|path| path.extension().is_none_or(|extension| extension != "lock")) {
-        super::super::print(&format!("removed {}", path.display()));
+        super::super::print::print(&format!("removed {}", path.display()));
     }
     if removed.is_empty() && of_package.is_none() {
-        super::super::print("nothing was installed");
+        super::super::print::print("nothing was installed");
     }
     if let Some(unit) = of_package {
-        super::super::print(&format!("it does not start any more; {} is a package's", unit.display()));
+        super::super::print::print(&format!("it does not start any more; {} is a package's", unit.display()));
     }
     if !kept.is_empty() {
         let kept = kept.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ");
-        super::super::print(&format!(
+        super::super::print::print(&format!(
             "kept the host's keys, lists and settings, in {kept}\n--purge removes them as well"
         ));
     }

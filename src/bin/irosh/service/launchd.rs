@@ -15,6 +15,7 @@ use super::{
     openrc::tail,
     plan::{Account, Plan, Whose},
     tool::{Tool, ToolError},
+    user::user,
 };
 
 /// The definitions, by whose they are.
@@ -134,7 +135,7 @@ impl Manager for Launchd {
             for folder in account::folders() {
                 fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
                 if plan.account == Account::Irosh {
-                    let user = account::user()?;
+                    let user = user()?;
                     account::give(&folder, (user.uid.as_raw(), user.gid.as_raw()))?;
                 }
             }

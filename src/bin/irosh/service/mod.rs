@@ -7,10 +7,12 @@ mod jobs;
 mod launchd;
 mod lingering;
 mod manager;
+mod of_this_machine;
 mod openrc;
 mod plan;
 mod systemd;
 mod tool;
+mod user;
 
 use std::{os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -88,7 +90,7 @@ pub(super) fn run(system: bool, arguments: ServiceArguments) -> anyhow::Result<E
     let ServiceArguments { command, user, manager } = arguments;
     ensure!(!(system && user), "a service is the user's or the system's: leave out --user or --system");
     let whose = if system || !user && geteuid().is_root() { Whose::System } else { Whose::User };
-    let found = manager::find(whose, manager);
+    let found = of_this_machine::find(whose, manager);
     if command.changes() {
         require_root(whose)?;
     }
@@ -183,12 +185,12 @@ fn status(whose: Whose, found: anyhow::Result<Box<dyn Manager>>, json: bool) -> 
             "state": word, "running": is_running, "ends_at_logout": ends_at_logout,
             "host": host.as_ref().map(|host| json!({ "version": host.version, "pid": host.pid, "backend": host.backend })),
         });
-        super::print(&found.to_string());
+        super::print::print(&found.to_string());
         return Ok(ExitCode::from(code));
     }
     let Some(definition) = definition else {
         let besides = pid.map(|pid| format!("\na host runs that was started in another way: process {pid}"));
-        super::print(&format!(
+        super::print::print(&format!(
             "the host is not installed as {}{}\ninstall it: irosh service install {}",
             whose.service(),
             besides.unwrap_or_default(),
@@ -217,7 +219,7 @@ fn status(whose: Whose, found: anyhow::Result<Box<dyn Manager>>, json: bool) -> 
     if !is_running {
         lines.push("see why: irosh service logs".to_owned());
     }
-    super::print(&lines.join("\n"));
+    super::print::print(&lines.join("\n"));
     Ok(ExitCode::from(code))
 }
 

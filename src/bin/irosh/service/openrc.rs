@@ -11,10 +11,10 @@ use anyhow::{Context, bail};
 use irosh::files::write_file;
 
 use super::{
-    account,
     manager::{Kind, Manager, State, Written},
     plan::{Account, Plan, shell_quoted},
     tool::{self, Tool},
+    user,
 };
 
 /// The script of contrib/.
@@ -138,7 +138,7 @@ fn script(plan: &Plan) -> String {
     // OpenRC's own script evaluates them once more.
     let program = shell_quoted(&shell_quoted(&plan.program.to_string_lossy()));
     let words = shell_quoted(&words);
-    let user = if plan.account == Account::Root { "root" } else { account::NAME };
+    let user = if plan.account == Account::Root { "root" } else { user::NAME };
     let mut text = String::new();
     for line in SCRIPT.lines() {
         match line.split_once('=').map(|(name, _)| name) {

@@ -15,6 +15,7 @@ use irosh::{
 use super::{
     super::programs,
     tool::{self, Tool},
+    user::user,
 };
 
 /// Whose service it is.
@@ -138,7 +139,7 @@ impl Plan {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let mut checking = Tool::new(&self.program.to_string_lossy());
         if self.account == Account::Irosh {
-            checking = checking.on_behalf_of(&super::account::user()?);
+            checking = checking.on_behalf_of(&user()?);
         }
         let checked = checking.args(self.arguments.iter().cloned()).args(["--check"]).run();
         let said = |error: tool::ToolError| anyhow::anyhow!("{}", error.said().trim_start_matches("irosh: "));

@@ -30,7 +30,7 @@ pub(super) fn run(system: bool, paths: Paths, arguments: &StatusArguments) -> an
     if watch {
         return super::remote::run(|| watch::run(move || sides.look().shown(json), json));
     }
-    super::print(&sides.look().shown(json));
+    super::print::print(&sides.look().shown(json));
     Ok(ExitCode::SUCCESS)
 }
 

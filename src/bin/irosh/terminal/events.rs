@@ -6,8 +6,10 @@ use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
-    RawMode, Terminal, WindowSize,
+    raw::RawMode,
     signals::{Heard, Signals},
+    size::WindowSize,
+    tty::Terminal,
 };
 
 /// Something happened.

@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{front::front, is_foreground};
+use super::front::{front, is_foreground};
 
 /// Modes of a terminal that were changed, as raw mode is; dropping it gives the terminal its own back.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{super::checksum::Sha256Digest, Held};
+use super::{super::checksum::Sha256Digest, held::Held};
 
 /// A folder that is being filled.
 pub(super) struct Filling {

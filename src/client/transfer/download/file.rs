@@ -1,18 +1,17 @@
 //! A file on its way from the server.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     super::{
         super::sftp::{Attributes, Handle, Held, OpenFlags},
         checksum,
-        context::SharedPath,
         error::{Side, TransferError},
         local::{Last, LocalFolder, LocalKind, LocalPart, LocalState, write_at},
-        names::{Version, is_part_of, is_part_of_version, join, new_part_name},
+        names::{Version, is_part_of, is_part_of_version, new_part_name},
         resume::resume_at,
     },
-    Download, Held as HeldFolder,
+    jobs::{Download, FileJob},
 };
 
 /// Bytes that a file which says it is empty may have.
@@ -23,60 +22,6 @@ const MOST_READS: usize = 4 << 10;
 
 /// Bytes of the first read of such a file.
 const FIRST: usize = 4 << 10;
-
-/// A file to copy.
-#[derive(Clone)]
-pub(in super::super) struct FileJob {
-    pub(super) remote: SharedPath,
-    pub(super) attributes: Attributes,
-    pub(super) folder: Arc<HeldFolder>,
-    /// The name to take.
-    pub(super) name: Vec<u8>,
-}
-
-impl FileJob {
-    pub(super) fn new(
-        remote: Vec<u8>,
-        attributes: Attributes,
-        folder: Arc<HeldFolder>,
-        name: Vec<u8>,
-    ) -> Self {
-        Self { remote: remote.into(), attributes, folder, name }
-    }
-
-    pub(super) fn size(&self) -> u64 {
-        self.attributes.size.unwrap_or(0)
-    }
-
-    fn target(&self) -> Vec<u8> {
-        join(&self.folder.folder.path, &self.name)
-    }
-
-    pub(super) fn local_error(&self, error: io::Error) -> TransferError {
-        TransferError::local_bytes(&self.target(), error)
-    }
-
-    /// Whether any file can be so long: an offset has 63 bits.
-    pub(super) fn fits(&self, size: u64) -> Result<(), TransferError> {
-        match i64::try_from(size) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(TransferError::TooLarge { side: Side::Local, path: self.target().into() }),
-        }
-    }
-
-    /// What went wrong between the making of a part and its new name.
-    fn finish_error(&self, error: io::Error) -> TransferError {
-        // The folder is held open: what is not there is the part.
-        if error.kind() == io::ErrorKind::NotFound {
-            return TransferError::TakenOver { path: self.target().into() };
-        }
-        self.local_error(error)
-    }
-
-    pub(super) fn changed(&self) -> TransferError {
-        TransferError::SourceChanged { side: Side::Remote, path: Arc::clone(&self.remote) }
-    }
-}
 
 impl Download {
     pub(super) async fn copy_file(&self, job: FileJob) -> Result<(), TransferError> {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::{
     super::{
         super::sftp::{Attributes, Entry, FileKind, SftpError},
@@ -13,9 +11,9 @@ use super::{
         report::WhySkipped,
         tree::{DEEPEST, Finds, Work},
     },
-    Download, Held,
     above::{Above, Filling, Real},
-    file::FileJob,
+    held::Held,
+    jobs::{Download, FileJob, FolderJob, Origin},
 };
 
 /// Bytes of a remote path, twice what Linux takes.
@@ -23,56 +21,6 @@ const LONGEST_PATH: usize = 8 << 10;
 
 /// Bytes of memory of a folder that waits, besides its name.
 const WAITING: usize = 256;
-
-/// A folder to make and to fill.
-pub(in super::super) struct FolderJob {
-    attributes: Attributes,
-    from: Origin,
-}
-
-/// Where a folder comes from, and so where it goes.
-enum Origin {
-    Source {
-        path: Vec<u8>,
-        /// The path without links.
-        real: Real,
-        into: Arc<Held>,
-        /// Without one, what is in it goes into the folder itself.
-        name: Option<Vec<u8>>,
-    },
-    Folder {
-        into: Arc<Filling>,
-        name: Vec<u8>,
-        /// The path without links, where a link led to it.
-        real: Option<Box<Real>>,
-        _room: OwnedSemaphorePermit,
-    },
-}
-
-impl FolderJob {
-    pub(super) fn of_source(
-        path: Vec<u8>,
-        real: &[u8],
-        attributes: Attributes,
-        into: Arc<Held>,
-        name: Option<Vec<u8>>,
-    ) -> Self {
-        Self { attributes, from: Origin::Source { path, real: Real::new(real), into, name } }
-    }
-}
-
-impl Origin {
-    /// Its path, the path without links, and the folders it is in.
-    fn remote(&self) -> (Vec<u8>, Real, Option<Arc<Above>>) {
-        match self {
-            Self::Source { path, real, .. } => (path.clone(), real.clone(), None),
-            Self::Folder { into, name, real, .. } => {
-                let real = real.as_deref().cloned().unwrap_or_else(|| into.real.below(name));
-                (join(&into.path, name), real, Some(Arc::clone(&into.above)))
-            }
-        }
-    }
-}
 
 impl Download {
     pub(super) async fn list_folder(&self, job: FolderJob, finds: &Finds<Self>) -> Result<(), TransferError> {

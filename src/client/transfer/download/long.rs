@@ -11,8 +11,8 @@ use super::{
         resume::{COMPARED, resume_at},
         stream::{Next, ReadAhead},
     },
-    Download,
-    file::{FileJob, remove_all, version_of},
+    file::{remove_all, version_of},
+    jobs::{Download, FileJob},
 };
 
 /// Bytes that are written to the disk at once.

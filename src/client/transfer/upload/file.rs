@@ -1,7 +1,5 @@
 //! A file on its way to the server.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,26 +13,9 @@ use super::{
         part::{Granted, Mode, RemotePart},
         resume::resume_at,
     },
-    Upload,
-    folder::RemoteFolder,
+    jobs::{FileJob, Taken, Upload},
     local::{Loaded, Source},
 };
-
-/// A file to copy.
-pub(in super::super) struct FileJob {
-    pub(super) source: Source,
-    pub(super) folder: Arc<RemoteFolder>,
-    /// The name to take.
-    pub(super) name: Vec<u8>,
-    /// What has the name, where that was asked for already.
-    pub(super) taken: Option<Result<Attributes, SftpError>>,
-}
-
-/// What has the name that a file is to get.
-#[derive(Default)]
-pub(super) struct Taken {
-    pub(super) attributes: Option<Attributes>,
-}
 
 impl Upload {
     pub(super) async fn copy_file(&self, job: FileJob) -> Result<(), TransferError> {

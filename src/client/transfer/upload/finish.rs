@@ -7,8 +7,7 @@ use super::{
         error::{Side, TransferError},
         part::{Granted, RemotePart},
     },
-    Upload,
-    file::Taken,
+    jobs::{Taken, Upload},
     local::Source,
 };
 

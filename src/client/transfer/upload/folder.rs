@@ -14,49 +14,12 @@ use super::{
         report::WhySkipped,
         tree::{DEEPEST, Finds, Work},
     },
-    Upload,
-    file::FileJob,
-    local::{self, Entry, Found, Listed, Source},
+    jobs::{Above, FileJob, FolderJob, RemoteFolder, Upload},
+    local::{self, Entry, Found, Listed},
 };
 
 /// Parts that are remembered of a folder.
 const MOST_PARTS: usize = 10_000;
-
-/// A folder to make and to fill.
-pub(in super::super) struct FolderJob {
-    source: Source,
-    remote: Vec<u8>,
-    above: Option<Arc<Above>>,
-}
-
-/// The folders a folder is in, by device and number.
-struct Above {
-    identity: (u64, u64),
-    /// How many there are.
-    depth: usize,
-    above: Option<Arc<Self>>,
-}
-
-/// A remote folder.
-pub(super) struct RemoteFolder {
-    pub(super) path: Vec<u8>,
-    /// What is in it, of all that matters; none when that was not asked for.
-    pub(super) known: Option<HashMap<Vec<u8>, Attributes>>,
-    /// The names of parts in it.
-    pub(super) parts: Vec<Vec<u8>>,
-}
-
-impl FolderJob {
-    pub(super) fn top(source: Source, remote: Vec<u8>) -> Self {
-        Self { source, remote, above: None }
-    }
-}
-
-impl RemoteFolder {
-    fn unknown(path: Vec<u8>) -> Self {
-        Self { path, known: None, parts: Vec::new() }
-    }
-}
 
 impl Upload {
     /// A folder that exists, with what of these names is in it if that matters.
@@ -186,23 +149,5 @@ impl Upload {
         if let Err(error) = sftp.symlink(target, &path).await {
             self.context.failed(TransferError::remote(&path, error));
         }
-    }
-}
-
-impl Above {
-    fn new(identity: (u64, u64), above: Option<Arc<Self>>) -> Self {
-        let depth = above.as_ref().map_or(0, |above| above.depth) + 1;
-        Self { identity, depth, above }
-    }
-
-    fn contains(&self, identity: (u64, u64)) -> bool {
-        let mut one = Some(self);
-        while let Some(above) = one {
-            if above.identity == identity {
-                return true;
-            }
-            one = above.above.as_deref();
-        }
-        false
     }
 }

@@ -23,6 +23,7 @@ use rustix::{
 };
 
 use super::super::{
+    super::sftp::Attributes,
     context::SharedPath,
     disk::Disk,
     error::{Side, TransferError},
@@ -133,6 +134,13 @@ impl SourceFolder {
 }
 
 impl Source {
+    /// What is set on the copy when the source's times or modes are kept.
+    pub(super) fn attributes(&self, mode: Option<u32>, times: bool) -> Attributes {
+        let seconds = |time: i64| u32::try_from(time).unwrap_or(if time < 0 { 0 } else { u32::MAX });
+        let times = times.then(|| (seconds(self.accessed), seconds(self.version.changed)));
+        Attributes { permissions: mode, times, ..Attributes::default() }
+    }
+
     fn found(place: Place, shown: SharedPath, stat: &Stat) -> Found {
         let source = || Self {
             place,

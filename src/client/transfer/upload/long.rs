@@ -10,8 +10,7 @@ use super::{
         part::{Granted, Mode, RemotePart},
         resume::COMPARED,
     },
-    Upload,
-    file::{FileJob, Taken},
+    jobs::{FileJob, Taken, Upload},
     local::{Source, read_at, version_now},
 };
 

@@ -9,10 +9,8 @@ use std::{
 use crate::{
     agent::NetworkWords,
     client::{
+        Client, ClientOptions, Connection, ResolvedTarget,
         auth::{NoPrompt, Prompt, Standard},
-        connection::Connection,
-        options::ClientOptions,
-        reach::{Client, ResolvedTarget},
         ssh_config::{SshConfig, SshConfigError, Tokens},
     },
     error::Result,

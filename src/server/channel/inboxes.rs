@@ -12,11 +12,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::channel::Inbox;
+use super::inbox::Inbox;
 
 /// The inboxes of all open channels; shared by those who carry them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Inboxes(Arc<Shared>);
+pub(in crate::server) struct Inboxes(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -45,7 +45,7 @@ impl Inboxes {
 
     /// The inbox of a channel, new if need be: whoever comes first, the client's data or who takes it. One that
     /// is taken once the client is gone is closed.
-    pub(super) fn get_or_add(&self, id: ChannelId) -> Arc<Inbox> {
+    pub(in crate::server) fn get_or_add(&self, id: ChannelId) -> Arc<Inbox> {
         let mut state = self.state();
         if state.gone {
             let inbox = Arc::<Inbox>::default();
@@ -57,12 +57,12 @@ impl Inboxes {
         inbox
     }
 
-    pub(super) fn get(&self, id: ChannelId) -> Option<Arc<Inbox>> {
+    pub(in crate::server) fn get(&self, id: ChannelId) -> Option<Arc<Inbox>> {
         self.state().map.get(&id).cloned()
     }
 
     /// The client has closed a channel; whether anybody is there to answer.
-    pub(super) fn close(&self, id: ChannelId) -> bool {
+    pub(in crate::server) fn close(&self, id: ChannelId) -> bool {
         let inbox = self.get(id);
         if let Some(inbox) = &inbox {
             inbox.close();
@@ -71,19 +71,19 @@ impl Inboxes {
     }
 
     /// This side has closed a channel.
-    pub(super) fn forget(&self, id: ChannelId) {
+    pub(in crate::server) fn forget(&self, id: ChannelId) {
         let mut state = self.state();
         if state.map.remove(&id).is_some() && state.map.is_empty() {
             self.0.unused.send_replace(Some(Instant::now()));
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::server) fn len(&self) -> usize {
         self.state().map.len()
     }
 
     /// The client is gone.
-    pub(super) fn close_all(&self) {
+    pub(in crate::server) fn close_all(&self) {
         let mut state = self.state();
         state.gone = true;
         for (_, inbox) in state.map.drain() {
@@ -93,7 +93,7 @@ impl Inboxes {
     }
 
     /// Waits until no channel has been open for so long; whether the client is still there then.
-    pub(super) async fn unused_for(&self, limit: Duration) -> bool {
+    pub(in crate::server) async fn unused_for(&self, limit: Duration) -> bool {
         let mut unused = self.0.unused.subscribe();
         loop {
             let since = *unused.borrow_and_update();

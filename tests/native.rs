@@ -95,26 +95,120 @@ fn a_shell_on_a_terminal() {
 }
 
 #[test]
-fn the_command_line_of_a_shell_forwards() {
+fn a_shell_forwards_and_lists_its_forwards() {
     if !have(&["python3"]) {
         return;
     }
     over(&SERVERS, |line| {
-        let target = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let there = target.local_addr().expect("an address").port();
+        let there = greeter();
         let here = free_port();
-        let greeting = thread::spawn(move || target.accept().map(|(mut far, _)| far.write_all(b"hello")));
+        let forward = format!("{here}:127.0.0.1:{there}");
         let mut shell = line.client.native("shell");
-        shell.arg("box");
+        shell.args(["-L", &forward, "box"]);
         let script = format!(
-            "import socket\nsend('echo r$((1+1))\\n'); wait('r2'); send('~C'); wait('irosh>')\n\
-             send('-L {here}:127.0.0.1:{there}\\r'); wait('Forwarding port.')\n\
+            "import socket\nsend('echo r$((1+1))\\n'); wait('r2')\n\
              print(socket.create_connection(('127.0.0.1', {here})).recv(5).decode())\n\
-             send('~#'); wait('-L {here}'); send('~C'); wait('irosh>'); send('-KL {here}\\r')\n\
-             wait('Canceled forwarding.'); send('exit\\n'); end()"
+             send('~#'); wait('-L {forward}'); send('~B'); wait('~B'); send('exit\\n'); end()"
         );
         assert_eq!(on_a_terminal(&shell, &script).trim(), "hello\ncode 0");
-        greeting.join().expect("no panic").expect("accepted").expect("sent");
+    });
+}
+
+/// A port that says hello to each connection.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"hello");
+        }
+    });
+    port
+}
+
+/// What a port says first.
+fn heard_at(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a forwarded port");
+    stream.set_read_timeout(Some(DEADLINE)).expect("set");
+    let mut said = [0; 5];
+    stream.read_exact(&mut said).expect("received");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn exec_forwards_for_as_long_as_its_command_runs() {
+    over(&SERVERS, |line| {
+        let (there, near, far, socks) = (greeter(), free_port(), free_port(), free_port());
+        let mut exec = line.client.native("exec");
+        exec.args(["-L", &format!("{near}:127.0.0.1:{there}"), "-R", &format!("{far}:127.0.0.1:{there}")]);
+        exec.args(["-R", &format!("0:127.0.0.1:{there}"), "-D", &format!("127.0.0.1:{socks}")]);
+        exec.args(["box", "echo ready; cat"]);
+        let mut running =
+            Running::start(exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let stdin = running.stdin();
+        running.stdout().read_exact(&mut [0; 6]).expect("a line");
+        assert_eq!([near, far].map(heard_at), ["hello", "hello"]);
+        let mut said = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(running.stderr()), &mut said)
+            .expect("a line");
+        let chosen = said.strip_prefix("irosh: allocated port ").and_then(|rest| rest.split_once(' '));
+        let chosen = chosen.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(chosen.1.trim(), format!("for -R 0:127.0.0.1:{there}"));
+        assert_eq!(heard_at(chosen.0.parse().expect("a port")), "hello");
+        // SOCKS 4: connect to 127.0.0.1, for nobody; granted.
+        let mut stream = TcpStream::connect(("127.0.0.1", socks)).expect("a forwarded port");
+        stream
+            .write_all(&[&[4, 1], there.to_be_bytes().as_slice(), &[127, 0, 0, 1, 0]].concat())
+            .expect("sent");
+        let mut answer = [0; 8 + 5];
+        stream.read_exact(&mut answer).expect("received");
+        assert_eq!((answer[1], &answer[8..]), (90, b"hello".as_slice()));
+        drop(stdin);
+        assert!(running.wait(DEADLINE).success());
+        assert!(TcpStream::connect(("127.0.0.1", near)).is_err());
+    });
+}
+
+#[test]
+fn a_forward_that_cannot_be_had_is_told_and_the_session_goes_on() {
+    over(&SERVERS, |line| {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let forward = format!("{}:localhost:1", taken.local_addr().expect("an address").port());
+        let mut exec = line.client.native("exec");
+        let output = run(exec.args(["-L", &forward, "box", "echo out; exit 3"]));
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(3), "out\n"));
+        assert!(
+            output.stderr.said().starts_with(&format!("irosh: -L {forward}: ")),
+            "{}",
+            output.stderr.said()
+        );
+        let mut exec = line.client.native("exec");
+        exec.args(["-o", "ExitOnForwardFailure=yes", "-L", &forward, "box", "echo out"]);
+        let output = run(&mut exec);
+        assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(255), ""));
+        assert!(output.stderr.said().contains(&format!("-L {forward}")), "{}", output.stderr.said());
+    });
+}
+
+#[test]
+fn with_n_nothing_runs_and_forwards_last_until_it_is_interrupted() {
+    over(&SERVERS, |line| {
+        let there = greeter();
+        let ran = line.folder.path().join("ran");
+        for (command, words) in
+            [("shell", vec![]), ("exec", vec![]), ("exec", vec![format!("touch {}", ran.display())])]
+        {
+            let near = free_port();
+            let mut irosh = line.client.native(command);
+            irosh.args(["-N", "-L", &format!("{near}:127.0.0.1:{there}"), "box"]).args(words);
+            let mut running = Running::start(irosh.stdin(Stdio::null()).stdout(Stdio::null()));
+            poll("a forwarded port", DEADLINE, || TcpStream::connect(("127.0.0.1", near)).ok());
+            assert_eq!(heard_at(near), "hello");
+            assert!(running.try_wait(Duration::ZERO).is_none(), "it has ended");
+            running.signal(Signal::SIGTERM);
+            assert_eq!(running.wait(DEADLINE).code(), Some(255));
+        }
+        assert!(!ran.exists());
     });
 }
 
@@ -564,7 +658,7 @@ fn a_shell_whose_server_is_silent_is_left_whatever_was_asked_of_it() {
     shell.arg("box");
     let script = format!(
         "import signal\nsend('echo r$((1+1))\\n'); wait('r2'); os.kill({}, signal.SIGSTOP)\n\
-         send('\\r~B'); wait('~B'); send('\\r~C'); wait('irosh>'); send('-R 0:localhost:1\\r')\n\
+         send('\\r~B'); wait('~B')\n\
          size(41, 77); send('\\r~R'); send('\\r~#'); wait('connections are open'); send('\\r~.'); wait('Connection to box closed.'); end()",
         line.host().pid()
     );

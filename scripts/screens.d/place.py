@@ -43,8 +43,6 @@ class Place:
             self.write("home/vimrc", VIMRC)
             lines = (f"line {number}: {'wörd 日本 ' * (number % 9)}\n" for number in range(1, 201))
             self.write("home/text", "".join(lines))
-            # The late output of a step: see there.
-            self.subfolder("home/late")
             self.environment = self.clean_environment()
             for key in ("host_key", "user_key"):
                 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.path(key)], check=True)
@@ -125,9 +123,7 @@ class Place:
             f"Host box\n  User {getpass.getuser()}\n  IdentityFile {self.path('user_key')}\n  IdentitiesOnly yes\n"
             "  IdentityAgent none\n  BatchMode yes\n  StrictHostKeyChecking yes\n  UserKnownHostsFile /dev/null\n"
             "  GlobalKnownHostsFile /dev/null\n  UpdateHostKeys no\n"
-            f"  ProxyCommand {proxy} %h\n  KnownHostsCommand {proxy} --known-hosts %h\n"
-            # From 9.2 on, ssh has ~C only where it is asked for.
-            "  IgnoreUnknown EnableEscapeCommandline\n  EnableEscapeCommandline yes\n",
+            f"  ProxyCommand {proxy} %h\n  KnownHostsCommand {proxy} --known-hosts %h\n",
         )
         add = [f"{self.binaries}/irosh", "hosts", "add", "box", ticket]
         subprocess.run(add, env=self.environment, check=True, stdout=subprocess.DEVNULL)

@@ -3,7 +3,7 @@
 import re
 
 ENTER, ESCAPE = "\r", "\x1b"
-CTRL_C, CTRL_U, CTRL_Z = "\x03", "\x15", "\x1a"
+CTRL_C, CTRL_Z = "\x03", "\x1a"
 
 # Columns and rows.
 SIZE, LARGER, SMALLER = (100, 30), (132, 43), (60, 18)

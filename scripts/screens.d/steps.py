@@ -15,7 +15,6 @@ def run(pair, stop):
     programs.less(pair)
     escapes.suspended_at_the_prompt(pair, before)
     escapes.escapes(pair)
-    escapes.command_line(pair)
     endings.flood(pair)
     endings.leave(pair, before)
     endings.other_ends(pair, before)

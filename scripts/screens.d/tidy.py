@@ -6,14 +6,14 @@ import re
 
 def name(_, look):
     """The program's name, where it says its own."""
-    for ours, ssh in (("irosh> ", "ssh> "), ("[suspend irosh]", "[suspend ssh]"), (" - suspend irosh", " - suspend ssh")):
+    for ours, ssh in (("[suspend irosh]", "[suspend ssh]"), (" - suspend irosh", " - suspend ssh")):
         look = replaced(look, ours, ssh)
     return look
 
 
 def help(window, look):
-    """The list of escapes: ssh has `~&`, and speaks of the connections that it shares with others."""
-    look = without_lines(name(window, look), r" ~&   - ")
+    """The list of escapes: ssh has more, and speaks of the connections that it shares with others."""
+    look = without_lines(name(window, look), r" ~(C|V/v|&) +- ")
     return replaced(look, " (and any multiplexed sessions)", "")
 
 

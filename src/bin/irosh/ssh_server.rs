@@ -36,7 +36,7 @@ impl SshServer {
         fs::write(path("sshd_config"), sshd).expect("written");
         let ssh = format!(
             "ProxyCommand /usr/sbin/sshd -i -f {} 2>/dev/null\nIdentityFile {}\nIdentitiesOnly yes\n\
-             UserKnownHostsFile {}\nEnableEscapeCommandline yes\n",
+             UserKnownHostsFile {}\n",
             path("sshd_config"),
             path("id"),
             path("known")

@@ -1,18 +1,14 @@
 //! The escape characters of an interactive session (ssh(1), ESCAPE CHARACTERS): what was typed in,
 //! what is to be sent and done out.
 
-mod command;
 mod escape_char;
-mod line;
 #[cfg(test)]
 mod ssh_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
 
-pub(crate) use command::{Command, NotCommand};
 pub(crate) use escape_char::EscapeChar;
-use line::{Line, LineEvent};
 
 /// What follows from typed bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +20,7 @@ pub(crate) enum Typed {
 }
 
 /// What an escape asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// `~.`: end the connection.
     Disconnect,
@@ -32,23 +28,12 @@ pub(crate) enum Action {
     Suspend,
     /// `~#`: print the forwarded connections.
     ListForwards,
-    /// `~&`: go on in the background after the session.
-    Background,
     /// `~?`: print [`text::help`].
     Help,
     /// `~B`: send a BREAK (RFC 4335).
     Break,
     /// `~R`: exchange keys anew.
     Rekey,
-    /// `~V`: log less.
-    LogLess,
-    /// `~v`: log more.
-    LogMore,
-    /// `~C`, and while its line is typed: show these bytes on the terminal. Output of the other side
-    /// waits while [`Escapes::is_command_line_open`], as it does in ssh.
-    Show(Vec<u8>),
-    /// The line of `~C` is complete.
-    Command(Result<Command, NotCommand>),
 }
 
 /// Where in a line the typing is.
@@ -56,8 +41,6 @@ pub(crate) enum Action {
 pub(crate) struct Escapes {
     escape: Option<u8>,
     state: State,
-    /// The command line that `~C` opened.
-    line: Option<Line>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,13 +62,7 @@ impl Escapes {
             EscapeChar::None => None,
             EscapeChar::Byte(byte) => Some(byte),
         };
-        Self { escape, state: State::LineStart, line: None }
-    }
-
-    /// Whether a line for `~C` is being typed.
-    #[must_use]
-    pub(crate) fn is_command_line_open(&self) -> bool {
-        self.line.is_some()
+        Self { escape, state: State::LineStart }
     }
 
     /// Takes what was typed. Where the bytes are split over calls makes no difference, but to where
@@ -93,18 +70,7 @@ impl Escapes {
     pub(crate) fn typed(&mut self, bytes: &[u8]) -> Vec<Typed> {
         let mut out = Output(Vec::new());
         for &byte in bytes {
-            if let Some(line) = &mut self.line {
-                match line.typed(byte) {
-                    LineEvent::Show(bytes) => out.show(&bytes),
-                    LineEvent::Ended(text) => {
-                        self.line = None;
-                        out.show(b"\r\n");
-                        out.action(Action::Command(text.parse()));
-                    }
-                }
-            } else {
-                self.byte(byte, &mut out);
-            }
+            self.byte(byte, &mut out);
         }
         out.0
     }
@@ -117,11 +83,6 @@ impl Escapes {
                 Some(action) => {
                     self.state = State::LineStart;
                     out.action(action);
-                }
-                None if byte == b'C' => {
-                    self.state = State::LineStart;
-                    self.line = Some(Line::default());
-                    out.show(text::PROMPT.as_bytes());
                 }
                 None => {
                     out.input(escape);
@@ -148,12 +109,9 @@ impl Action {
             b'.' => Self::Disconnect,
             0x1a => Self::Suspend,
             b'#' => Self::ListForwards,
-            b'&' => Self::Background,
             b'?' => Self::Help,
             b'B' => Self::Break,
             b'R' => Self::Rekey,
-            b'V' => Self::LogLess,
-            b'v' => Self::LogMore,
             _ => return None,
         })
     }
@@ -167,14 +125,6 @@ impl Output {
         match self.0.last_mut() {
             Some(Typed::Input(bytes)) => bytes.push(byte),
             _ => self.0.push(Typed::Input(vec![byte])),
-        }
-    }
-
-    fn show(&mut self, shown: &[u8]) {
-        match self.0.last_mut() {
-            _ if shown.is_empty() => {}
-            Some(Typed::Action(Action::Show(bytes))) => bytes.extend_from_slice(shown),
-            _ => self.action(Action::Show(shown.to_vec())),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{escapes::EscapeChar, ssh_server::SshServer, terminal::pty::Pty};
 
 #[test]
 fn ssh_sends_the_same() {
-    // Escapes of all kinds but those that end, stop or go to the command line.
+    // Escapes of all kinds but those that end or stop, and those that ssh alone has.
     let keys: Vec<u8> = [
         "~~",
         "~x",
@@ -20,7 +20,7 @@ fn ssh_sends_the_same() {
         "\r~R",
         "~é~\r",
         "~ ~",
-        "\n\n~v~V~",
+        "\n\n~",
         "~~~~~\r",
         "\x03\x04\x1a~\x1a\r~\x03",
     ]
@@ -63,22 +63,11 @@ fn ssh_prints_the_same_help() {
     pty.wait_for("ready");
     pty.type_in(b"~?");
     let theirs = pty.wait_for("after newline.)\r\n");
-    pty.type_in(b"~C");
-    pty.wait_for("ssh> ");
-    pty.type_in(b"help\r");
-    let help = pty.wait_for("Cancel dynamic forward");
     pty.type_in(b"~.");
     ssh.wait().expect("ended");
-    let theirs = theirs
-        .trim_start()
-        .replace(" (and any multiplexed sessions)", "")
-        .replace(" ~&   - background ssh (when waiting for connections to terminate)\r\n", "")
-        .replace("suspend ssh", "suspend irosh");
+    let ours_too = |line: &&str| ![" ~C ", " ~V/v", " ~&"].iter().any(|key| line.starts_with(key));
+    let theirs: String = theirs.trim_start().split_inclusive('\n').filter(ours_too).collect();
+    let theirs =
+        theirs.replace(" (and any multiplexed sessions)", "").replace("suspend ssh", "suspend irosh");
     assert_eq!(theirs + "after newline.)\r\n", text::help(EscapeChar::default()));
-    for line in
-        help.replace('\r', "").lines().filter(|line| line.contains("Request") || line.contains("Cancel"))
-    {
-        assert!(text::command_help().contains(line), "{line:?}");
-    }
-    assert!(help.matches('\n').count() >= 6, "{help:?}");
 }

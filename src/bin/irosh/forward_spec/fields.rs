@@ -1,10 +1,6 @@
 //! The parts of a forward's text.
 
-use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use super::{bind::Bind, wrong::Wrong};
 
@@ -27,17 +23,6 @@ pub(super) fn split(text: &[u8]) -> Result<Vec<Field>, Wrong> {
             None => return Ok(fields),
         }
     }
-}
-
-/// An address, in brackets where it has a colon.
-pub(super) fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// A path with what would end it behind backslashes.
-pub(super) fn escaped(path: &Path) -> String {
-    let escaped = path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
-    if escaped.starts_with('[') { format!("\\{escaped}") } else { escaped }
 }
 
 fn first(text: &[u8]) -> Result<(Field, Option<&[u8]>), Wrong> {

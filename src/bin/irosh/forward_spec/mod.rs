@@ -30,6 +30,8 @@ pub(crate) struct Forward {
     pub(crate) listen: Listen,
     /// Where the connections go.
     pub(crate) to: Destination,
+    /// As it was given, for people.
+    text: String,
 }
 
 /// Where a forward listens.
@@ -98,17 +100,6 @@ pub(crate) enum NotForward {
         /// What is wrong with it.
         why: Wrong,
     },
-    /// What `-KL`, `-KR` and `-KD` do not understand.
-    #[error(
-        "bad forwarding close specification `{text}`: {why}\n\
-         expected [BIND:]PORT or /SOCKET, such as 8080"
-    )]
-    Close {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        why: Wrong,
-    },
 }
 
 impl Forward {
@@ -121,7 +112,7 @@ impl Forward {
         let text = text.as_ref();
         let (listen, to) =
             listen_and_to(text, 1).map_err(|why| NotForward::Local { text: shown(text), why })?;
-        Ok(Self { direction: Direction::Local, listen, to })
+        Ok(Self { direction: Direction::Local, listen, to, text: shown(text) })
     }
 
     /// Reads what `-R` takes; without a destination it is [`Destination::Socks`].
@@ -137,7 +128,7 @@ impl Forward {
             Err(_) => listen_and_to(text, 0),
         };
         let (listen, to) = read().map_err(|why| NotForward::Remote { text: shown(text), why })?;
-        Ok(Self { direction: Direction::Remote, listen, to })
+        Ok(Self { direction: Direction::Remote, listen, to, text: shown(text) })
     }
 
     /// Reads what `-D` takes.
@@ -150,34 +141,7 @@ impl Forward {
         let listen = split(text)
             .and_then(|fields| listen_alone(&fields, 1))
             .map_err(|why| NotForward::Dynamic { text: shown(text), why })?;
-        Ok(Self { direction: Direction::Local, listen, to: Destination::Socks })
-    }
-}
-
-impl Listen {
-    /// Reads what `-KL`, `-KR` and `-KD` take: where the forward to cancel listens.
-    ///
-    /// # Errors
-    ///
-    /// [`NotForward::Close`].
-    pub(crate) fn parse(text: impl AsRef<[u8]>) -> Result<Self, NotForward> {
-        let text = text.as_ref();
-        split(text)
-            .and_then(|fields| listen_alone(&fields, 1))
-            .map_err(|why| NotForward::Close { text: shown(text), why })
-    }
-
-    /// Whether a request to cancel `self` means a forward that listens on `other`. As in ssh, no
-    /// address and `localhost` are the same.
-    #[must_use]
-    pub(crate) fn cancels(&self, other: &Self) -> bool {
-        let loopback = |bind: &Bind| matches!(bind, Bind::Unnamed | Bind::Loopback);
-        match (self, other) {
-            (Self::Tcp { bind: mine, port: a }, Self::Tcp { bind: theirs, port: b }) => {
-                a == b && (mine == theirs || loopback(mine) && loopback(theirs))
-            }
-            _ => self == other,
-        }
+        Ok(Self { direction: Direction::Local, listen, to: Destination::Socks, text: shown(text) })
     }
 }
 
@@ -221,35 +185,13 @@ fn tcp_to(host: &Field, port: &Field) -> Result<Destination, Wrong> {
 }
 
 impl fmt::Display for Forward {
-    /// As it would be typed.
+    /// With its option, as it was typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to {
-            Destination::Socks => write!(f, "{}", self.listen),
-            _ => write!(f, "{}:{}", self.listen, self.to),
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { bind: Bind::Unnamed, port } => write!(f, "{port}"),
-            Self::Tcp { bind: Bind::Any, port } => write!(f, "*:{port}"),
-            Self::Tcp { bind: Bind::Loopback, port } => write!(f, "localhost:{port}"),
-            Self::Tcp { bind: Bind::Address(address), port } => {
-                write!(f, "{}:{port}", fields::bracketed(address))
-            }
-            Self::Socket(path) => f.write_str(&fields::escaped(path)),
-        }
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } => write!(f, "{}:{port}", fields::bracketed(host)),
-            Self::Socket(path) => f.write_str(&fields::escaped(path)),
-            Self::Socks => f.write_str("[socks]"),
-        }
+        let option = match (self.direction, &self.to) {
+            (Direction::Local, Destination::Socks) => "-D",
+            (Direction::Local, _) => "-L",
+            (Direction::Remote, _) => "-R",
+        };
+        write!(f, "{option} {}", self.text)
     }
 }

@@ -56,14 +56,6 @@ fn binds_are_named_on_the_wire_as_rfc_4254_has_it() {
 }
 
 #[test]
-fn a_cancel_without_address_means_loopback() {
-    let listen = |text| Listen::parse(text).expect(text);
-    assert!(listen("localhost:80").cancels(&listen("80")) && listen("80").cancels(&listen("80")));
-    assert!(!listen("80").cancels(&listen("*:80")) && !listen("[::1]:80").cancels(&listen("80")));
-    assert!(listen("/s").cancels(&listen("/s")) && !listen("/s").cancels(&listen("/t")));
-}
-
-#[test]
 fn errors_say_what_was_expected() {
     let message = Forward::local("::1:80:h:22").expect_err("not in brackets").to_string();
     assert_eq!(
@@ -75,7 +67,6 @@ fn errors_say_what_was_expected() {
     assert!(message.starts_with("bad remote forwarding specification `h:x`: "), "{message}");
     let message = Forward::dynamic("99999").expect_err("no port").to_string();
     assert!(message.contains("`99999` is no port") && message.contains("such as 1080"), "{message}");
-    assert!(Listen::parse("1:2:3").expect_err("too much").to_string().starts_with("bad forwarding close"));
 }
 
 /// What `ssh -G` makes of it, in words of [`described`].
@@ -181,19 +172,22 @@ fn what_ssh_takes_by_accident_is_refused() {
 }
 
 #[test]
-fn a_path_is_printed_as_it_would_be_typed() {
-    for text in ["\\[/s", "/a\\:b", "/a\\\\b"] {
-        assert_eq!(Forward::dynamic(text).expect(text).to_string(), text);
+fn a_forward_is_shown_with_its_option_as_it_was_typed() {
+    for (forward, shown) in [
+        (Forward::local("/a\\:b:h:22"), "-L /a\\:b:h:22"),
+        (Forward::remote("*:0:[::1]:22"), "-R *:0:[::1]:22"),
+        (Forward::remote("1080"), "-R 1080"),
+        (Forward::dynamic(":1080"), "-D :1080"),
+    ] {
+        assert_eq!(forward.expect(shown).to_string(), shown);
     }
 }
 
 proptest! {
     #[test]
-    fn what_is_read_is_read_again_as_printed(text in "[a1*:/\\\\\\[\\]é0]{0,14}") {
+    fn any_text_is_read_or_refused(text in "[a1*:/\\\\\\[\\]é0]{0,14}") {
         for read in [Forward::local, Forward::remote, Forward::dynamic] {
-            if let Ok(forward) = read(text.clone()) {
-                prop_assert_eq!(read(forward.to_string()), Ok(forward.clone()), "{}", forward);
-            }
+            let _ = read(text.clone());
         }
     }
 }

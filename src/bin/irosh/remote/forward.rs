@@ -1,9 +1,7 @@
 //! `irosh forward`.
 
-use std::{os::unix::ffi::OsStringExt, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use irosh::{
     client::forward::{Bound, Forward as Placed},
     files::Paths,
@@ -13,10 +11,10 @@ use serde_json::json;
 use super::{
     Interrupted, Lend, Link, Reach, RemoteArguments,
     exit::Failure,
-    forwards::{Forwards, configured, option},
+    forwards::{ForwardOptions, Forwards, configured},
     interrupted,
 };
-use crate::forward_spec::{Forward, NotForward};
+use crate::forward_spec::Forward;
 
 /// Forward ports and sockets until it is interrupted.
 ///
@@ -26,29 +24,17 @@ use crate::forward_spec::{Forward, NotForward};
 pub(crate) struct ForwardArguments {
     #[command(flatten)]
     remote: RemoteArguments,
-    /// Listen here, connect there: `[BIND:]PORT:HOST:HOSTPORT`
-    #[arg(short = 'L', value_name = "FORWARD", value_parser = read(Forward::local))]
-    local: Vec<Forward>,
-    /// Listen there, connect here: `[BIND:]PORT:HOST:HOSTPORT`
-    #[arg(short = 'R', value_name = "FORWARD", value_parser = read(Forward::remote))]
-    back: Vec<Forward>,
-    /// Listen here as a SOCKS proxy: `[BIND:]PORT`
-    #[arg(short = 'D', value_name = "FORWARD", value_parser = read(Forward::dynamic))]
-    dynamic: Vec<Forward>,
+    #[command(flatten)]
+    forwards: ForwardOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Of any bytes, since sockets are files.
-fn read(forward: fn(Vec<u8>) -> Result<Forward, NotForward>) -> impl TypedValueParser<Value = Forward> {
-    OsStringValueParser::new().try_map(move |text| forward(text.into_vec()))
-}
-
 pub(crate) async fn run(paths: Paths, arguments: ForwardArguments) -> anyhow::Result<ExitCode> {
     let interrupted = interrupted(Failure::Interrupted as u8)?;
-    let ForwardArguments { remote, local, back, dynamic, json } = arguments;
-    let wanted: Vec<Forward> = local.into_iter().chain(back).chain(dynamic).collect();
+    let ForwardArguments { remote, forwards, json } = arguments;
+    let wanted: Vec<Forward> = forwards.all().cloned().collect();
     let reach = Reach::prepare(&paths, &remote, Lend::Never, &interrupted).await?;
     let configured = configured(&reach.config);
     anyhow::ensure!(
@@ -86,12 +72,10 @@ async fn place(
 ) -> anyhow::Result<Forwards> {
     let mut forwards = Forwards::new(link.connection.clone(), &link.config);
     for forward in wanted {
-        let text = format!("{} {forward}", option(&forward));
-        let placed = forwards.add(forward).await.context(text)?;
-        say(placed, json);
+        say(forwards.add(forward).await?, json);
     }
     for forward in configured {
-        if let Some(placed) = forwards.add_configured(forward, &link.config).await? {
+        if let Some(placed) = forwards.try_add(forward).await? {
             say(placed, json);
         }
     }
@@ -100,7 +84,7 @@ async fn place(
 }
 
 fn say((forward, placed): &(Forward, Placed), json: bool) {
-    let (text, at) = (format!("{} {forward}", option(forward)), place_of(placed));
+    let (text, at) = (forward.to_string(), place_of(placed));
     if json {
         crate::print::print(&json!({ "forward": text, "listening": at }).to_string());
     } else {

@@ -1,27 +1,51 @@
-//! The forwards of a connection: those of the command line, and those of `~C`.
+//! The forwards of a connection: those of the command line, and those of ssh_config.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::unix::ffi::OsStringExt,
+};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use irosh::client::{
     Connection,
-    forward::{Forward as Placed, ForwardError, Listen as ClientListen, Place, RemoteListen},
+    forward::{Bound, Forward as Placed, ForwardError, Listen as ClientListen, Place, RemoteListen},
     ssh_config::SshConfig,
 };
 
-use crate::forward_spec::{Bind, Destination, Direction, Forward, Listen};
+use crate::forward_spec::{Bind, Destination, Direction, Forward, Listen, NotForward};
+
+/// The forwards of a command line.
+#[derive(clap::Args)]
+pub(super) struct ForwardOptions {
+    /// Listen here, connect there: `[BIND:]PORT:HOST:HOSTPORT`
+    #[arg(short = 'L', value_name = "FORWARD", value_parser = read(Forward::local))]
+    local: Vec<Forward>,
+    /// Listen there, connect here: `[BIND:]PORT:HOST:HOSTPORT`
+    #[arg(short = 'R', value_name = "FORWARD", value_parser = read(Forward::remote))]
+    back: Vec<Forward>,
+    /// Listen here as a SOCKS proxy: `[BIND:]PORT`
+    #[arg(short = 'D', value_name = "FORWARD", value_parser = read(Forward::dynamic))]
+    dynamic: Vec<Forward>,
+}
+
+/// Of any bytes, since sockets are files.
+fn read(forward: fn(Vec<u8>) -> Result<Forward, NotForward>) -> impl TypedValueParser<Value = Forward> {
+    OsStringValueParser::new().try_map(move |text| forward(text.into_vec()))
+}
+
+impl ForwardOptions {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Forward> {
+        self.local.iter().chain(&self.back).chain(&self.dynamic)
+    }
+}
 
 /// The forwards that are in place.
 pub(super) struct Forwards {
-    placing: Placing,
-    placed: Vec<(Forward, Placed)>,
-}
-
-/// What sets forwards up.
-#[derive(Clone)]
-pub(super) struct Placing {
     connection: Connection,
     gateway: bool,
     unlink: bool,
+    exit_on_failure: bool,
+    placed: Vec<(Forward, Placed)>,
 }
 
 /// A forward could not be set up.
@@ -41,57 +65,65 @@ pub(super) enum NotPlaced {
 impl Forwards {
     pub(super) fn new(connection: Connection, config: &SshConfig) -> Self {
         let (gateway, unlink) = (config.gateway_ports, config.stream_local_bind_unlink);
-        Self { placing: Placing { connection, gateway, unlink }, placed: Vec::new() }
+        let exit_on_failure = config.exit_on_forward_failure;
+        Self { connection, gateway, unlink, exit_on_failure, placed: Vec::new() }
     }
 
-    /// Sets up a forward; where it listens.
-    pub(super) async fn add(&mut self, forward: Forward) -> Result<&(Forward, Placed), NotPlaced> {
-        let placed = self.placing.place(&forward).await?;
-        Ok(self.keep(forward, placed))
-    }
-
-    /// Sets up a forward of ssh_config. One that fails is told, and an error with `ExitOnForwardFailure`.
+    /// Sets up a forward, which may wait for the server; where it listens.
     ///
     /// # Errors
     ///
     /// [`NotPlaced`], with the forward.
-    pub(super) async fn add_configured(
-        &mut self,
-        forward: Forward,
-        config: &SshConfig,
-    ) -> anyhow::Result<Option<&(Forward, Placed)>> {
-        match self.placing.place(&forward).await {
-            Ok(placed) => Ok(Some(self.keep(forward, placed))),
+    pub(super) async fn add(&mut self, forward: Forward) -> anyhow::Result<&(Forward, Placed)> {
+        match self.place(&forward).await {
+            Ok(placed) => {
+                self.placed.push((forward, placed));
+                Ok(&self.placed[self.placed.len() - 1])
+            }
+            Err(error) => Err(anyhow::Error::from(error).context(forward.to_string())),
+        }
+    }
+
+    /// The same of one without which the rest goes on: that it failed is told, and an error only with
+    /// `ExitOnForwardFailure`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPlaced`], with the forward.
+    pub(super) async fn try_add(&mut self, forward: Forward) -> anyhow::Result<Option<&(Forward, Placed)>> {
+        let exit_on_failure = self.exit_on_failure;
+        match self.add(forward).await {
+            Ok(placed) => Ok(Some(placed)),
+            Err(error) if exit_on_failure => Err(error),
             Err(error) => {
-                let error = anyhow::Error::from(error).context(format!("{} {forward}", option(&forward)));
-                if config.exit_on_forward_failure {
-                    return Err(error);
-                }
                 irosh::log::complain_of("irosh", &*error);
                 Ok(None)
             }
         }
     }
 
-    pub(super) fn placing(&self) -> Placing {
-        self.placing.clone()
-    }
-
-    /// Has one that was set up until it is taken or this is dropped.
-    pub(super) fn keep(&mut self, forward: Forward, placed: Placed) -> &(Forward, Placed) {
-        self.placed.push((forward, placed));
-        &self.placed[self.placed.len() - 1]
-    }
-
-    /// The forward of this kind that listens there, to be cancelled.
-    pub(super) fn take(&mut self, listen: &Listen, direction: Direction, socks: bool) -> Option<Placed> {
-        let is_meant = |(forward, _): &(Forward, Placed)| {
-            forward.direction == direction
-                && (forward.to == Destination::Socks) == socks
-                && listen.cancels(&forward.listen)
-        };
-        let at = self.placed.iter().position(is_meant)?;
-        Some(self.placed.remove(at).1)
+    /// Those of a session, as ssh has them: of the command line, and then of ssh_config. A port that the server
+    /// has chosen is told.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Forwards::try_add`].
+    pub(super) async fn of_session(
+        connection: Connection,
+        config: &SshConfig,
+        options: &ForwardOptions,
+    ) -> anyhow::Result<Self> {
+        let mut forwards = Self::new(connection, config);
+        for forward in options.all().cloned().chain(configured(config)) {
+            let chosen = matches!(forward.listen, Listen::Tcp { port: 0, .. });
+            if let Some((forward, placed)) = forwards.try_add(forward).await?
+                && chosen
+                && let Bound::RemotePort { port, .. } = placed.bound()
+            {
+                irosh::log::complain("irosh", &format!("allocated port {port} for {forward}"));
+            }
+        }
+        Ok(forwards)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,18 +132,10 @@ impl Forwards {
 
     /// A line for each.
     pub(super) fn lines(&self) -> Vec<String> {
-        let line = |(forward, _): &(Forward, Placed)| format!("{} {forward}", option(forward));
-        self.placed.iter().map(line).collect()
+        self.placed.iter().map(|(forward, _)| forward.to_string()).collect()
     }
-}
 
-impl Placing {
-    /// Sets up a forward, which may wait for the server.
-    ///
-    /// # Errors
-    ///
-    /// [`NotPlaced`].
-    pub(super) async fn place(&self, forward: &Forward) -> Result<Placed, NotPlaced> {
+    async fn place(&self, forward: &Forward) -> Result<Placed, NotPlaced> {
         Ok(match (forward.direction, &forward.to) {
             (Direction::Local, Destination::Socks) => {
                 self.connection.dynamic_forward(&self.here(&forward.listen).await?).await?
@@ -177,15 +201,6 @@ pub(super) fn configured(config: &SshConfig) -> Vec<Forward> {
         }
     }
     found
-}
-
-/// The option that asks for a forward.
-pub(super) fn option(forward: &Forward) -> &'static str {
-    match (forward.direction, &forward.to) {
-        (Direction::Local, Destination::Socks) => "-D",
-        (Direction::Local, _) => "-L",
-        (Direction::Remote, _) => "-R",
-    }
 }
 
 fn there(listen: &Listen) -> RemoteListen {

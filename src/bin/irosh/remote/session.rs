@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Lend, Link, RemoteArguments, connect,
     ended::Ended,
-    forwards::{Forwards, configured},
+    forwards::{ForwardOptions, Forwards},
     interrupted,
     output::{Printed, print},
     typing::{on_terminal, size_of},
@@ -57,15 +57,20 @@ pub(crate) struct ExecArguments {
     #[command(flatten)]
     options: SessionOptions,
     /// Start a subsystem of the server, such as sftp, in place of a command
-    #[arg(short = 's')]
+    #[arg(short = 's', conflicts_with = "no_command")]
     subsystem: bool,
     /// The command, for the login shell there, and its words
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required_unless_present = "no_command", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
 
 #[derive(clap::Args)]
 struct SessionOptions {
+    #[command(flatten)]
+    forwards: ForwardOptions,
+    /// Run nothing there: forward until it is interrupted
+    #[arg(short = 'N')]
+    no_command: bool,
     /// Ask for a terminal; twice, even if stdin is none
     #[arg(short, action = clap::ArgAction::Count)]
     tty: u8,
@@ -97,6 +102,7 @@ struct SessionOptions {
 
 /// What is to run there.
 enum Program {
+    Nothing,
     Shell,
     Command(Vec<u8>),
     Subsystem(Vec<u8>),
@@ -119,6 +125,7 @@ fn run(
     options: SessionOptions,
     program: Program,
 ) -> anyhow::Result<ExitCode> {
+    let program = if options.no_command { Program::Nothing } else { program };
     remote.quiet = options.quiet;
     if let Some(port) = options.port {
         remote.options.push(format!("Port={port}").into());
@@ -128,7 +135,8 @@ fn run(
     }
     // Where somebody may stop it by ~^Z. What ssh_config says of terminals is not known yet.
     let is_shell = matches!(program, Program::Shell);
-    let stoppable = stdin().is_terminal() && !options.no_tty && (options.tty > 0 || is_shell);
+    let wanted = options.tty > 0 && !options.no_command || is_shell;
+    let stoppable = stdin().is_terminal() && !options.no_tty && wanted;
     // Where no second process can be had, a long stop ends the session, and nothing else is missed.
     if stoppable {
         match terminal::stay_in_front() {
@@ -149,11 +157,15 @@ async fn session(
     let interrupted = interrupted(FAILED)?;
     let link = connect(paths, remote, options.lend(), &interrupted).await?;
     let ended = match interrupted.run_until_cancelled(start(&link, options, program)).await {
-        Some(Ok(Started { session, terminal: Some(terminal), forwards })) => {
+        Some(Ok(Started { session: None, forwards: _forwards, .. })) => {
+            let gone = interrupted.run_until_cancelled(link.connection.wait_disconnected()).await;
+            gone.map_or(Ok(Ended::Here(None)), |why| Err(why.into()))
+        }
+        Some(Ok(Started { session: Some(session), terminal: Some(terminal), forwards })) => {
             let configured = link.config.escape_char.map_or(EscapeChar::None, EscapeChar::Byte);
             on_terminal(session, terminal, options.escape.unwrap_or(configured), &link, forwards).await
         }
-        Some(Ok(Started { session, forwards: _forwards, .. })) => {
+        Some(Ok(Started { session: Some(session), forwards: _forwards, .. })) => {
             on_streams(session, options.null, &interrupted).await
         }
         Some(Err(error)) => Err(error),
@@ -200,17 +212,17 @@ fn status(printed: &Printed, link: &Link) -> Result<u8, Disconnected> {
     }
 }
 
-/// A session in which something runs.
+/// A session in which something runs, or forwards alone.
 struct Started {
-    session: Session,
+    session: Option<Session>,
     terminal: Option<Terminal>,
     forwards: Forwards,
 }
 
 async fn start(link: &Link, options: &SessionOptions, program: Program) -> anyhow::Result<Started> {
-    let mut forwards = Forwards::new(link.connection.clone(), &link.config);
-    for forward in configured(&link.config) {
-        forwards.add_configured(forward, &link.config).await?;
+    let forwards = Forwards::of_session(link.connection.clone(), &link.config, &options.forwards).await?;
+    if matches!(program, Program::Nothing) {
+        return Ok(Started { session: None, terminal: None, forwards });
     }
     let session = link.connection.open_session().await?;
     let program = match (program, &link.config.remote_command) {
@@ -231,11 +243,12 @@ async fn start(link: &Link, options: &SessionOptions, program: Program) -> anyho
         }
     }
     match &program {
+        Program::Nothing => {}
         Program::Shell => session.start_shell().await?,
         Program::Command(command) => session.exec(command).await?,
         Program::Subsystem(name) => session.subsystem(name).await?,
     }
-    Ok(Started { session, terminal: terminal.flatten(), forwards })
+    Ok(Started { session: Some(session), terminal: terminal.flatten(), forwards })
 }
 
 impl SessionOptions {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use irosh::{
-    client::{Connection, PtySize, Session, SessionSender, forward::Forward as Placed},
+    client::{Connection, PtySize, Session, SessionSender},
     stdio::Input,
 };
 use tokio::{
@@ -13,15 +13,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Link,
-    ended::Ended,
-    forwards::{Forwards, NotPlaced},
-    output::print,
-};
+use super::{Link, ended::Ended, forwards::Forwards, output::print};
 use crate::{
-    escapes::{Action, Command, EscapeChar, Escapes, Typed, text},
-    forward_spec::{Direction, Forward, Listen},
+    escapes::{Action, EscapeChar, Escapes, Typed, text},
     terminal::{self, Events, RawMode, Terminal, TerminalEvent, WindowSize},
 };
 
@@ -36,15 +30,7 @@ struct Typing<'a> {
     forwards: Forwards,
     connection: &'a Connection,
     /// What waits for the server; `~.` must not wait for it.
-    errands: JoinSet<Done>,
-}
-
-/// What came of what waited for the server.
-enum Done {
-    /// This is to be said.
-    Say(String),
-    /// A forward is in place, or not.
-    Placed(Forward, Result<Placed, NotPlaced>),
+    errands: JoinSet<()>,
 }
 
 pub(super) async fn on_terminal(
@@ -74,14 +60,8 @@ pub(super) async fn on_terminal(
     tokio::pin!(printing);
     let mut ended = None;
     let ended = loop {
-        let hold = typing.escapes.is_command_line_open();
         tokio::select! {
-            printed = &mut printing, if !hold => break Ended::printed(printed),
-            Some(done) = typing.errands.join_next(), if !hold => {
-                if let Ok(done) = done {
-                    typing.done(done);
-                }
-            }
+            printed = &mut printing => break Ended::printed(printed),
             event = typed.next() => match event {
                 TerminalEvent::Typed(bytes) => {
                     if let Some(here) = typing.take(&bytes).await {
@@ -163,33 +143,6 @@ impl Typing<'_> {
         None
     }
 
-    fn done(&mut self, done: Done) {
-        match done {
-            Done::Say(text) => show(&text),
-            Done::Placed(forward, Ok(placed)) => {
-                self.forwards.keep(forward, placed);
-                show(text::FORWARDING);
-            }
-            Done::Placed(_, Err(error)) => {
-                show(&lines(&error));
-                show(text::FORWARDING_FAILED);
-            }
-        }
-    }
-
-    fn cancel(&mut self, listen: &Listen, direction: Direction, socks: bool) {
-        match self.forwards.take(listen, direction, socks) {
-            Some(placed) => {
-                self.errands.spawn(async move {
-                    let was = placed.cancel().await.is_ok();
-                    let said = if was { text::CANCELED } else { text::UNKNOWN_FORWARDING };
-                    Done::Say(said.to_owned())
-                });
-            }
-            None => show(text::UNKNOWN_FORWARDING),
-        }
-    }
-
     async fn act(&mut self, action: Action) -> anyhow::Result<()> {
         match action {
             Action::Disconnect => {}
@@ -202,7 +155,6 @@ impl Typing<'_> {
                 let lines = self.forwards.lines();
                 show(&text::connections(self.escape, lines.iter().map(String::as_str)));
             }
-            Action::Background => show(&text::no_background(self.escape)),
             Action::Help => show(&text::help(self.escape)),
             Action::Break => {
                 show(&text::send_break(self.escape));
@@ -210,48 +162,16 @@ impl Typing<'_> {
                 self.errands.spawn(async move {
                     // ssh does not ask what becomes of it.
                     let _ = sender.send_break(1000).await;
-                    Done::Say(String::new())
                 });
             }
             Action::Rekey => {
                 let connection = self.connection.clone();
-                self.errands.spawn(async move {
-                    connection.rekey().await;
-                    Done::Say(String::new())
-                });
-            }
-            Action::LogLess => show(&text::log_level(self.escape, false, LEVEL)),
-            Action::LogMore => show(&text::log_level(self.escape, true, LEVEL)),
-            Action::Show(bytes) => show(&String::from_utf8_lossy(&bytes)),
-            Action::Command(command) => self.command(command?)?,
-        }
-        Ok(())
-    }
-
-    fn command(&mut self, command: Command) -> anyhow::Result<()> {
-        match command {
-            Command::Leave => {}
-            Command::Help => show(&text::command_help()),
-            Command::Forward(forward) => {
-                let placing = self.forwards.placing();
-                self.errands.spawn(async move {
-                    let placed = placing.place(&forward).await;
-                    Done::Placed(forward, placed)
-                });
-            }
-            Command::CancelLocal(listen) => self.cancel(&listen, Direction::Local, false),
-            Command::CancelRemote(listen) => self.cancel(&listen, Direction::Remote, false),
-            Command::CancelDynamic(listen) => self.cancel(&listen, Direction::Local, true),
-            Command::Local(_) => {
-                anyhow::bail!("commands of this side are not run from here: suspend with ~^Z")
+                self.errands.spawn(async move { connection.rekey().await });
             }
         }
         Ok(())
     }
 }
-
-/// What `~v` and `~V` leave it at: the log is set by IROSH_LOG for good.
-const LEVEL: &str = "is set by IROSH_LOG";
 
 /// The lines of an error, which may have words of the server's.
 fn lines(error: &dyn std::fmt::Display) -> String {

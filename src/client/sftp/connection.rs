@@ -298,15 +298,14 @@ mod tests {
         let pieces = shared.state().outbox.take();
         let mut places = [io::IoSlice::new(&[]); 20];
         let count = pieces.slices(&mut places);
-        let sent = places[..count].iter().filter(|piece| piece.len() == LENGTH).count();
-        sent
+        places[..count].iter().filter(|piece| piece.len() == LENGTH).count()
     }
 
     #[test]
     fn a_write_that_nobody_waits_for_is_not_taken_back_before_another_to_the_same_file() {
         for (left, sent) in [(vec![0], 2), (vec![1], 1), (vec![0, 1], 0)] {
             let shared = Shared::new();
-            let mut waiting = vec![Some(write(&shared, "a")), Some(write(&shared, "a"))];
+            let mut waiting = [Some(write(&shared, "a")), Some(write(&shared, "a"))];
             drop(write(&shared, "b"));
             for number in &left {
                 waiting[*number] = None;

@@ -35,6 +35,7 @@ pub mod doctor;
 mod elastic;
 mod error;
 pub mod files;
+mod glob;
 pub mod host;
 #[doc(hidden)]
 pub mod log;

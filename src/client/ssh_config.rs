@@ -11,7 +11,10 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::client::auth::{AgentSource, Method, StandardOptions};
+use crate::{
+    client::auth::{AgentSource, Method, StandardOptions},
+    glob,
+};
 
 /// How long ssh may take; `Match exec` runs commands.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -334,7 +337,7 @@ impl SshConfig {
         let mut chosen = self.set_env.clone();
         for (name, value) in variables {
             let (name, value) = (name.into_vec(), value.into_vec());
-            let wanted = self.send_env.iter().any(|pattern| matches(pattern.as_bytes(), &name));
+            let wanted = self.send_env.iter().any(|pattern| glob::matches(pattern.as_bytes(), &name));
             if wanted && !chosen.iter().any(|(other, _)| *other == name) {
                 chosen.push((name, value));
             }
@@ -404,29 +407,6 @@ fn expand_tokens<'a>(text: &[u8], home: &[u8], token: impl Fn(u8) -> Option<&'a 
         }
     }
     expanded
-}
-
-/// Whether a name fits a pattern with `*` and `?` (ssh_config(5), PATTERNS).
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut in_name, mut star) = (0, 0, None);
-    while in_name < name.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, in_name));
-                at += 1;
-            }
-            Some(b'?') => (at, in_name) = (at + 1, in_name + 1),
-            Some(byte) if *byte == name[in_name] => (at, in_name) = (at + 1, in_name + 1),
-            _ => match star {
-                Some((after, from)) => {
-                    star = Some((after, from + 1));
-                    (at, in_name) = (after + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

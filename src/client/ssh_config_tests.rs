@@ -87,21 +87,4 @@ proptest! {
         let _ = SshConfig::parse(&text, &tokens());
         let _ = SshConfig::parse(format!("identityfile {text}\nsetenv {text}\nescapechar {text}"), &tokens());
     }
-
-    #[test]
-    fn a_pattern_fits_as_its_regex_would(pattern in "[ab?*]{0,6}", name in "[ab]{0,6}") {
-        fn slow(pattern: &[u8], name: &[u8]) -> bool {
-            match (pattern.split_first(), name.split_first()) {
-                (None, rest) => rest.is_none(),
-                (Some((b'*', after)), rest) => {
-                    slow(after, name) || rest.is_some_and(|(_, rest)| slow(pattern, rest))
-                }
-                (Some(_), None) => false,
-                (Some((byte, after)), Some((first, rest))) => {
-                    (*byte == b'?' || byte == first) && slow(after, rest)
-                }
-            }
-        }
-        prop_assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), slow(pattern.as_bytes(), name.as_bytes()));
-    }
 }

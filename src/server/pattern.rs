@@ -2,35 +2,13 @@
 
 use std::net::IpAddr;
 
+use crate::glob;
+
 /// Whether all of `text` matches a pattern in which `*` stands for any bytes and `?` for one
 /// (OpenSSH's `match_pattern`).
 #[must_use]
 pub fn matches_pattern(text: &str, pattern: &str) -> bool {
-    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-    let (mut t, mut p) = (0, 0);
-    // Where the last star stands, and how much of the text it has taken: only the last one can need
-    // more, so this is never exponential.
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == text[t] => {
-                t += 1;
-                p += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    (p, t) = (at + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
+    glob::matches(pattern.as_bytes(), text.as_bytes())
 }
 
 /// What a list with negated members says.

@@ -1,5 +1,7 @@
 //! Patterns of names: `*`, `?`, `[...]` and a backslash, by bytes.
 
+use crate::glob;
+
 /// Whether there is anything in a name that stands for more than itself.
 pub(super) fn is_pattern(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
@@ -20,30 +22,12 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && !(pattern.starts_with(b".") || pattern.starts_with(b"\\.")) {
         return false;
     }
-    let (mut at, mut in_name) = (0, 0);
-    // Where the last star was, and how much of the name it stands for: only the last one need be tried
-    // again, so that no pattern takes more than the product of both lengths.
-    let mut star = None;
-    while in_name < name.len() {
-        if pattern.get(at) == Some(&b'*') {
-            star = Some((at + 1, in_name));
-            at += 1;
-        } else if let Some(length) = one(&pattern[at..], name[in_name]) {
-            at += length;
-            in_name += 1;
-        } else if let Some((behind, begun)) = star {
-            star = Some((behind, begun + 1));
-            (at, in_name) = (behind, begun + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
+    glob::matches_by(pattern, name, one)
 }
 
 /// How much of the pattern stands for this byte.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
-    match *pattern.first()? {
+    match pattern[0] {
         b'?' => Some(1),
         b'[' => match class(pattern, byte) {
             Some((length, true)) => Some(length),

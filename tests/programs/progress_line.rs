@@ -9,16 +9,18 @@ mod terminal;
 
 use std::time::{Duration, Instant};
 
-use {progress::Progress, terminal::Terminal};
+use progress::{Progress, Snapshot};
+use terminal::Terminal;
 
 fn main() -> std::io::Result<()> {
     let what = std::env::args().nth(1);
     let screen = Terminal::of(std::io::stderr())?.map(|terminal| (terminal, std::io::stderr()));
-    let mut progress = Progress::new(screen, 1);
     let start = Instant::now();
-    progress.start("file", Some(1000), start);
-    for moved in 1..=1000 {
-        progress.moved(moved, moved, start + Duration::from_millis(moved));
+    let mut progress = Progress::new(screen, start);
+    for moved in 0..=1000 {
+        let (name, total) = ("file".to_owned(), Some(1000));
+        let snapshot = Snapshot { name, done: moved, sent: moved, total, ..Snapshot::default() };
+        progress.show(snapshot, start + Duration::from_millis(moved));
         if moved == 500 && what.as_deref() == Some("message") {
             progress.clear();
             eprintln!("hello");

@@ -14,7 +14,7 @@ use std::{
 pub(crate) use amount::bytes;
 pub(crate) use line::render;
 use rate::Rate;
-use snapshot::Snapshot;
+pub(crate) use snapshot::Snapshot;
 
 use crate::terminal::Terminal;
 
@@ -24,9 +24,10 @@ use crate::terminal::Terminal;
 pub(crate) struct Progress<W: Write> {
     /// `None` for no drawing at all.
     screen: Option<Screen<W>>,
-    file: Option<File>,
-    number: u64,
-    files: u64,
+    now: Snapshot,
+    started: Instant,
+    moved: Instant,
+    rate: Rate,
 }
 
 #[derive(Debug)]
@@ -39,70 +40,31 @@ struct Screen<W> {
     open: bool,
 }
 
-#[derive(Debug)]
-struct File {
-    name: String,
-    total: Option<u64>,
-    done: u64,
-    sent: u64,
-    started: Instant,
-    moved: Instant,
-    rate: Rate,
-}
-
 impl<W: Write> Progress<W> {
-    /// Of so many files, drawn to `out`, which is `terminal`. Without a terminal, or with `--quiet`,
+    /// Of a transfer that starts now, drawn to `out`, which is `terminal`. Without a terminal, or with `--quiet`,
     /// give `None`: then nothing is written.
-    pub(crate) fn new(screen: Option<(Terminal, W)>, files: u64) -> Self {
+    pub(crate) fn new(screen: Option<(Terminal, W)>, now: Instant) -> Self {
         let screen = screen.map(|(terminal, out)| Screen { terminal, out, drawn: None, open: false });
-        Self { screen, file: None, number: 0, files }
+        Self { screen, now: Snapshot::default(), started: now, moved: now, rate: Rate::new(now) }
     }
 
-    /// A file starts; one that has not ended ends.
-    pub(crate) fn start(&mut self, name: &str, total: Option<u64>, now: Instant) {
-        self.end(now);
-        self.number += 1;
-        let rate = Rate::new(now);
-        self.file =
-            Some(File { name: name.to_owned(), total, done: 0, sent: 0, started: now, moved: now, rate });
-        self.draw(now, false);
-    }
-
-    /// The transfer as a whole goes on with this file; so many are done of so many.
-    pub(crate) fn describe(&mut self, name: &str, total: Option<u64>, (done, files): (u64, u64)) {
-        (self.number, self.files) = ((done + 1).min(files.max(1)), files);
-        if let Some(file) = &mut self.file {
-            name.clone_into(&mut file.name);
-            file.total = total;
+    /// This is so now, and drawn if it is time to. Call it also where nothing has changed, or a line stands still where
+    /// the transfer does.
+    pub(crate) fn show(&mut self, snapshot: Snapshot, now: Instant) {
+        if snapshot.done != self.now.done {
+            self.moved = now;
         }
-    }
-
-    /// So many bytes of the file are there now, and so many of them were sent. Call [`Progress::tick`] too, or a line stands still
-    /// where the transfer does.
-    pub(crate) fn moved(&mut self, done: u64, sent: u64, now: Instant) {
-        if let Some(file) = &mut self.file {
-            if done != file.done {
-                file.moved = now;
-            }
-            (file.done, file.sent) = (done, sent);
-        }
-        self.tick(now);
-    }
-
-    /// Draws, if it is time to.
-    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = snapshot;
         let drawn = self.screen.as_ref().and_then(|screen| screen.drawn);
         if drawn.is_none_or(|drawn| now.saturating_duration_since(drawn) >= INTERVAL) {
-            self.draw(now, false);
+            self.draw(now);
         }
     }
 
-    /// The file is over, complete or not: its line is drawn a last time and ended.
+    /// The transfer is over, complete or not: its line is drawn a last time and ended.
     pub(crate) fn end(&mut self, now: Instant) {
-        if self.file.is_some() {
-            self.draw(now, true);
-            self.file = None;
-        }
+        self.now.ended = true;
+        self.draw(now);
     }
 
     /// Takes the line away, so that a message may be printed; the next draw brings it back.
@@ -116,8 +78,11 @@ impl<W: Write> Progress<W> {
         }
     }
 
-    fn draw(&mut self, now: Instant, ended: bool) {
-        let (Some(screen), Some(file)) = (&mut self.screen, &mut self.file) else { return };
+    fn draw(&mut self, now: Instant) {
+        self.now.rate = self.rate.at(self.now.sent, now);
+        self.now.elapsed = now.saturating_duration_since(self.started);
+        self.now.idle = now.saturating_duration_since(self.moved);
+        let Some(screen) = &mut self.screen else { return };
         screen.drawn = Some(now);
         // As scp: what is drawn from the background would go over what the person does there.
         if !screen.terminal.is_foreground() {
@@ -128,10 +93,10 @@ impl<W: Write> Progress<W> {
             0 => 80,
             columns => columns as usize,
         };
-        let line = render(&file.snapshot(now, ended, (self.number, self.files)), width);
+        let line = render(&self.now, width);
         // The rest of the line is cleared for a window that was wider. No key is pressed at its end.
-        screen.write(&format!("\r{line}\x1b[K{}", if ended { "\r\n" } else { "" }));
-        screen.open = !ended;
+        screen.write(&format!("\r{line}\x1b[K{}", if self.now.ended { "\r\n" } else { "" }));
+        screen.open = !self.now.ended;
     }
 }
 
@@ -150,22 +115,6 @@ impl<W: Write> Screen<W> {
     fn write(&mut self, text: &str) {
         // A terminal that is gone ends the program by SIGHUP, not here.
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
-    }
-}
-
-impl File {
-    fn snapshot(&mut self, now: Instant, ended: bool, file: (u64, u64)) -> Snapshot {
-        Snapshot {
-            name: self.name.clone(),
-            done: self.done,
-            sent: self.sent,
-            total: self.total,
-            rate: self.rate.at(self.sent, now),
-            elapsed: now.saturating_duration_since(self.started),
-            idle: now.saturating_duration_since(self.moved),
-            file,
-            ended,
-        }
     }
 }
 

@@ -25,23 +25,20 @@ impl Written {
 
 #[test]
 fn without_a_terminal_nothing_is_drawn() {
-    let mut progress = Progress::<Written>::new(None, 1);
     let now = Instant::now();
-    progress.start("a", Some(1), now);
-    progress.moved(1, 1, now);
+    let mut progress = Progress::<Written>::new(None, now);
+    progress.show(Snapshot { done: 1, ..Snapshot::default() }, now);
     progress.clear();
     progress.end(now);
 }
 
 #[test]
 fn the_rate_is_of_what_was_sent() {
-    let mut progress = Progress::<Written>::new(None, 1);
     let start = Instant::now();
-    progress.start("a", Some(100 << 30), start);
-    let now = start + Duration::from_secs(1);
-    progress.moved(50 << 30, 1 << 20, now);
-    let snapshot = progress.file.as_mut().expect("a file").snapshot(now, false, (1, 1));
-    assert_eq!((snapshot.done, snapshot.rate), (50 << 30, 1 << 20));
+    let mut progress = Progress::<Written>::new(None, start);
+    let snapshot = Snapshot { done: 50 << 30, sent: 1 << 20, total: Some(100 << 30), ..Snapshot::default() };
+    progress.show(snapshot, start + Duration::from_secs(1));
+    assert_eq!((progress.now.done, progress.now.rate), (50 << 30, 1 << 20));
 }
 
 #[test]
@@ -50,9 +47,9 @@ fn from_the_background_nothing_is_drawn() {
     let pty = Pty::open();
     let written = Written::default();
     let terminal = Terminal::of(pty.slave()).expect("asked").expect("a terminal");
-    let mut progress = Progress::new(Some((terminal, written.clone())), 1);
     let now = Instant::now();
-    progress.start("a", Some(1), now);
+    let mut progress = Progress::new(Some((terminal, written.clone())), now);
+    progress.show(Snapshot { name: "a".into(), ..Snapshot::default() }, now);
     progress.end(now);
     drop(progress);
     assert_eq!(written.take(), "");

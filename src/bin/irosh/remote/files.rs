@@ -28,7 +28,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Lend, RemoteArguments, connect, exit::Failure, interrupted};
-use crate::{completion, progress::Progress, terminal::Terminal};
+use crate::{
+    completion,
+    progress::{Progress, Snapshot},
+    terminal::Terminal,
+};
 
 /// Copy files and folders to a host.
 ///
@@ -167,22 +171,20 @@ impl Copy {
     ) -> Result<TransferReport, FilesError> {
         let quiet = self.options.quiet || !stderr().is_terminal();
         let screen = if quiet { None } else { Terminal::of(stderr()).ok().flatten() };
-        let mut line = Progress::new(screen.map(|terminal| (terminal, stderr())), 1);
+        let mut line = Progress::new(screen.map(|terminal| (terminal, stderr())), Instant::now());
         let mut told = self.progress.subscribe();
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        line.start("", None, Instant::now());
         tokio::pin!(transfer);
         loop {
             tokio::select! {
                 done = &mut transfer => {
-                    draw(&mut line, &told.borrow());
+                    line.show(snapshot(&told.borrow()), Instant::now());
                     // The message of an error takes the place of the line.
                     if done.is_ok() { line.end(Instant::now()) } else { line.clear() }
                     return done;
                 }
                 _ = ticks.tick() => {
-                    let now = told.borrow_and_update().clone();
-                    draw(&mut line, &now);
+                    line.show(snapshot(&told.borrow_and_update()), Instant::now());
                 }
             }
         }
@@ -250,12 +252,18 @@ fn not_begun(error: &anyhow::Error) -> serde_json::Value {
     json!({ "ok": false, "errors": errors, "errors_total": 1 })
 }
 
-fn draw(line: &mut Progress<std::io::Stderr>, now: &TransferProgress) {
+/// What the line shows of the transfer as a whole.
+fn snapshot(now: &TransferProgress) -> Snapshot {
     let name = now.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    // How much is left is not known before everything is found.
-    let total = now.listed.then_some(now.bytes_total);
-    line.describe(&String::from_utf8_lossy(name), total, (now.files_done, now.files_total));
-    line.moved(now.bytes, now.bytes.saturating_sub(now.bytes_skipped), Instant::now());
+    Snapshot {
+        name: String::from_utf8_lossy(name).into_owned(),
+        done: now.bytes,
+        sent: now.bytes.saturating_sub(now.bytes_skipped),
+        // How much is left is not known before everything is found.
+        total: now.listed.then_some(now.bytes_total),
+        file: ((now.files_done + 1).min(now.files_total.max(1)), now.files_total),
+        ..Snapshot::default()
+    }
 }
 
 /// Paths at a host that begin as what was typed; none when anything goes wrong.

@@ -30,14 +30,19 @@ impl Interrupts {
     ///
     /// What the system says.
     pub fn listen() -> io::Result<Self> {
+        Self::listen_to(&[Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
+    }
+
+    /// The same of these.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn listen_to(wanted: &[Signal]) -> io::Result<Self> {
         let ignored = ignored_signals();
-        let mut signals = Vec::new();
-        for wanted in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
-            if ignored & (1 << (wanted as u64 - 1)) == 0 {
-                signals.push((wanted, signal(SignalKind::from_raw(wanted as i32))?));
-            }
-        }
-        Ok(Self(signals))
+        let heard = wanted.iter().filter(|wanted| ignored & (1 << (**wanted as u64 - 1)) == 0);
+        let streams = heard.map(|heard| Ok((*heard, signal(SignalKind::from_raw(*heard as i32))?)));
+        streams.collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits for the next one. Cancel safe.

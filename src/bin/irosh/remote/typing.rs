@@ -77,7 +77,7 @@ pub(super) async fn on_terminal(
                 // The only sender goes, which ends the input once all of it is sent.
                 TerminalEvent::Eof => typing.input = mpsc::unbounded_channel().0,
                 TerminalEvent::Killed(signal) => {
-                    ended = Some(Ended::Here(Some(format!("killed by signal {}", signal.as_raw()))));
+                    ended = Some(Ended::Here(Some(format!("killed by signal {}", signal as i32))));
                 }
             },
         }

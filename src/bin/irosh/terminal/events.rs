@@ -2,15 +2,14 @@
 
 use std::{io, sync::Arc};
 
-use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt};
-
-use super::{
-    raw::RawMode,
-    signals::{Heard, Signals},
-    size::WindowSize,
-    tty::Terminal,
+use irosh::signals::Interrupts;
+use nix::sys::signal::Signal;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    signal::unix::{Signal as Stream, SignalKind, signal},
 };
+
+use super::{raw::RawMode, size::WindowSize, tty::Terminal};
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,9 @@ pub(crate) enum TerminalEvent {
 pub(crate) struct Events<R> {
     terminal: Option<Terminal>,
     raw: Option<Arc<RawMode>>,
-    signals: Signals,
+    fatal: Interrupts,
+    continued: Stream,
+    resized: Stream,
     /// `None` after its end.
     input: Option<R>,
     buffer: Box<[u8]>,
@@ -46,7 +47,12 @@ impl<R: AsyncRead + Unpin> Events<R> {
     /// What the system says.
     pub(crate) fn new(terminal: Option<Terminal>, raw: Option<Arc<RawMode>>, input: R) -> io::Result<Self> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Ok(Self { terminal, raw, signals: Signals::listen()?, input: Some(input), buffer })
+        // As in ssh, one that was ignored when the program started stays so.
+        let fatal =
+            Interrupts::listen_to(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM])?;
+        let continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;
+        let resized = signal(SignalKind::window_change())?;
+        Ok(Self { terminal, raw, fatal, continued, resized, input: Some(input), buffer })
     }
 
     /// The next event. Cancel safe if reading the input is. It never ends: after
@@ -55,9 +61,15 @@ impl<R: AsyncRead + Unpin> Events<R> {
         loop {
             tokio::select! {
                 biased;
-                heard = self.signals.next() => if let Some(event) = self.heard(heard) {
-                    return event;
-                },
+                signal = self.fatal.next() => return TerminalEvent::Killed(signal),
+                _ = self.continued.recv() => {
+                    if let Some(raw) = &self.raw
+                        && let Err(error) = raw.set()
+                    {
+                        tracing::debug!(%error, "the terminal could not be made raw again");
+                    }
+                }
+                _ = self.resized.recv() => {}
                 read = read(&mut self.input, &mut self.buffer) => return match read {
                     Ok(count @ 1..) => TerminalEvent::Typed(self.buffer[..count].to_vec()),
                     end => {
@@ -69,22 +81,10 @@ impl<R: AsyncRead + Unpin> Events<R> {
                     }
                 },
             }
-        }
-    }
-
-    fn heard(&self, heard: Heard) -> Option<TerminalEvent> {
-        match heard {
-            Heard::Fatal(signal) => return Some(TerminalEvent::Killed(signal)),
-            Heard::Continued => {
-                if let Some(raw) = &self.raw
-                    && let Err(error) = raw.set()
-                {
-                    tracing::debug!(%error, "the terminal could not be made raw again");
-                }
+            if let Some(terminal) = &self.terminal {
+                return TerminalEvent::Resized(terminal.size());
             }
-            Heard::Resized => {}
         }
-        Some(TerminalEvent::Resized(self.terminal.as_ref()?.size()))
     }
 }
 

@@ -7,7 +7,6 @@ mod modes;
 #[cfg(test)]
 pub(crate) mod pty;
 mod raw;
-mod signals;
 mod size;
 mod tty;
 

@@ -25,7 +25,8 @@ const MOST: usize = 16;
 /// A file on the server that is read, written and sought in like a local one.
 ///
 /// What is read in order is asked for ahead. A write is an answer that is waited for later: an error of one is told by the
-/// next write, or by `flush` and `shutdown`, which wait for all of them. Each write is a request of its own, so many small
+/// next write, or by `flush` and `shutdown`, which wait for all of them: what was written may be lost where the file is
+/// dropped without one of these. Each write is a request of its own, so many small
 /// ones belong into a [`BufWriter`](tokio::io::BufWriter).
 ///
 /// ```no_run

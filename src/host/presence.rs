@@ -107,7 +107,10 @@ impl Presence {
 
 /// Whether a host runs, as far as this process can see.
 pub(super) fn is_running(paths: &Paths) -> bool {
-    Lock::is_held(&lock_of(paths)).unwrap_or(false)
+    // The lock of another user's host may be out of sight. The note is for all to read, and goes with the host.
+    let is_noted =
+        |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied && paths.host_note().exists();
+    Lock::is_held(&lock_of(paths)).unwrap_or_else(is_noted)
 }
 
 /// Held by the host that has the key.

@@ -31,7 +31,7 @@ const WORDS: usize = 32;
 const PORTION: usize = 1 << 20;
 
 /// The local end is read when there is room for so many bytes: a window that opens bit by bit is not to be read in
-/// crumbs. PROTOCOL.md, section Sessions, allows what stays unused.
+/// crumbs.
 const CRUMBS: u64 = 4 << 10;
 
 /// How long the other side may take to say that it knows of the session's end.

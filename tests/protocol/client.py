@@ -353,9 +353,8 @@ def both_tails_are_full_at_the_cut():
     # More than the host, its backend and the pipes between take, while nothing is acknowledged to them.
     session.say(content(4 * window), end=True)
     QUIC.until(lambda: session.acknowledged >= window and session.sent == session.acknowledged + window)
-    # A host may leave a rest of less than 4 KiB unused.
-    QUIC.until(lambda: len(session.heard) > window - 4096)
-    assert len(session.heard) <= window, "more than the window is under way"
+    QUIC.until(lambda: len(session.heard) >= window)
+    assert len(session.heard) == window, "more than the window is under way"
     session.connection.leave()
     session.resume(Connection().greet())
     session.comes_to_its_end(content(4 * window))

@@ -107,7 +107,8 @@ impl Presence {
 
 /// Whether a host runs, as far as this process can see.
 pub(super) fn is_running(paths: &Paths) -> bool {
-    // The lock of another user's host may be out of sight. The note is for all to read, and goes with the host.
+    // The lock of another user's host may be out of sight. The note is for all to read, and goes when the host stops;
+    // that of one that was killed stays until the next start, or goes with the service's runtime folder.
     let is_noted =
         |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied && paths.host_note().exists();
     Lock::is_held(&lock_of(paths)).unwrap_or_else(is_noted)

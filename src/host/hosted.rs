@@ -77,7 +77,7 @@ impl Shared {
         let mut stream = BackendStream::inherited(socket, process).ok()?;
         let place = stream.hold(self.registry.inherit(standing.peer.identity));
         let BackendStream { reader, writer, child, socket, .. } = stream;
-        let local = (LocalReader::new(reader), LocalWriter::new(writer));
+        let local = (LocalReader::from(reader), LocalWriter::from(writer));
         let waits = (patience, patience.saturating_sub(detached));
         let (session, words) = Session::thaw(id, Role::Host, frozen, waits, local)?;
         let pid = child.as_ref().and_then(BackendChild::pid);

@@ -153,7 +153,7 @@ impl Leg {
         let patience = limits.resume(&self.standing.peer.options);
         let Self { shared, standing, instance, backend, from, .. } = self;
         let BackendStream { reader, writer, child, socket, .. } = stream;
-        let local = (LocalReader::new(reader), LocalWriter::new(writer));
+        let local = (LocalReader::from(reader), LocalWriter::from(writer));
         let (session, words) = Session::new(id, Role::Host, window, Some(patience), local);
         let hosted = Arc::new(HostedSession {
             id,

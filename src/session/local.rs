@@ -33,7 +33,7 @@ pub struct LocalReader {
 impl LocalReader {
     /// Reads what a local end sends.
     pub fn new(reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
-        Self { reader: Box::new(reader), buffer: BytesMut::new(), size: SMALL }
+        Self::from(Box::new(reader) as Box<_>)
     }
 
     /// Waits for bytes, `most` of them at the most and at least one; none at end of file. Cancel-safe.
@@ -57,6 +57,12 @@ impl LocalReader {
             self.size = (self.size / 2).max(SMALL);
         }
         Ok(chunk)
+    }
+}
+
+impl From<Box<dyn AsyncRead + Send + Unpin>> for LocalReader {
+    fn from(reader: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+        Self { reader, buffer: BytesMut::new(), size: SMALL }
     }
 }
 
@@ -86,7 +92,7 @@ pub struct LocalWriter {
 impl LocalWriter {
     /// Writes what a local end reads.
     pub fn new(writer: impl AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { writer: Box::new(writer), gone: None, first: None, keeps: false, kept: false }
+        Self::from(Box::new(writer) as Box<_>)
     }
 
     /// Flushes the writer after each write: it is no socket and no pipe, which have nothing to flush.
@@ -152,6 +158,12 @@ impl LocalWriter {
             self.gone = None;
         }
         took
+    }
+}
+
+impl From<Box<dyn AsyncWrite + Send + Unpin>> for LocalWriter {
+    fn from(writer: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
+        Self { writer, gone: None, first: None, keeps: false, kept: false }
     }
 }
 

@@ -30,7 +30,7 @@ impl Shared {
             }
             self.audit.sum_up();
             let (now, most) = self.registry.connections();
-            if crowd.has_left(now, most) {
+            if crowd.has_left(now, most, self.sessions.moved()) {
                 let _ = spawn_blocking(give_back).await;
             }
         }

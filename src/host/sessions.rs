@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map},
+    mem,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -27,6 +28,8 @@ struct Table {
     entries: HashMap<SessionId, Entry>,
     /// Another process goes on with them: none is taken in any more.
     leaving: bool,
+    /// What those that have ended had moved, since this was asked last.
+    moved: u64,
 }
 
 struct Entry {
@@ -100,6 +103,11 @@ impl Sessions {
     /// All of them, and since when those that have no leg wait for one.
     pub(super) fn all(&self) -> Vec<(Arc<HostedSession>, Option<Instant>)> {
         self.table().entries.values().map(|entry| (entry.session.clone(), entry.detached)).collect()
+    }
+
+    /// How many bytes those had moved that have ended since this was asked last.
+    pub(super) fn moved(&self) -> u64 {
+        mem::take(&mut self.table().moved)
     }
 
     /// Ends a session.
@@ -204,7 +212,10 @@ impl SessionEntry {
 
 impl Drop for SessionEntry {
     fn drop(&mut self) {
-        self.sessions.table().entries.remove(&self.id);
+        let mut table = self.sessions.table();
+        if let Some(Entry { session, .. }) = table.entries.remove(&self.id) {
+            table.moved += session.counters.from_local() + session.counters.to_local();
+        }
     }
 }
 

@@ -34,6 +34,10 @@ const PORTION: usize = 1 << 20;
 /// crumbs.
 const CRUMBS: u64 = 4 << 10;
 
+/// For how long it is not. A rest that does not grow is used after all, so that the window is full where nothing is
+/// acknowledged, and none is too small (RFC 1122, section 4.2.3.4: the sender's override timeout).
+const OVERRIDE: Duration = Duration::from_millis(200);
+
 /// How long the other side may take to say that it knows of the session's end.
 const ECHO: Duration = Duration::from_secs(1);
 
@@ -105,6 +109,8 @@ pub struct Session {
     waits_until: Option<Instant>,
     /// Whether the local end has more to say.
     reads: bool,
+    /// Until when what room there is counts as too little.
+    crumbs: Option<Instant>,
     /// What was wrong with the local end.
     failed: Option<io::Error>,
     /// Why it has no leg, and waits for none.
@@ -140,6 +146,7 @@ impl Session {
             patience,
             waits_until: None,
             reads: true,
+            crumbs: None,
             failed: None,
             lost: None,
             successor: None,
@@ -233,13 +240,14 @@ impl Session {
 
     /// Waits for one thing to happen.
     async fn turn(&mut self) {
-        let Self { machine, reader, writer, words, leg, writing, .. } = self;
-        let room = machine.room();
-        let reads = self.reads && room >= CRUMBS;
-        let ends = machine.ends_local();
         let now = Instant::now();
-        let (waits_until, due) = (self.waits_until, machine.acknowledgement_due());
-        let deadline = [machine.deadline(), waits_until].into_iter().flatten().min();
+        let room = self.machine.room();
+        let too_little = self.too_little(room, now);
+        let Self { machine, reader, writer, words, leg, writing, .. } = self;
+        let reads = self.reads && room > 0 && too_little.is_none();
+        let ends = machine.ends_local();
+        let due = machine.acknowledgement_due();
+        let deadline = [machine.deadline(), self.waits_until, too_little].into_iter().flatten().min();
         let acknowledges = due.is_some_and(|due| due <= now);
         let (outgoing, incoming, control) = match leg {
             Some(leg) => (Some(&mut leg.outgoing), Some(&mut leg.incoming), Some(&leg.control)),
@@ -272,6 +280,16 @@ impl Session {
                 self.tick(Instant::now());
             }
         }
+    }
+
+    /// Until when there is too little room to read, if that is so.
+    fn too_little(&mut self, room: u64, now: Instant) -> Option<Instant> {
+        if !self.reads || !(1..CRUMBS).contains(&room) {
+            self.crumbs = None;
+            return None;
+        }
+        let until = *self.crumbs.get_or_insert(now + OVERRIDE);
+        (until > now).then_some(until)
     }
 
     fn tick(&mut self, now: Instant) {

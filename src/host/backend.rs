@@ -321,11 +321,19 @@ pub struct BackendChild {
     place: Option<SessionPlace>,
 }
 
+/// The most that may lie in the socket before a command. What comes back from a long outage is thousands of small packets:
+/// sshd takes all that is there, hands on 64 KiB of it at a time, and moves what it keeps for each 256 bytes more, which
+/// took it up to half a minute for 2 MiB. The kernel doubles what it is told (socket(7)).
+const SSHD_TAKES: usize = 64 << 10;
+
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its
 /// stdout where it tells by that.
 fn spawn(mut command: Command, caller: Caller<'_>, tells: bool) -> io::Result<BackendStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
+    if !tells {
+        rustix::net::sockopt::set_socket_send_buffer_size(&ours, SSHD_TAKES / 2)?;
+    }
     let theirs: OwnedFd = theirs.into();
     let stdout = if tells { Stdio::piped() } else { Stdio::from(theirs.try_clone()?) };
     // Of a session, all that is complained of belongs into the log.

@@ -321,9 +321,10 @@ pub struct BackendChild {
     place: Option<SessionPlace>,
 }
 
-/// The most that may lie in the socket before a command. What comes back from a long outage is thousands of small packets:
-/// sshd takes all that is there, hands on 64 KiB of it at a time, and moves what it keeps for each 256 bytes more, which
-/// took it up to half a minute for 2 MiB. The kernel doubles what it is told (socket(7)).
+/// The most bytes that may lie in the socket before a command, by the kernel's count, which doubles what it is told
+/// (socket(7)). What comes back from a long outage is thousands of small packets. sshd takes all that is there, hands
+/// on 64 KiB of it at a time, and moves what it keeps for each 256 bytes more: half a minute for 2 MiB, where it keeps
+/// much.
 const SSHD_TAKES: usize = 64 << 10;
 
 /// Runs a command with one end of a socketpair as its stdin and stdout, as inetd does; with a pipe as its

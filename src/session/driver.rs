@@ -34,8 +34,8 @@ const PORTION: usize = 1 << 20;
 /// crumbs.
 const CRUMBS: u64 = 4 << 10;
 
-/// For how long it is not. A rest that does not grow is used after all, so that the window is full where nothing is
-/// acknowledged, and none is too small (RFC 1122, section 4.2.3.4: the sender's override timeout).
+/// How long room of less is left alone. Then it is used after all, so that the window is full where nothing is
+/// acknowledged, and no window is too small (RFC 1122, section 4.2.3.4: the sender's override timeout).
 const OVERRIDE: Duration = Duration::from_millis(200);
 
 /// How long the other side may take to say that it knows of the session's end.

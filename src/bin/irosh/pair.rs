@@ -90,6 +90,8 @@ pub(super) async fn run(paths: Paths, arguments: PairArguments) -> anyhow::Resul
         },
         None => None,
     };
+    let forewarning = Arc::clone(&host);
+    tokio::task::spawn_blocking(move || forewarning.forewarn()).await??;
     let mut interrupts = Interrupts::listen()?;
     let met = match code {
         Some(code) => tokio::select! {
@@ -174,6 +176,9 @@ fn interrupted() -> ExitCode {
     ExitCode::from(130)
 }
 
+const NO_HOST: &str =
+    "no host runs here yet\nstart it with `irosh host`, or have the system do so: irosh service install";
+
 /// The side of the host.
 struct Pairing {
     paths: Paths,
@@ -184,6 +189,23 @@ struct Pairing {
 }
 
 impl Pairing {
+    /// Says what will be in the way of who comes in, while no code is used up yet. Blocks.
+    fn forewarn(&self) -> anyhow::Result<()> {
+        if Presence::of_running(&self.paths)?.is_none() {
+            complain("irosh", &NO_HOST);
+            return Ok(());
+        }
+        let status = running(&self.paths).and_then(|running| running.status);
+        if self.login.is_none() && status.is_some_and(|status| status.backend == "builtin") {
+            let login = own_login().unwrap_or_else(|| "USER".to_owned());
+            say(&format!(
+                "irosh: the other machine will log in by a key of ~/.ssh/authorized_keys here or a password (irosh passwd)\n\
+                 irosh: to let it in with no further proof: irosh pair --login {login}\n"
+            ));
+        }
+        Ok(())
+    }
+
     /// Lets in whom it has met.
     async fn finish(
         self: Arc<Self>,
@@ -215,7 +237,7 @@ impl Pairing {
             return Ok(interrupted());
         };
         let host = Arc::clone(&self);
-        let (allowed, about, hint) = match tokio::task::spawn_blocking(move || host.let_in(&client)).await? {
+        let (allowed, about) = match tokio::task::spawn_blocking(move || host.let_in(&client)).await? {
             Ok(done) => done,
             Err(error) => {
                 met.refuse("it could not let you in: see what it says there").await;
@@ -226,22 +248,14 @@ impl Pairing {
             format!("{} may come in now, but may not have heard of it", printable(&allowed.peer.name))
         })?;
         self.tell(&allowed, &verifier.to_string(), about.running);
-        if let Some(hint) = hint {
-            say(&format!("irosh: {hint}\n"));
-        }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Has the client let in, and says what it is told of the host, and what to say here besides. Blocks.
-    fn let_in(&self, client: &AboutClient) -> anyhow::Result<(AllowedPeer, AboutHost, Option<&'static str>)> {
+    /// Has the client let in, and says what it is told of the host. Blocks.
+    fn let_in(&self, client: &AboutClient) -> anyhow::Result<(AllowedPeer, AboutHost)> {
         let status = running(&self.paths).and_then(|running| running.status);
         let about = self.about(status.as_ref())?;
-        let allowed = self.admit(client)?;
-        let by_keys = status.is_some_and(|status| status.backend == "builtin") && self.login.is_none();
-        let hint = by_keys.then_some(
-            "it logs in by a key of ~/.ssh/authorized_keys or a password (irosh passwd); with `irosh pair --login USER`, by neither",
-        );
-        Ok((allowed, about, hint))
+        Ok((self.admit(client)?, about))
     }
 
     /// What a client is told.
@@ -294,10 +308,7 @@ impl Pairing {
         }
         ended.iter().for_each(ended::tell_ended);
         if !running {
-            complain(
-                "irosh",
-                &"no host runs here yet\nstart it with `irosh host`, or have the system do so: irosh service install",
-            );
+            complain("irosh", &NO_HOST);
         }
     }
 }

@@ -59,6 +59,7 @@ mod sftp_packet;
 #[doc(hidden)]
 pub mod signals;
 mod socket;
+mod ssh_wire;
 pub mod stdio;
 pub mod transport;
 

@@ -1,4 +1,6 @@
-//! Packets of SFTP version 3, for the server and the client: their types, and how fields are read.
+//! Packets of SFTP version 3, for the server and the client: their types, and the attributes of files in them.
+
+use crate::ssh_wire::{Reader, Truncated, Writer};
 
 /// Packet types of draft-ietf-secsh-filexfer-02 section 3.
 pub(crate) mod kind {
@@ -31,37 +33,76 @@ pub(crate) mod kind {
     pub(crate) const EXTENDED_REPLY: u8 = 201;
 }
 
-/// A field goes on after its packet has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Truncated;
+const SIZE: u32 = 1;
+const OWNER: u32 = 2;
+const PERMISSIONS: u32 = 4;
+const TIMES: u32 = 8;
+const EXTENDED: u32 = 1 << 31;
 
-/// Reads fields off the front of a packet. Nothing is copied, and no length is believed that the packet
-/// does not hold.
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+/// What is known of a file, or is to be set (draft-ietf-secsh-filexfer-02 section 5). Extended attributes are read and
+/// forgotten.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// Bytes.
+    pub size: Option<u64>,
+    /// User and group.
+    pub owner: Option<(u32, u32)>,
+    /// Mode, with the file type in what a server says.
+    pub permissions: Option<u32>,
+    /// Last access and last change, in seconds since 1970.
+    pub times: Option<(u32, u32)>,
+}
 
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Truncated> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(Truncated)?;
-        self.0 = rest;
-        Ok(*head)
+impl Attributes {
+    /// Reads them, and how many extended ones follow, which are for [`skip_extended`].
+    pub(crate) fn read_known(body: &mut Reader<'_>) -> Result<(Self, u32), Truncated> {
+        let flags = body.uint32()?;
+        let mut attributes = Self::default();
+        if flags & SIZE != 0 {
+            attributes.size = Some(body.uint64()?);
+        }
+        if flags & OWNER != 0 {
+            attributes.owner = Some((body.uint32()?, body.uint32()?));
+        }
+        if flags & PERMISSIONS != 0 {
+            attributes.permissions = Some(body.uint32()?);
+        }
+        if flags & TIMES != 0 {
+            attributes.times = Some((body.uint32()?, body.uint32()?));
+        }
+        Ok((attributes, if flags & EXTENDED != 0 { body.uint32()? } else { 0 }))
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Truncated> {
-        self.array::<1>().map(|[byte]| byte)
+    pub(crate) fn write<W: Writer>(&self, mut to: W) -> W {
+        let Self { size, owner, permissions, times } = *self;
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        to = to.uint32(
+            flag(size.is_some(), SIZE)
+                | flag(owner.is_some(), OWNER)
+                | flag(permissions.is_some(), PERMISSIONS)
+                | flag(times.is_some(), TIMES),
+        );
+        if let Some(size) = size {
+            to = to.uint64(size);
+        }
+        if let Some((user, group)) = owner {
+            to = to.uint32(user).uint32(group);
+        }
+        if let Some(permissions) = permissions {
+            to = to.uint32(permissions);
+        }
+        if let Some((accessed, changed)) = times {
+            to = to.uint32(accessed).uint32(changed);
+        }
+        to
     }
+}
 
-    pub(crate) fn uint32(&mut self) -> Result<u32, Truncated> {
-        self.array().map(u32::from_be_bytes)
+/// Passes over extended attributes. Each takes bytes of the packet, so that a large number soon ends it.
+pub(crate) fn skip_extended(body: &mut Reader<'_>, count: u32) -> Result<(), Truncated> {
+    for _ in 0..count {
+        body.string()?;
+        body.string()?;
     }
-
-    pub(crate) fn uint64(&mut self) -> Result<u64, Truncated> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    pub(crate) fn string(&mut self) -> Result<&'a [u8], Truncated> {
-        let length = self.uint32()? as usize;
-        let (head, rest) = self.0.split_at_checked(length).ok_or(Truncated)?;
-        self.0 = rest;
-        Ok(head)
-    }
+    Ok(())
 }

@@ -94,7 +94,6 @@ pub mod ssh_config;
 mod state;
 mod stream;
 pub mod transfer;
-mod wire;
 
 pub use capture::{ExecOutput, Output};
 pub use channel::OpenError;

@@ -1,6 +1,6 @@
 //! Terminals (RFC 4254 sections 6.2, 6.7 and 8).
 
-use crate::client::wire::Payload;
+use crate::ssh_wire::Writer;
 
 pub use russh::Pty as PtyMode;
 
@@ -24,8 +24,8 @@ impl PtySize {
         Self { columns, rows, width_px: 0, height_px: 0 }
     }
 
-    pub(crate) fn encode(self, payload: Payload) -> Payload {
-        payload.u32(self.columns).u32(self.rows).u32(self.width_px).u32(self.height_px)
+    pub(crate) fn encode(self, payload: Vec<u8>) -> Vec<u8> {
+        payload.uint32(self.columns).uint32(self.rows).uint32(self.width_px).uint32(self.height_px)
     }
 }
 
@@ -49,20 +49,15 @@ impl PtyOptions {
 
     /// The payload of `pty-req`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let payload = self.size.encode(Payload::default().string(&self.term));
-        payload.string(&encode_modes(&self.modes)).done()
+        self.size.encode(Vec::new().string(&self.term)).string(&encode_modes(&self.modes))
     }
 }
 
 /// Terminal modes as SSH writes them (RFC 4254 section 8).
 fn encode_modes(modes: &[(PtyMode, u32)]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(modes.len() * 5 + 1);
-    for (mode, value) in modes.iter().filter(|(mode, _)| *mode != PtyMode::TTY_OP_END) {
-        encoded.push(*mode as u8);
-        encoded.extend_from_slice(&value.to_be_bytes());
-    }
-    encoded.push(PtyMode::TTY_OP_END as u8);
-    encoded
+    let modes = modes.iter().filter(|(mode, _)| *mode != PtyMode::TTY_OP_END);
+    let encoded = modes.fold(Vec::new(), |encoded, (mode, value)| encoded.byte(*mode as u8).uint32(*value));
+    encoded.byte(PtyMode::TTY_OP_END as u8)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use crate::client::{
     pty::{PtyOptions, PtySize},
     state::{Disconnected, Exit, ExitSignal, Running, SessionState},
     stream::ChannelStream,
-    wire::Payload,
 };
+use crate::ssh_wire::Writer;
 
 /// One session of a connection. It is closed when it is dropped, once what was sent is out, or the server
 /// has taken nothing for 10 seconds.
@@ -149,12 +149,12 @@ impl Session {
     ///
     /// [`SessionError`]; servers refuse what their AcceptEnv does not allow.
     pub async fn set_env(&self, name: &[u8], value: &[u8]) -> Result<(), SessionError> {
-        self.sender.ask("env", Payload::default().string(name).string(value).done()).await
+        self.sender.ask("env", Vec::new().string(name).string(value)).await
     }
 
     /// As [`Session::set_env`], and whether the server allows it does not matter.
     pub(crate) async fn tell_env(&self, name: &[u8], value: &[u8]) {
-        self.sender.channel.tell("env", Payload::default().string(name).string(value).done()).await;
+        self.sender.channel.tell("env", Vec::new().string(name).string(value)).await;
     }
 
     /// Starts the login shell.
@@ -172,8 +172,8 @@ impl Session {
     ///
     /// [`SessionError`].
     pub async fn exec(&self, command: impl AsRef<[u8]>) -> Result<(), SessionError> {
-        let payload = Payload::default().string(command.as_ref());
-        self.start("exec", payload.done(), Running::Exec).await
+        let payload = Vec::new().string(command.as_ref());
+        self.start("exec", payload, Running::Exec).await
     }
 
     /// Starts a subsystem, such as `sftp`.
@@ -182,8 +182,8 @@ impl Session {
     ///
     /// [`SessionError`].
     pub async fn subsystem(&self, name: impl AsRef<[u8]>) -> Result<(), SessionError> {
-        let payload = Payload::default().string(name.as_ref());
-        self.start("subsystem", payload.done(), Running::Subsystem).await
+        let payload = Vec::new().string(name.as_ref());
+        self.start("subsystem", payload, Running::Subsystem).await
     }
 
     async fn start(&self, name: &'static str, data: Vec<u8>, what: Running) -> Result<(), SessionError> {
@@ -201,7 +201,7 @@ impl Session {
             channel.tell("auth-agent-req@openssh.com", Vec::new()).await;
         }
         for (variable, value) in channel.link.environment() {
-            channel.tell("env", Payload::default().string(variable).string(value).done()).await;
+            channel.tell("env", Vec::new().string(variable).string(value)).await;
         }
         channel.request(name, data).await
     }
@@ -222,7 +222,7 @@ impl Session {
         self,
         name: &str,
     ) -> (impl Future<Output = Result<(), SessionError>> + use<>, ChannelStream) {
-        let reply = self.request("subsystem", Payload::default().string(name.as_bytes()).done()).await;
+        let reply = self.request("subsystem", Vec::new().string(name.as_bytes())).await;
         self.runs(Running::Subsystem);
         let sender = self.sender.clone();
         let accepted = async move { sender.accepted("subsystem", reply).await };
@@ -360,7 +360,7 @@ impl SessionSender {
     ///
     /// [`SessionError`].
     pub async fn resize(&self, size: PtySize) -> Result<(), SessionError> {
-        self.tell("window-change", size.encode(Payload::default()).done()).await
+        self.tell("window-change", size.encode(Vec::new())).await
     }
 
     /// As [`Session::signal`].
@@ -370,7 +370,7 @@ impl SessionSender {
     /// [`SessionError`].
     pub async fn signal(&self, name: &str) -> Result<(), SessionError> {
         let name = name.strip_prefix("SIG").unwrap_or(name);
-        self.tell("signal", Payload::default().string(name.as_bytes()).done()).await
+        self.tell("signal", Vec::new().string(name.as_bytes())).await
     }
 
     /// As [`Session::send_break`].
@@ -379,7 +379,7 @@ impl SessionSender {
     ///
     /// [`SessionError`].
     pub async fn send_break(&self, milliseconds: u32) -> Result<(), SessionError> {
-        self.ask("break", Payload::default().u32(milliseconds).done()).await
+        self.ask("break", Vec::new().uint32(milliseconds)).await
     }
 
     /// Tells the server that what the process writes to its stdout is used no more, so that the process learns

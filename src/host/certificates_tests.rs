@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     host::{Access, AddressKey, Admission, Admitted, Claim},
     protocol::{Refusal, RefusalCode},
+    ssh_wire::Writer,
 };
 
 /// Keys, certificates that ssh-keygen signs, and a host's lists.
@@ -156,16 +157,12 @@ fn a_certificate_that_was_changed_is_none() {
 #[test]
 fn a_certificate_within_a_certificate_uses_up_no_stack() {
     // Each claims to be signed by the one within it.
-    let string = |bytes: &[u8]| {
-        let length = u32::try_from(bytes.len()).expect("short");
-        [&length.to_be_bytes()[..], bytes].concat()
-    };
     let mut blob = Vec::new();
     while blob.len() < crate::protocol::MAX_CERTIFICATE {
-        let name = string(b"ssh-ed25519-cert-v01@openssh.com");
-        let head = [name, string(b""), string(&[0; 32]), vec![0; 8], vec![0, 0, 0, 1]].concat();
-        let fields = [string(b""), string(b""), vec![0; 16], string(b""), string(b""), string(b"")].concat();
-        blob = [head, fields, string(&blob), string(b"")].concat();
+        let head = Vec::new().string(b"ssh-ed25519-cert-v01@openssh.com").string(b"").string(&[0; 32]);
+        let fields = head.uint64(0).uint32(1).string(b"").string(b"").uint64(0).uint64(0);
+        let fields = fields.string(b"").string(b"").string(b"");
+        blob = fields.string(&blob).string(b"");
     }
     assert_eq!(UserCertificate::read(&blob), Err(Objection::Unreadable));
 }

@@ -12,9 +12,12 @@ use sha2::{Digest, Sha256};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
 use super::{code::Code, verifier::Verifier};
-use crate::protocol::{
-    EXPORTER_LENGTH, Extensions, FrameError,
-    pairing::{Answer, Confirm, EXPORTER_LABEL, Frame, MAC_LENGTH, MESSAGE_LENGTH, Role, Sealed, Start},
+use crate::{
+    protocol::{
+        EXPORTER_LENGTH, Extensions, FrameError,
+        pairing::{Answer, Confirm, EXPORTER_LABEL, Frame, MAC_LENGTH, MESSAGE_LENGTH, Role, Sealed, Start},
+    },
+    ssh_wire::Writer,
 };
 
 /// What a side does with the code.
@@ -121,9 +124,9 @@ fn fixed(message: &[u8]) -> [u8; MESSAGE_LENGTH] {
     fixed
 }
 
+/// A header is a length, so that a frame with it is as a string.
 fn with_header(frame: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes(), frame].concat()
+    Vec::new().string(frame)
 }
 
 /// What both sides have in common whose words are the same.

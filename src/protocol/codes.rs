@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     frame_error::FrameError,
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, packet},
 };
 
 /// Why a host refuses a peer or a session.
@@ -87,8 +87,8 @@ impl Refusal {
     }
 
     /// A frame of this type that says it.
-    pub(super) fn encode(&self, kind: u8) -> Writer {
-        Writer::frame(kind).uint32(self.code as u32).string(self.sentence.as_bytes())
+    pub(super) fn encode(&self, kind: u8) -> Vec<u8> {
+        packet(kind).uint32(self.code as u32).string(self.sentence.as_bytes())
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {

@@ -23,7 +23,7 @@ impl Extensions {
         self.0.iter().find(|(known, _)| *known == number).map(|(_, value)| &value[..])
     }
 
-    pub(super) fn encode(&self, frame: Writer) -> Writer {
+    pub(super) fn encode(&self, frame: Vec<u8>) -> Vec<u8> {
         self.0.iter().fold(frame, |frame, (number, value)| frame.uint32(*number).string(value))
     }
 
@@ -32,7 +32,7 @@ impl Extensions {
         let mut extensions = Vec::new();
         while !reader.0.is_empty() {
             let number = reader.uint32()?;
-            extensions.push((number, reader.string(reader.0.len())?.to_vec()));
+            extensions.push((number, reader.string_up_to(reader.0.len())?.to_vec()));
         }
         Ok(Self(extensions))
     }

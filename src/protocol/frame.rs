@@ -13,7 +13,7 @@ use super::{
         MAX_NAME, VERSION, kind,
     },
     proof::Manner,
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, framed, packet},
 };
 use crate::transport::InviteSecret;
 
@@ -230,23 +230,22 @@ impl Frame {
     /// The frame's bytes, header and all.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        match self {
+        framed(match self {
             Self::Hello(hello) => hello.encode(),
             Self::Welcome(welcome) => welcome.encode(),
             Self::Refused(refusal) => refusal.encode(kind::REFUSED),
             Self::Acknowledged(Acknowledged { session, bytes, end }) => {
-                Writer::frame(kind::ACKNOWLEDGED).bytes(&session.0).uint64(*bytes).boolean(*end)
+                packet(kind::ACKNOWLEDGED).bytes(&session.0).uint64(*bytes).boolean(*end)
             }
             Self::GoAway(refusal) => refusal.encode(kind::GO_AWAY),
             Self::Closed(Closed { session, reason }) => {
-                Writer::frame(kind::CLOSED).bytes(&session.0).uint32(*reason)
+                packet(kind::CLOSED).bytes(&session.0).uint32(*reason)
             }
             Self::Gone(instances) => instances
                 .iter()
                 .take(MAX_GONE)
-                .fold(Writer::frame(kind::GONE), |frame, instance| frame.bytes(&instance.0)),
-        }
-        .end()
+                .fold(packet(kind::GONE), |frame, instance| frame.bytes(&instance.0)),
+        })
     }
 
     /// Reads a frame without its header.
@@ -293,8 +292,8 @@ impl Frame {
 }
 
 impl Hello {
-    fn encode(&self) -> Writer {
-        let frame = Writer::frame(kind::HELLO)
+    fn encode(&self) -> Vec<u8> {
+        let frame = packet(kind::HELLO)
             .uint32(self.version)
             .bytes(&self.identity)
             .bytes(&self.proof)
@@ -309,7 +308,7 @@ impl Hello {
             version: version(reader)?,
             identity: reader.array()?,
             proof: reader.array()?,
-            invite: match reader.string(InviteSecret::LENGTH)? {
+            invite: match reader.string_up_to(InviteSecret::LENGTH)? {
                 [] => None,
                 secret => Some(InviteSecret(secret.try_into().map_err(|_| FrameError::Truncated)?)),
             },
@@ -321,8 +320,8 @@ impl Hello {
 }
 
 impl Welcome {
-    fn encode(&self) -> Writer {
-        let frame = Writer::frame(kind::WELCOME)
+    fn encode(&self) -> Vec<u8> {
+        let frame = packet(kind::WELCOME)
             .uint32(self.version)
             .string(self.host_name.as_bytes())
             .string(self.software.as_bytes())
@@ -360,7 +359,7 @@ fn decode_host_keys(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, FrameError>
         let (length, max) = (count as usize, MAX_HOST_KEYS as usize);
         return Err(FrameError::FieldTooLong { length, max });
     }
-    (0..count).map(|_| reader.string(MAX_HOST_KEY).map(<[u8]>::to_vec)).collect()
+    (0..count).map(|_| reader.string_up_to(MAX_HOST_KEY).map(<[u8]>::to_vec)).collect()
 }
 
 /// As many as there are, to the end of the frame.

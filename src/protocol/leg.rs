@@ -5,7 +5,7 @@ use super::{
     frame_error::FrameError,
     ids::SessionId,
     numbers::{FIRST_WINDOW, MAX_WINDOW, kind},
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, framed, packet},
 };
 
 /// How much of a session one side has received.
@@ -51,13 +51,12 @@ impl LegHeader {
     /// The frame's bytes, header and all.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Open(session) => Writer::frame(kind::OPEN).bytes(&session.0),
+        framed(match self {
+            Self::Open(session) => packet(kind::OPEN).bytes(&session.0),
             Self::Resume { session, leg, position } => {
-                position.encode(Writer::frame(kind::RESUME).bytes(&session.0).uint32(*leg))
+                position.encode(packet(kind::RESUME).bytes(&session.0).uint32(*leg))
             }
-        }
-        .end()
+        })
     }
 
     /// Reads a frame without its header.
@@ -85,12 +84,11 @@ impl LegReply {
     /// The frame's bytes, header and all.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Opened { window } => Writer::frame(kind::OPENED).uint32(*window),
-            Self::Resumed(position) => position.encode(Writer::frame(kind::RESUMED)),
+        framed(match self {
+            Self::Opened { window } => packet(kind::OPENED).uint32(*window),
+            Self::Resumed(position) => position.encode(packet(kind::RESUMED)),
             Self::Refused(refusal) => refusal.encode(kind::REFUSED),
-        }
-        .end()
+        })
     }
 
     /// Reads a frame without its header.
@@ -112,7 +110,7 @@ impl LegReply {
 }
 
 impl Position {
-    fn encode(self, frame: Writer) -> Writer {
+    fn encode(self, frame: Vec<u8>) -> Vec<u8> {
         frame.uint64(self.received).boolean(self.end)
     }
 

@@ -7,7 +7,7 @@ use super::{
     extensions::Extensions,
     frame_error::FrameError,
     proof::Manner,
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, framed, packet},
 };
 
 /// The revision that this code speaks.
@@ -219,24 +219,21 @@ impl Frame {
     /// The frame's bytes, header and all.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        match self {
+        framed(match self {
             Self::Start(Start { role, message, extensions }) => {
                 let role = u8::from(*role == Role::Client);
-                extensions.encode(Writer::frame(kind::START).uint32(VERSION).byte(role).bytes(message))
+                extensions.encode(packet(kind::START).uint32(VERSION).byte(role).bytes(message))
             }
             Self::Answer(Answer { message, extensions }) => {
-                extensions.encode(Writer::frame(kind::ANSWER).bytes(message))
+                extensions.encode(packet(kind::ANSWER).bytes(message))
             }
-            Self::Confirm(Confirm { mac, compare }) => {
-                Writer::frame(kind::CONFIRM).bytes(mac).boolean(*compare)
-            }
-            Self::Client(Sealed { mac, body }) => Writer::frame(kind::CLIENT).bytes(mac).bytes(body),
-            Self::Host(Sealed { mac, body }) => Writer::frame(kind::HOST).bytes(mac).bytes(body),
+            Self::Confirm(Confirm { mac, compare }) => packet(kind::CONFIRM).bytes(mac).boolean(*compare),
+            Self::Client(Sealed { mac, body }) => packet(kind::CLIENT).bytes(mac).bytes(body),
+            Self::Host(Sealed { mac, body }) => packet(kind::HOST).bytes(mac).bytes(body),
             Self::Refused(Refused { reason, sentence }) => {
-                Writer::frame(kind::REFUSED).uint32(*reason as u32).string(sentence.as_bytes())
+                packet(kind::REFUSED).uint32(*reason as u32).string(sentence.as_bytes())
             }
-        }
-        .end()
+        })
     }
 
     /// Reads a frame without its header.
@@ -328,8 +325,8 @@ impl AboutClient {
     /// The body of a frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let body = Writer::default().bytes(&self.identity).bytes(&self.proof);
-        self.extensions.encode(body.string(text(&self.name).as_bytes())).body()
+        let body = Vec::new().bytes(&self.identity).bytes(&self.proof);
+        self.extensions.encode(body.string(text(&self.name).as_bytes()))
     }
 
     /// Reads the body of a frame.
@@ -356,7 +353,7 @@ impl AboutHost {
             fits
         };
         let keys: Vec<_> = self.host_keys.iter().filter(fits).take(MAX_HOST_KEYS).collect();
-        let body = Writer::default()
+        let body = Vec::new()
             .string(self.ticket.as_bytes())
             .string(text(&self.name).as_bytes())
             .string(text(&self.login).as_bytes())
@@ -364,7 +361,7 @@ impl AboutHost {
             .boolean(self.running)
             .uint32(u32::try_from(keys.len()).unwrap_or(u32::MAX));
         let body = keys.into_iter().fold(body, |body, key| body.string(key));
-        self.extensions.encode(body).body()
+        self.extensions.encode(body)
     }
 
     /// Reads the body of a frame.
@@ -381,7 +378,7 @@ impl AboutHost {
         if count > MAX_HOST_KEYS {
             return Err(FrameError::FieldTooLong { length: count, max: MAX_HOST_KEYS });
         }
-        let keys = (0..count).map(|_| reader.string(MAX_HOST_KEY).map(<[u8]>::to_vec));
+        let keys = (0..count).map(|_| reader.string_up_to(MAX_HOST_KEY).map(<[u8]>::to_vec));
         let host_keys = keys.collect::<Result<_, _>>()?;
         let extensions = Extensions::decode(&mut reader)?;
         Ok(Self { ticket, name, login, vouched, running, host_keys, extensions })

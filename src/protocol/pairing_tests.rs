@@ -116,7 +116,7 @@ fn names_are_one_line_and_keys_that_have_no_room_are_left_out() {
 
 #[test]
 fn an_unknown_reason_is_a_failure() {
-    let frame = Writer::frame(kind::REFUSED).uint32(77).string(b"because").end();
+    let frame = framed(packet(kind::REFUSED).uint32(77).string(b"because"));
     let refused = Refused { reason: Reason::Failed, sentence: "because".to_owned() };
     assert_eq!(Frame::decode(body(&frame)), Ok(Frame::Refused(refused)));
 }

@@ -78,8 +78,8 @@ impl Manner {
     pub fn signed(&self, exported: &[u8; EXPORTER_LENGTH]) -> Vec<u8> {
         let message = self.message(exported);
         let Some(Touch { application, flags, counter }) = &self.touch else { return message };
-        let fields = Writer::default().bytes(&Sha256::digest(application.as_str())).byte(*flags);
-        fields.uint32(*counter).bytes(&Sha256::digest(message)).body()
+        let fields = Vec::new().bytes(&Sha256::digest(application.as_str())).byte(*flags);
+        fields.uint32(*counter).bytes(&Sha256::digest(message))
     }
 
     /// Whose proof this is, where the key has signed it on the connection that has given this keying material.
@@ -117,14 +117,13 @@ impl Manner {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let fields = Writer::default().boolean(self.sshsig);
+        let fields = Vec::new().boolean(self.sshsig);
         match &self.touch {
             None => fields.string(b""),
             Some(Touch { application, flags, counter }) => {
                 fields.string(application.as_str().as_bytes()).byte(*flags).uint32(*counter)
             }
         }
-        .body()
     }
 
     fn decode(extension: &[u8]) -> Result<Self, FrameError> {
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_application_that_is_too_long_is_refused() {
-        let fields = Writer::default().boolean(false).string(&[b'x'; 65]).byte(1).uint32(1).body();
+        let fields = Vec::new().boolean(false).string(&[b'x'; 65]).byte(1).uint32(1);
         assert_eq!(Manner::decode(&fields), Err(FrameError::FieldTooLong { length: 65, max: 64 }));
     }
 

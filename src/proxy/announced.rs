@@ -84,11 +84,11 @@ fn file_of(paths: &Paths, id: EndpointId) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ssh_wire::Writer;
 
     /// A key of a type that nobody has heard of.
     fn key_of_type(kind: &str) -> Vec<u8> {
-        let string = |text: &[u8]| [&(text.len() as u32).to_be_bytes(), text].concat();
-        [string(kind.as_bytes()), string(b"12345678")].concat()
+        Vec::new().string(kind.as_bytes()).string(b"12345678")
     }
 
     #[test]

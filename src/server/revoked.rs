@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use russh::keys::ssh_key::{Certificate, HashAlg, PublicKey, public::KeyData};
 
+use crate::ssh_wire::{Reader, Truncated};
+
 const MAGIC: &[u8] = b"SSHKRL\n\0";
 
 /// A KRL is damaged or says what is not understood. Then every key counts as revoked, as in sshd.
@@ -22,6 +24,12 @@ pub enum KrlError {
     /// It has SHA-1 hashes.
     #[error("the list of revoked keys has SHA-1 hashes: make it with sha256: instead of sha1:")]
     Sha1,
+}
+
+impl From<Truncated> for KrlError {
+    fn from(_: Truncated) -> Self {
+        Self::Damaged
+    }
 }
 
 /// Keys and certificates that are refused.
@@ -52,7 +60,7 @@ impl RevokedKeys {
     pub fn parse(file: &[u8]) -> Result<Self, KrlError> {
         let mut read = Self::default();
         match file.strip_prefix(MAGIC) {
-            Some(body) => read.read_krl(&mut Bytes(body))?,
+            Some(body) => read.read_krl(&mut Reader(body))?,
             None => read.keys = read_lines(file)?,
         }
         Ok(read)
@@ -95,22 +103,22 @@ impl RevokedKeys {
             || self.certificates.iter().any(listed)
     }
 
-    fn read_krl(&mut self, body: &mut Bytes<'_>) -> Result<(), KrlError> {
-        let version = body.u32()?;
+    fn read_krl(&mut self, body: &mut Reader<'_>) -> Result<(), KrlError> {
+        let version = body.uint32()?;
         if version != 1 {
             return Err(KrlError::Version(version));
         }
         // Version of the list, date, flags; a reserved string and a comment.
-        let _ = (body.u64()?, body.u64()?, body.u64()?, body.string()?, body.string()?);
+        let _ = (body.uint64()?, body.uint64()?, body.uint64()?, body.string()?, body.string()?);
         while !body.0.is_empty() {
-            let kind = body.u8()?;
-            let mut section = Bytes(body.string()?);
+            let kind = body.byte()?;
+            let mut section = Reader(body.string()?);
             match kind {
                 1 => self.certificates.push(RevokedCertificates::read(&mut section)?),
-                2 => section.read_all(&mut self.blobs)?,
+                2 => read_all(section, &mut self.blobs)?,
                 3 if section.0.is_empty() => {}
                 3 => return Err(KrlError::Sha1),
-                5 => section.read_all(&mut self.sha256)?,
+                5 => read_all(section, &mut self.sha256)?,
                 // A signature, of which sshd asks nothing either: whoever writes the file is trusted.
                 4 => drop(body.string()?),
                 kind => return Err(KrlError::Section(kind)),
@@ -121,24 +129,24 @@ impl RevokedKeys {
 }
 
 impl RevokedCertificates {
-    fn read(section: &mut Bytes<'_>) -> Result<Self, KrlError> {
+    fn read(section: &mut Reader<'_>) -> Result<Self, KrlError> {
         let authority = section.string()?;
         let _reserved = section.string()?;
         let authority = (!authority.is_empty()).then(|| authority.to_vec());
         let mut read = Self { authority, ..Self::default() };
         while !section.0.is_empty() {
-            let kind = section.u8()?;
-            let mut part = Bytes(section.string()?);
+            let kind = section.byte()?;
+            let mut part = Reader(section.string()?);
             match kind {
                 0x20 => {
                     while !part.0.is_empty() {
-                        let serial = part.u64()?;
+                        let serial = part.uint64()?;
                         read.serials.push(serial..=serial);
                     }
                 }
-                0x21 => read.serials.push(part.u64()?..=part.u64()?),
+                0x21 => read.serials.push(part.uint64()?..=part.uint64()?),
                 0x22 => read.read_bitmap(&mut part)?,
-                0x23 => part.read_all(&mut read.key_ids)?,
+                0x23 => read_all(part, &mut read.key_ids)?,
                 kind => return Err(KrlError::Section(kind)),
             }
         }
@@ -146,8 +154,8 @@ impl RevokedCertificates {
     }
 
     /// A serial number a bit, from the lowest of a number.
-    fn read_bitmap(&mut self, part: &mut Bytes<'_>) -> Result<(), KrlError> {
-        let first = part.u64()?;
+    fn read_bitmap(&mut self, part: &mut Reader<'_>) -> Result<(), KrlError> {
+        let first = part.uint64()?;
         for (index, byte) in part.string()?.iter().rev().enumerate() {
             for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
                 let offset = index as u64 * 8 + bit;
@@ -188,43 +196,11 @@ fn first_words(line: &[u8]) -> Option<String> {
     Some(format!("{} {}", word()?, word()?))
 }
 
-/// What is left to read (RFC 4251, section 5).
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], KrlError> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(KrlError::Damaged)?;
-        self.0 = rest;
-        Ok(taken)
+fn read_all(mut strings: Reader<'_>, into: &mut Vec<Vec<u8>>) -> Result<(), KrlError> {
+    while !strings.0.is_empty() {
+        into.push(strings.string()?.to_vec());
     }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], KrlError> {
-        self.take(N)?.try_into().map_err(|_| KrlError::Damaged)
-    }
-
-    fn u8(&mut self) -> Result<u8, KrlError> {
-        Ok(u8::from_be_bytes(self.array()?))
-    }
-
-    fn u32(&mut self) -> Result<u32, KrlError> {
-        Ok(u32::from_be_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, KrlError> {
-        Ok(u64::from_be_bytes(self.array()?))
-    }
-
-    fn string(&mut self) -> Result<&'a [u8], KrlError> {
-        let length = self.u32()?;
-        self.take(usize::try_from(length).map_err(|_| KrlError::Damaged)?)
-    }
-
-    fn read_all(&mut self, strings: &mut Vec<Vec<u8>>) -> Result<(), KrlError> {
-        while !self.0.is_empty() {
-            strings.push(self.string()?.to_vec());
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 #[cfg(test)]

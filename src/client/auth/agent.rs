@@ -107,11 +107,7 @@ mod tests {
     };
 
     use super::*;
-
-    fn string(bytes: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(bytes.len()).expect("short");
-        [&length.to_be_bytes()[..], bytes].concat()
-    }
+    use crate::ssh_wire::Writer;
 
     #[tokio::test]
     async fn a_key_that_cannot_be_read_hides_no_other() {
@@ -123,11 +119,11 @@ mod tests {
         // SSH_AGENT_IDENTITIES_ANSWER
         let mut answer = vec![12, 0, 0, 0, 2];
         for blob in [&blob[..20], &blob[..]] {
-            answer.extend([string(blob), string(b"caf\xe9")].concat());
+            answer = answer.string(blob).string(b"caf\xe9");
         }
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("accepted");
-            stream.write_all(&string(&answer)).await.expect("written");
+            stream.write_all(&Vec::new().string(&answer)).await.expect("written");
             let _ = stream.read_to_end(&mut Vec::new()).await;
         });
         let keys = keys(&AgentSource::Socket(path)).await.expect("keys");

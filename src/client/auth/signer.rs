@@ -12,7 +12,7 @@ use russh::{
 };
 use tokio::sync::watch;
 
-use crate::questions::BoxFuture;
+use crate::{questions::BoxFuture, ssh_wire::Writer};
 
 /// A key could not sign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,15 +105,12 @@ impl Signer for Adapter<'_> {
         &mut self,
         _: &AgentIdentity,
         hash: Option<HashAlg>,
-        mut data: Vec<u8>,
+        data: Vec<u8>,
     ) -> Result<Vec<u8>, Self::Error> {
         self.busy.send_replace(true);
         let signature = self.signer.sign(&data, hash).await;
         self.busy.send_replace(false);
         let signature = signature.map_err(AdapterError::Sign)?;
-        let length = u32::try_from(signature.len()).unwrap_or(u32::MAX);
-        data.extend_from_slice(&length.to_be_bytes());
-        data.extend_from_slice(&signature);
-        Ok(data)
+        Ok(data.string(&signature))
     }
 }

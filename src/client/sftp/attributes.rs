@@ -1,25 +1,9 @@
-//! File attributes: draft-ietf-secsh-filexfer-02 section 5.
+//! File attributes, for the client.
 
 use super::wire::{Reader, Request, Truncated};
+use crate::sftp_packet::skip_extended;
 
-const SIZE: u32 = 1;
-const OWNER: u32 = 2;
-const PERMISSIONS: u32 = 4;
-const TIMES: u32 = 8;
-const EXTENDED: u32 = 1 << 31;
-
-/// What is known of a file, or is to be set. Extended attributes are read and forgotten.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Attributes {
-    /// Bytes.
-    pub size: Option<u64>,
-    /// User and group.
-    pub owner: Option<(u32, u32)>,
-    /// Mode, with the file type in what a server says.
-    pub permissions: Option<u32>,
-    /// Last access and last change, in seconds since 1970.
-    pub times: Option<(u32, u32)>,
-}
+pub use crate::sftp_packet::Attributes;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,54 +46,15 @@ impl Attributes {
     }
 
     pub(super) fn read(body: &mut Reader<'_>) -> Result<Self, Truncated> {
-        let flags = body.uint32()?;
-        let mut attributes = Self::default();
-        if flags & SIZE != 0 {
-            attributes.size = Some(body.uint64()?);
-        }
-        if flags & OWNER != 0 {
-            attributes.owner = Some((body.uint32()?, body.uint32()?));
-        }
-        if flags & PERMISSIONS != 0 {
-            attributes.permissions = Some(body.uint32()?);
-        }
-        if flags & TIMES != 0 {
-            attributes.times = Some((body.uint32()?, body.uint32()?));
-        }
-        if flags & EXTENDED != 0 {
-            // Each takes bytes of the packet, so that a large number soon ends it.
-            for _ in 0..body.uint32()? {
-                body.string()?;
-                body.string()?;
-            }
-        }
+        let (attributes, extended) = Self::read_known(body)?;
+        skip_extended(body, extended)?;
         Ok(attributes)
     }
 }
 
 impl Request {
-    pub(super) fn attributes(mut self, attributes: &Attributes) -> Self {
-        let Attributes { size, owner, permissions, times } = *attributes;
-        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        self = self.uint32(
-            flag(size.is_some(), SIZE)
-                | flag(owner.is_some(), OWNER)
-                | flag(permissions.is_some(), PERMISSIONS)
-                | flag(times.is_some(), TIMES),
-        );
-        if let Some(size) = size {
-            self = self.uint64(size);
-        }
-        if let Some((user, group)) = owner {
-            self = self.uint32(user).uint32(group);
-        }
-        if let Some(permissions) = permissions {
-            self = self.uint32(permissions);
-        }
-        if let Some((accessed, changed)) = times {
-            self = self.uint32(accessed).uint32(changed);
-        }
-        self
+    pub(super) fn attributes(self, attributes: &Attributes) -> Self {
+        attributes.write(self)
     }
 }
 

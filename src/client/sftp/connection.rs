@@ -17,7 +17,7 @@ use super::{
     held::Held,
     limits::{MAX_PACKET, WINDOW},
     outbox::{Outbox, Pieces},
-    wire::{Request, kind},
+    wire::{Request, Writer, kind},
 };
 
 /// Requests without content that may wait for an answer at once.

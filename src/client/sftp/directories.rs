@@ -8,7 +8,7 @@ use super::{
     handle::Handle,
     pending::Pending,
     session::Sftp,
-    wire::{Request, kind},
+    wire::{Request, Writer, kind},
 };
 
 /// Entries after which a folder is taken to have no end.

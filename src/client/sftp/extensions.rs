@@ -5,7 +5,7 @@ use super::{
     error::{Nonsense, SftpError},
     handle::Handle,
     session::Sftp,
-    wire::{Reader, Request, Truncated, kind},
+    wire::{Reader, Request, Truncated, Writer, kind},
 };
 
 /// What is known of a file system: OpenSSH's PROTOCOL, section 4.4.

@@ -13,7 +13,7 @@ use super::{
     limits::WINDOW,
     pending::Pending,
     session::Sftp,
-    wire::{Request, kind},
+    wire::{Request, Writer, kind},
 };
 
 /// How a file is opened.

@@ -7,7 +7,7 @@ use super::{
     connection::Opened,
     error::SftpError,
     pending::{About, Pending},
-    wire::{Request, kind},
+    wire::{Request, Writer, kind},
 };
 
 /// An open file or folder on the server. Dropping it closes it without looking at the answer; where that

@@ -2,7 +2,7 @@
 //!
 //! [`Sftp`] is a handle that is cheap to clone. Any number of tasks may ask at once: requests go out in
 //! the order in which they are made, and answers are told apart by their numbers. Two tasks drive it;
-//! all that is decided is in pure modules below them: `wire` (fields), `packets` (a byte stream cut
+//! all that is decided is in pure modules below them: `wire` (requests), `packets` (a byte stream cut
 //! into packets), `answers` (what a packet says), `outbox` (what is to be written).
 //!
 //! Paths are bytes and are never decoded. A future that is dropped leaves nothing behind: its answer is

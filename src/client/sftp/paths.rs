@@ -6,7 +6,7 @@ use super::{
     error::SftpError,
     pending::{About, Pending},
     session::Sftp,
-    wire::{Request, kind},
+    wire::{Request, Writer, kind},
 };
 
 impl Sftp {

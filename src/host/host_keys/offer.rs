@@ -1,5 +1,7 @@
 //! What host key algorithms a server offers.
 
+use crate::ssh_wire::Reader;
+
 /// `SSH_MSG_KEXINIT` (RFC 4253 section 7.1).
 const KEXINIT: u8 = 20;
 
@@ -10,15 +12,15 @@ pub(super) fn host_key_algorithms(heard: &[u8]) -> Vec<String> {
 }
 
 fn read(heard: &[u8]) -> Option<Vec<String>> {
-    let mut packet = after_identification(heard)?;
-    let length = uint32(&mut packet)?;
-    let mut payload = packet.get(1..length)?;
-    if *payload.split_off_first()? != KEXINIT {
+    let mut packet = Reader(after_identification(heard)?);
+    let length = packet.uint32().ok()? as usize;
+    let mut payload = Reader(packet.0.get(1..length)?);
+    if payload.byte().ok()? != KEXINIT {
         return None;
     }
-    let _cookie = payload.split_off(..16)?;
-    let _key_exchange = string(&mut payload)?;
-    let names = std::str::from_utf8(string(&mut payload)?).ok()?;
+    let _cookie = payload.array::<16>().ok()?;
+    let _key_exchange = payload.string().ok()?;
+    let names = std::str::from_utf8(payload.string().ok()?).ok()?;
     Some(names.split(',').map(str::to_owned).collect())
 }
 
@@ -34,35 +36,17 @@ pub(super) fn after_identification(mut heard: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn uint32(bytes: &mut &[u8]) -> Option<usize> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    usize::try_from(u32::from_be_bytes(*number)).ok()
-}
-
-fn string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = uint32(bytes)?;
-    bytes.split_off(..length)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ssh_wire::Writer;
 
     fn kexinit(names: &[&str]) -> Vec<u8> {
-        let mut payload = vec![KEXINIT];
-        payload.extend([7; 16]);
-        for list in names {
-            payload.extend(u32::try_from(list.len()).expect("short").to_be_bytes());
-            payload.extend(list.as_bytes());
-        }
-        let mut packet = u32::try_from(payload.len() + 1 + 4).expect("short").to_be_bytes().to_vec();
-        packet.push(4);
-        packet.extend(payload);
-        packet.extend([0; 4]);
-        packet
+        let payload = Vec::new().byte(KEXINIT).bytes(&[7; 16]);
+        let payload = names.iter().fold(payload, |payload, list| payload.string(list.as_bytes()));
+        Vec::new().string(&Vec::new().byte(4).bytes(&payload).bytes(&[0; 4]))
     }
 
     #[test]

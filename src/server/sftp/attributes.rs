@@ -1,4 +1,4 @@
-//! File attributes: draft-ietf-secsh-filexfer-02 section 5.
+//! File attributes, for the server.
 
 use std::{
     fmt,
@@ -27,56 +27,21 @@ use super::{
     sys::{Local, local_time},
     wire::{Reader, Reply, kind},
 };
-use crate::server::log_level::LogLevel;
+use crate::{server::log_level::LogLevel, sftp_packet::skip_extended};
 
-const SIZE: u32 = 1;
-const OWNER: u32 = 2;
-const PERMISSIONS: u32 = 4;
-const TIMES: u32 = 8;
-const EXTENDED: u32 = 1 << 31;
+pub(super) use crate::sftp_packet::Attributes;
 
 /// OpenSSH refuses more extended attributes than this.
 const MAX_EXTENDED: u32 = 0x10_0000;
 
-/// What a client asks to have set. Extended attributes are read and forgotten.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Attributes {
-    /// Bytes.
-    size: Option<u64>,
-    /// User and group.
-    owner: Option<(u32, u32)>,
-    /// Mode, perhaps with a file type.
-    permissions: Option<u32>,
-    /// Last access and last change, in seconds since 1970.
-    times: Option<(u32, u32)>,
-}
-
 impl Attributes {
-    pub(super) fn read(body: &mut Reader<'_>) -> Result<Self, Fatal> {
-        let flags = body.uint32()?;
-        let mut attributes = Self::default();
-        if flags & SIZE != 0 {
-            attributes.size = Some(body.uint64()?);
+    /// What a client asks to have set.
+    pub(super) fn asked(body: &mut Reader<'_>) -> Result<Self, Fatal> {
+        let (attributes, extended) = Self::read_known(body)?;
+        if extended > MAX_EXTENDED {
+            return Err(Fatal::Attributes(extended));
         }
-        if flags & OWNER != 0 {
-            attributes.owner = Some((body.uint32()?, body.uint32()?));
-        }
-        if flags & PERMISSIONS != 0 {
-            attributes.permissions = Some(body.uint32()?);
-        }
-        if flags & TIMES != 0 {
-            attributes.times = Some((body.uint32()?, body.uint32()?));
-        }
-        if flags & EXTENDED != 0 {
-            let count = body.uint32()?;
-            if count > MAX_EXTENDED {
-                return Err(Fatal::Attributes(count));
-            }
-            for _ in 0..count {
-                body.string()?;
-                body.string()?;
-            }
-        }
+        skip_extended(body, extended)?;
         Ok(attributes)
     }
 
@@ -183,13 +148,13 @@ impl Attributes {
 impl Reply<'_> {
     /// The attributes of a file within a packet. Times are cut to 32 bits, as the protocol has them.
     pub(super) fn metadata(&mut self, metadata: &Metadata) -> &mut Self {
-        self.uint32(SIZE | OWNER | PERMISSIONS | TIMES)
-            .uint64(metadata.size())
-            .uint32(metadata.uid())
-            .uint32(metadata.gid())
-            .uint32(metadata.mode())
-            .uint32(metadata.atime() as u32)
-            .uint32(metadata.mtime() as u32)
+        let attributes = Attributes {
+            size: Some(metadata.size()),
+            owner: Some((metadata.uid(), metadata.gid())),
+            permissions: Some(metadata.mode()),
+            times: Some((metadata.atime() as u32, metadata.mtime() as u32)),
+        };
+        attributes.write(self)
     }
 
     /// An `ATTRS`.

@@ -11,7 +11,7 @@ use super::{
     handles::{Handle, Listing},
     server::Server,
     status::{Status, Stop},
-    wire::{Reader, Reply, kind},
+    wire::{Reader, Reply, Writer, kind},
 };
 use crate::server::log_level::LogLevel;
 

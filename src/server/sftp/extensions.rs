@@ -9,7 +9,7 @@ use super::{
     limits::{MAX_DATA, MAX_PACKET},
     server::Server,
     status::{Status, Stop},
-    wire::{Reader, Reply, kind},
+    wire::{Reader, Reply, Writer, kind},
 };
 use crate::server::log_level::LogLevel;
 
@@ -122,8 +122,7 @@ fn put(names: &mut Vec<u8>, name: Option<&str>) -> Result<(), Stop> {
     if names.len() + name.len() > MAX_PACKET {
         return Err(Status::Failure.into());
     }
-    names.extend_from_slice(&(name.len() as u32).to_be_bytes());
-    names.extend_from_slice(name);
+    names.string(name);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What ends a connection.
 
 use super::limits::MAX_PACKET;
-use crate::sftp_packet::Truncated;
+use crate::ssh_wire::Truncated;
 
 /// What ends a connection: the stream of requests cannot be followed further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use super::{
     server::Server,
     status::{Status, Stop},
     sys::read_onto,
-    wire::{Reader, Reply, kind},
+    wire::{Reader, Reply, Writer, kind},
 };
 use crate::server::log_level::LogLevel;
 
@@ -35,7 +35,7 @@ impl Server {
     pub(super) fn open(&mut self, body: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
         let wanted = body.uint32()?;
-        let mode = Attributes::read(body)?.mode_or(0o666);
+        let mode = Attributes::asked(body)?.mode_or(0o666);
         let flags = open_flags(wanted);
         let changes = OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC;
         self.check("open", flags.intersects(changes))?;
@@ -133,7 +133,7 @@ impl Server {
 
     pub(super) fn fsetstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let handle = body.string()?;
-        let attributes = Attributes::read(body)?;
+        let attributes = Attributes::asked(body)?;
         let opened = self.handles.peek(handle).ok_or(Status::Failure)?;
         attributes.log(self, &opened.path);
         attributes.apply_to_file(&opened.file)

@@ -26,7 +26,7 @@ impl Server {
 
     pub(super) fn setstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        let attributes = Attributes::read(body)?;
+        let attributes = Attributes::asked(body)?;
         attributes.log(self, &path);
         attributes.apply_to_path(&path)
     }
@@ -34,7 +34,7 @@ impl Server {
     /// `lsetstat@openssh.com`.
     pub(super) fn lsetstat(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        let attributes = Attributes::read(body)?;
+        let attributes = Attributes::asked(body)?;
         attributes.log(self, &path);
         attributes.apply_to_link(&path)
     }
@@ -47,7 +47,7 @@ impl Server {
 
     pub(super) fn mkdir(&mut self, body: &mut Reader<'_>) -> Result<(), Stop> {
         let path = self.at(body.path()?);
-        let mode = Attributes::read(body)?.mode_or(0o777);
+        let mode = Attributes::asked(body)?.mode_or(0o777);
         self.log(LogLevel::Info, format_args!("mkdir name {path:?} mode 0{mode:o}"));
         Ok(self.make_directory(&path, mode)?)
     }

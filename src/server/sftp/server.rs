@@ -13,7 +13,7 @@ use super::{
     longname::Names,
     status::{Status, Stop},
     user::User,
-    wire::{Reader, Reply, kind},
+    wire::{Reader, Reply, Writer, kind},
 };
 use crate::server::log_level::LogLevel;
 

@@ -5,7 +5,7 @@ use std::io;
 use nix::errno::Errno;
 
 use super::fatal::Fatal;
-use crate::sftp_packet::Truncated;
+use crate::ssh_wire::Truncated;
 
 /// Status codes of draft-ietf-secsh-filexfer-02 section 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

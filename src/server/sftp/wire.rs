@@ -4,7 +4,11 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::status::{Status, Stop};
 
-pub(super) use crate::sftp_packet::{Reader, kind};
+use crate::ssh_wire::set_length;
+pub(super) use crate::{
+    sftp_packet::kind,
+    ssh_wire::{Reader, Writer},
+};
 
 impl<'a> Reader<'a> {
     /// A path, or a name. As in OpenSSH one NUL may end it; any other is refused, there by ending the
@@ -40,29 +44,15 @@ impl<'a> Reply<'a> {
     /// Starts a packet, and drops what was begun of another.
     pub(super) fn begin(&mut self, kind: u8) -> &mut Self {
         self.out.truncate(self.start);
-        self.out.extend_from_slice(&[0, 0, 0, 0, kind]);
-        self.uint32(self.id)
-    }
-
-    pub(super) fn uint32(&mut self, value: u32) -> &mut Self {
-        self.out.extend_from_slice(&value.to_be_bytes());
-        self
-    }
-
-    pub(super) fn uint64(&mut self, value: u64) -> &mut Self {
-        self.out.extend_from_slice(&value.to_be_bytes());
-        self
-    }
-
-    pub(super) fn string(&mut self, bytes: &[u8]) -> &mut Self {
-        self.uint32(length_of(bytes.len())).out.extend_from_slice(bytes);
-        self
+        let id = self.id;
+        self.uint32(0).byte(kind).uint32(id)
     }
 
     /// Ends the packet by writing its length in front.
     pub(super) fn end(&mut self) {
-        let length = length_of(self.length());
-        self.patch(self.start, length);
+        if let Some(packet) = self.out.get_mut(self.start..) {
+            set_length(packet, 0);
+        }
     }
 
     /// Bytes of the packet so far, without the length in front.
@@ -83,6 +73,9 @@ impl<'a> Reply<'a> {
     }
 }
 
-fn length_of(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
+impl Writer for &mut Reply<'_> {
+    fn bytes(self, bytes: &[u8]) -> Self {
+        self.out.extend_from_slice(bytes);
+        self
+    }
 }

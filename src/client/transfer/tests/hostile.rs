@@ -15,19 +15,7 @@ use super::{
     },
     Place, Server, Way, recursive, soon,
 };
-
-/// Packet types.
-const CLOSE: u8 = 4;
-const LSTAT: u8 = 7;
-const OPENDIR: u8 = 11;
-const READDIR: u8 = 12;
-const REALPATH: u8 = 16;
-const STAT: u8 = 17;
-
-/// A field.
-fn string(bytes: &[u8]) -> Vec<u8> {
-    [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
-}
+use crate::{sftp_packet::kind, ssh_wire::Writer};
 
 /// A server that means ill: see `tests/programs/hostile_sftp.rs`, which `cargo test` builds.
 async fn hostile(kind: &str, count: u64) -> Server {
@@ -109,17 +97,19 @@ async fn serve(mut fake: Fake, names: &[&[u8]]) {
     let mut listed = false;
     while let Some(Asked { kind, id, .. }) = fake.asked_or_end().await {
         let reply = match kind {
-            STAT | LSTAT => answer(105, id, &folder),
-            REALPATH => answer(104, id, &[&[0, 0, 0, 1][..], &string(b"/t"), &string(b""), &[0; 4]].concat()),
-            OPENDIR => answer(102, id, &string(b"h")),
-            READDIR if !listed => {
-                listed = true;
-                let entry = |name: &&[u8]| [string(name), string(b""), file.to_vec()].concat();
-                let entries: Vec<u8> = names.iter().flat_map(entry).collect();
-                answer(104, id, &[&(names.len() as u32).to_be_bytes()[..], &entries].concat())
+            kind::STAT | kind::LSTAT => answer(kind::ATTRS, id, &folder),
+            kind::REALPATH => {
+                answer(kind::NAME, id, &Vec::new().uint32(1).string(b"/t").string(b"").uint32(0))
             }
-            READDIR => answer(101, id, &[0, 0, 0, 1]),
-            CLOSE => answer(101, id, &[0, 0, 0, 0]),
+            kind::OPENDIR => answer(kind::HANDLE, id, &Vec::new().string(b"h")),
+            kind::READDIR if !listed => {
+                listed = true;
+                let count = Vec::new().uint32(names.len() as u32);
+                let add = |entries: Vec<u8>, name: &&[u8]| entries.string(name).string(b"").bytes(&file);
+                answer(kind::NAME, id, &names.iter().fold(count, add))
+            }
+            kind::READDIR => answer(kind::STATUS, id, &[0, 0, 0, 1]),
+            kind::CLOSE => answer(kind::STATUS, id, &[0, 0, 0, 0]),
             other => panic!("{other} was asked"),
         };
         fake.send(&reply).await;

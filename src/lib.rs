@@ -35,6 +35,7 @@ pub mod doctor;
 mod elastic;
 mod error;
 pub mod files;
+mod forward_sockets;
 mod glob;
 pub mod host;
 #[doc(hidden)]

@@ -16,7 +16,7 @@ use russh::{
     keys::ssh_key::{Algorithm, Certificate},
     server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
-use tokio::sync::oneshot;
+use tokio::{net::UnixStream, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,8 +26,6 @@ use super::{
     forward::{
         agent::AgentSocket,
         listen::Listeners,
-        socket::connect as connect_socket,
-        tcp::connect as connect_tcp,
         to_client::{Asked, ToClient},
         x11,
     },
@@ -36,7 +34,7 @@ use super::{
     session::{Request, SessionChannel},
     sessions::Sessions,
 };
-use crate::questions::Secret;
+use crate::{forward_sockets::connect_tcp, questions::Secret};
 
 /// Channels that are not sessions, at once; sshd has no bound of its own.
 const MOST_CHANNELS: usize = 4096;
@@ -256,7 +254,7 @@ impl Handler for Connection {
         } else {
             let to = self.to_client("direct-streamlocal@openssh.com", session)?;
             let path = PathBuf::from(OsStr::from_bytes(path));
-            Asked { channel, reply, to }.connect(path.display().to_string(), connect_socket(path));
+            Asked { channel, reply, to }.connect(path.display().to_string(), UnixStream::connect(path));
         }
         Ok(())
     }

@@ -7,16 +7,20 @@ use russh::{
     Channel, ChannelOpenFailure,
     client::{ChannelOpenHandle, Msg},
 };
+use tokio::net::UnixStream;
 
 use super::{
-    place::{Place, connect_socket, connect_tcp},
+    place::Place,
     relay::{self, Socket},
 };
-use crate::client::{
-    channel::RawChannel,
-    event::{ConnectionEvent, EventSink},
-    incoming::{Connecting, Incoming, Origin},
-    link::{Link, WeakLink},
+use crate::{
+    client::{
+        channel::RawChannel,
+        event::{ConnectionEvent, EventSink},
+        incoming::{Connecting, Incoming, Origin},
+        link::{Link, WeakLink},
+    },
+    forward_sockets::connect_tcp,
 };
 
 /// Leads what the server opens to a place at this side.
@@ -59,11 +63,11 @@ impl Incoming for Inward {
     ) {
         tokio::spawn(async move {
             let error = match &self.target {
-                Place::Tcp { host, port } => match connect_tcp(host, *port).await {
+                Place::Tcp { host, port } => match connect_tcp(host.clone(), *port).await {
                     Ok(stream) => return self.join(channel, reply, connecting, stream).await,
                     Err(error) => error,
                 },
-                Place::Socket(path) => match connect_socket(path).await {
+                Place::Socket(path) => match UnixStream::connect(path).await {
                     Ok(stream) => return self.join(channel, reply, connecting, stream).await,
                     Err(error) => error,
                 },

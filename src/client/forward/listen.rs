@@ -3,21 +3,13 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-        net::UnixListener as StdUnixListener,
-    },
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    path::PathBuf,
 };
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 
 use super::error::ForwardError;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
+use crate::forward_sockets::{SocketFile, listen_tcp};
 
 /// Where a forward listens at this side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +58,9 @@ impl Listen {
             Self::Everywhere(port) => {
                 listen_on([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()], *port)
             }
-            Self::Address(address) => bind_tcp(*address).map(|listener| vec![listener]),
+            Self::Address(address) => listen_tcp(*address).map(|listener| vec![listener]),
             Self::Socket { path, unlink } => {
-                let file = SocketFile::listen(path, *unlink);
+                let file = SocketFile::listen(path, 0o600, *unlink);
                 return file
                     .map(|(listener, file)| Listening::Socket(listener, file))
                     .map_err(|error| self.failed(error));
@@ -101,7 +93,7 @@ fn listen_once(addresses: [IpAddr; 2], mut port: u16) -> io::Result<Vec<TcpListe
     let mut listeners = Vec::new();
     let mut failed = None;
     for address in addresses {
-        match bind_tcp(SocketAddr::new(address, port)) {
+        match listen_tcp(SocketAddr::new(address, port)) {
             Ok(listener) => {
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
@@ -116,78 +108,10 @@ fn listen_once(addresses: [IpAddr; 2], mut port: u16) -> io::Result<Vec<TcpListe
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    if address.is_ipv6() {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// The file of a listening socket, removed with this; a file of somebody else's there is left alone.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Its device and inode.
-    id: (u64, u64),
-    removed: AtomicBool,
-}
-
-impl SocketFile {
-    /// Nobody can connect before the mode is 0600, since only then it listens.
-    fn listen(path: &Path, unlink: bool) -> io::Result<(UnixListener, Self)> {
-        if unlink && path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-            std::fs::remove_file(path)?;
-        }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let descriptor = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        bind(&descriptor, &SocketAddrUnix::new(path)?)?;
-        let listening = || {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            listen(&descriptor, BACKLOG.cast_signed())?;
-            let listener = UnixListener::from_std(StdUnixListener::from(descriptor.try_clone()?))?;
-            Ok((listener, identity(path)?))
-        };
-        match listening() {
-            Ok((listener, id)) => {
-                Ok((listener, Self { path: path.to_owned(), id, removed: AtomicBool::new(false) }))
-            }
-            Err(error) => {
-                let _ = std::fs::remove_file(path);
-                Err(error)
-            }
-        }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Removes it, once.
-    pub(super) fn remove(&self) {
-        if !self.removed.swap(true, Ordering::Relaxed)
-            && identity(&self.path).is_ok_and(|found| found == self.id)
-        {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = path.symlink_metadata()?;
-    Ok((found.dev(), found.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener as StdUnixListener};
+
     use super::*;
 
     #[tokio::test]

@@ -12,12 +12,15 @@ use super::{
     bound::Bound,
     dynamic,
     error::ForwardError,
-    listen::{Listen, Listening, SocketFile},
+    listen::{Listen, Listening},
     opening::Opening,
     place::Place,
     relay::{self, Socket},
 };
-use crate::client::connection::Connection;
+use crate::{
+    client::connection::Connection,
+    forward_sockets::{SocketFile, pause},
+};
 
 /// What a forward does with its connections.
 #[derive(Debug, Clone)]
@@ -142,10 +145,4 @@ impl Accepting {
             },
         }
     }
-}
-
-/// A full descriptor table is left alone for a moment.
-async fn pause(error: &std::io::Error) {
-    tracing::warn!("cannot accept a forwarded connection: {error}");
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }

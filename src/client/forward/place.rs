@@ -1,14 +1,6 @@
 //! Where forwarded connections go.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
-
-use tokio::{
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
-
-/// How long a host that does not answer keeps a channel waiting. The kernel would give it two minutes.
-const DEADLINE: Duration = Duration::from_secs(60);
+use std::{fmt, path::PathBuf};
 
 /// A place to connect to, as the side that connects sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,18 +32,4 @@ impl fmt::Display for Place {
             Self::Socket(path) => write!(f, "{}", path.display()),
         }
     }
-}
-
-pub(super) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect((host, port));
-    let stream =
-        timeout(DEADLINE, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-pub(super) async fn connect_socket(path: &std::path::Path) -> io::Result<UnixStream> {
-    timeout(DEADLINE, UnixStream::connect(path))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

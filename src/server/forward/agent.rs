@@ -7,7 +7,8 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use super::{listen::pause, socket::SocketFile, to_client::ToClient};
+use super::to_client::ToClient;
+use crate::forward_sockets::{SocketFile, pause};
 
 /// A socket that leads to the client's agent; it goes with its session.
 pub(in crate::server) struct AgentSocket {
@@ -25,11 +26,12 @@ impl AgentSocket {
     pub(in crate::server) fn open(to: ToClient) -> io::Result<Self> {
         let folder = nix::unistd::mkdtemp("/tmp/ssh-XXXXXXXXXX")?;
         let path = folder.join(format!("agent.{}", std::process::id()));
-        let file =
-            SocketFile::listen(&path, 0o177, false).inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
+        let (listener, file) =
+            SocketFile::listen(&path, 0o600, false).inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
         let accepting = async move {
+            let _file = file;
             loop {
-                match file.listener.accept().await {
+                match listener.accept().await {
                     Ok((stream, _)) => {
                         let to = to.clone();
                         // On its own: what is asked of the agent outlives the session that offered it.

@@ -8,11 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{socket::SocketFile, to_client::ToClient};
-use crate::server::config::{Config, value::GatewayPorts};
+use super::to_client::ToClient;
+use crate::{
+    forward_sockets::{SocketFile, listen_tcp, pause},
+    server::config::{Config, value::GatewayPorts},
+};
 
 /// What a connection listens on.
 #[derive(Default)]
@@ -63,9 +66,9 @@ impl Listeners {
         path: &Path,
         to: &ToClient,
     ) -> io::Result<()> {
-        let mask = config.stream_local_bind_mask;
-        let file = SocketFile::listen(path, mask, config.stream_local_bind_unlink)?;
-        let accepting = accept_socket(file, path.to_owned(), to.clone());
+        let mode = 0o777 & !config.stream_local_bind_mask;
+        let listening = SocketFile::listen(path, mode, config.stream_local_bind_unlink)?;
+        let accepting = accept_socket(listening, path.to_owned(), to.clone());
         self.open.insert(Place::Socket(path.to_owned()), vec![spawn(accepting)]);
         Ok(())
     }
@@ -108,7 +111,7 @@ fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)
     let mut listeners = Vec::new();
     let mut failed = None;
     for address in addresses {
-        match bind(SocketAddr::new(*address, port)) {
+        match listen_tcp(SocketAddr::new(*address, port)) {
             Ok(listener) => {
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
@@ -120,16 +123,6 @@ fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)
         return Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
     }
     Ok((listeners, port))
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    if address.is_ipv6() {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(128)
 }
 
 async fn accept_tcp(listener: TcpListener, address: String, port: u16, to: ToClient) {
@@ -152,9 +145,9 @@ async fn accept_tcp(listener: TcpListener, address: String, port: u16, to: ToCli
     }
 }
 
-async fn accept_socket(file: SocketFile, path: PathBuf, to: ToClient) {
+async fn accept_socket((listener, _file): (UnixListener, SocketFile), path: PathBuf, to: ToClient) {
     loop {
-        match file.listener.accept().await {
+        match listener.accept().await {
             Ok((stream, _)) => {
                 let (to, path) = (to.clone(), path.clone());
                 tokio::spawn(async move {
@@ -166,12 +159,6 @@ async fn accept_socket(file: SocketFile, path: PathBuf, to: ToClient) {
             Err(error) => pause(&error).await,
         }
     }
-}
-
-/// A full descriptor table is left alone for a moment.
-pub(super) async fn pause(error: &io::Error) {
-    tracing::warn!("cannot accept a forwarded connection: {error}");
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
 #[cfg(test)]

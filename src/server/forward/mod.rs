@@ -2,7 +2,5 @@
 
 pub(super) mod agent;
 pub(super) mod listen;
-pub(super) mod socket;
-pub(super) mod tcp;
 pub(super) mod to_client;
 pub(super) mod x11;

@@ -14,8 +14,8 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{listen::pause, to_client::ToClient};
-use crate::server::config::Config;
+use super::to_client::ToClient;
+use crate::{forward_sockets::pause, server::config::Config};
 
 /// The first port of X11, that of display 0.
 const FIRST_PORT: u32 = 6000;

@@ -28,6 +28,7 @@
 //! | [`files`] | where files are and how they are written |
 
 pub mod agent;
+mod buffer;
 pub mod client;
 #[doc(hidden)]
 pub mod descriptors;

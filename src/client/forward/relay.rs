@@ -1,53 +1,18 @@
 //! Bytes between a channel and a socket.
 
-use std::{future::poll_fn, io, sync::Arc};
+use std::{future::poll_fn, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{channel::RawChannel, inbox::Item};
-
-/// The smallest and the largest buffer to read into.
-const SMALL: usize = 4 << 10;
-const LARGE: usize = 256 << 10;
-
-/// Buffers that grow while reads fill them, and are handed on without a copy.
-#[derive(Debug)]
-struct Buffer {
-    bytes: BytesMut,
-    size: usize,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self { bytes: BytesMut::new(), size: SMALL }
-    }
-}
-
-impl Buffer {
-    /// Room for the next read.
-    fn room(&mut self) -> &mut BytesMut {
-        if self.bytes.capacity() < self.size / 2 {
-            self.bytes = BytesMut::with_capacity(self.size);
-        }
-        &mut self.bytes
-    }
-
-    /// What was read.
-    fn take(&mut self) -> Bytes {
-        let count = self.bytes.len();
-        if count >= self.size / 2 {
-            self.size = (self.size * 4).min(LARGE);
-        } else if count < self.size / 8 {
-            self.size = (self.size / 2).max(SMALL);
-        }
-        self.bytes.split().freeze()
-    }
-}
+use crate::{
+    buffer::Buffer,
+    client::{channel::RawChannel, inbox::Item},
+};
 
 /// The socket of a forwarded connection.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
@@ -101,14 +66,8 @@ async fn send_all(mut reader: impl AsyncRead + Unpin, channel: &RawChannel, firs
         return;
     }
     let mut buffer = Buffer::default();
-    loop {
-        match reader.read_buf(buffer.room()).await {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        }
-        if channel.sending.data_bytes(buffer.take()).await.is_err() {
+    while let Some(bytes) = buffer.read(&mut reader).await {
+        if channel.sending.data_bytes(bytes).await.is_err() {
             return;
         }
     }

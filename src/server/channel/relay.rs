@@ -1,13 +1,14 @@
 //! Bytes between a channel and what stands behind it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use russh::{Channel, ChannelId, ChannelWriteHalf, server::Msg};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{inbox::Inbox, inboxes::Inboxes, outlet::Outlet};
+use crate::buffer::Buffer;
 
 /// The sending side of a channel.
 pub(in crate::server) struct Sending {
@@ -43,44 +44,6 @@ impl Sending {
 /// The extended data type of stderr (RFC 4254 section 5.2).
 pub(in crate::server) const STDERR: u32 = 1;
 
-/// The smallest and the largest buffer to read into.
-const SMALL: usize = 4 << 10;
-const LARGE: usize = 256 << 10;
-
-/// Buffers that grow while reads fill them, and are handed on without a copy.
-#[derive(Debug)]
-pub(in crate::server) struct Buffer {
-    bytes: BytesMut,
-    size: usize,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self { bytes: BytesMut::new(), size: SMALL }
-    }
-}
-
-impl Buffer {
-    /// Room for the next read.
-    pub(in crate::server) fn room(&mut self) -> &mut BytesMut {
-        if self.bytes.capacity() < self.size / 2 {
-            self.bytes = BytesMut::with_capacity(self.size);
-        }
-        &mut self.bytes
-    }
-
-    /// What was read.
-    pub(in crate::server) fn take(&mut self) -> Bytes {
-        let count = self.bytes.len();
-        if count >= self.size / 2 {
-            self.size = (self.size * 4).min(LARGE);
-        } else if count < self.size / 8 {
-            self.size = (self.size / 2).max(SMALL);
-        }
-        self.bytes.split().freeze()
-    }
-}
-
 /// Sends all that a reader gives, as data or as extended data of a type. Ends with the reader, or when
 /// the channel is closed.
 pub(in crate::server) async fn send_all(
@@ -89,14 +52,8 @@ pub(in crate::server) async fn send_all(
     extended: Option<u32>,
 ) {
     let mut buffer = Buffer::default();
-    loop {
-        match reader.read_buf(buffer.room()).await {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        }
-        if send(to, extended, buffer.take()).await.is_err() {
+    while let Some(bytes) = buffer.read(&mut reader).await {
+        if send(to, extended, bytes).await.is_err() {
             return;
         }
     }

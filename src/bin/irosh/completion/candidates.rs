@@ -1,6 +1,6 @@
 //! What a line can go on with.
 
-use std::{ffi::OsString, io, sync::OnceLock};
+use std::{ffi::OsString, sync::OnceLock};
 
 use clap::Command;
 use clap_complete::engine;
@@ -48,22 +48,4 @@ impl Before {
         let paths = paths.saturating_sub(2);
         Self { target, paths }
     }
-}
-
-/// Prints them, one a line.
-pub(super) fn print(lines: impl IntoIterator<Item = String>, out: &mut dyn io::Write) -> io::Result<()> {
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
-}
-
-/// The words that a shell's script gives behind `--`.
-pub(super) fn words(arguments: Vec<OsString>) -> Vec<String> {
-    arguments.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-/// A text as one word of a shell's script.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

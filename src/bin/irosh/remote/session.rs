@@ -278,12 +278,8 @@ fn wants_terminal(options: &SessionOptions, is_shell: bool, configured: RequestT
 
 fn pty_options(terminal: Option<&Terminal>) -> PtyOptions {
     let size = terminal.map_or_else(PtySize::default, |terminal| size_of(terminal.size()));
-    let modes = terminal.map_or_else(terminal::no_modes, Terminal::modes);
-    // Five bytes each: which, and its value (RFC 4254 section 8).
-    let modes = modes.chunks_exact(5).filter_map(|mode| {
-        let (opcode, value) = mode.split_first_chunk::<1>()?;
-        Some((PtyMode::from_u8(opcode[0])?, u32::from_be_bytes(value.try_into().ok()?)))
-    });
+    let modes = terminal.map(Terminal::modes).unwrap_or_default().into_iter();
+    let modes = modes.filter_map(|(opcode, value)| Some((PtyMode::from_u8(opcode)?, value)));
     PtyOptions { modes: modes.collect(), ..PtyOptions::new(terminal::term(), size) }
 }
 

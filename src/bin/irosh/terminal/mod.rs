@@ -19,12 +19,6 @@ pub(crate) use raw::{RawMode, restore};
 pub(crate) use size::WindowSize;
 pub(crate) use tty::Terminal;
 
-/// The modes of a pty-req where there is no terminal to copy: none (RFC 4254 section 8).
-#[must_use]
-pub(crate) fn no_modes() -> Vec<u8> {
-    modes::none()
-}
-
 /// `TERM`, as a pty-req has it: empty where it is not set.
 #[must_use]
 pub(crate) fn term() -> Vec<u8> {

@@ -1,36 +1,21 @@
-//! A terminal's modes as RFC 4254 section 8 encodes them.
+//! A terminal's modes, as RFC 4254 section 8 numbers them.
 
 use rustix::termios::{ControlModes, InputModes, LocalModes, OutputModes, SpecialCodeIndex, Termios};
 
-/// No modes at all.
-pub(super) fn none() -> Vec<u8> {
-    vec![TTY_OP_END]
-}
-
-/// Opcodes with their values, in ssh's order: speeds, keys, flags, the end.
-pub(super) fn encode(termios: &Termios) -> Vec<u8> {
-    let mut out = Encoded(Vec::new());
-    out.mode(TTY_OP_OSPEED, termios.output_speed());
-    out.mode(TTY_OP_ISPEED, termios.input_speed());
-    for &(opcode, index) in KEYS {
-        out.mode(opcode, key(termios.special_codes[index]));
-    }
-    for &(opcode, flag) in INPUT {
-        out.flag(opcode, termios.input_modes.contains(flag));
-    }
-    for &(opcode, flag) in LOCAL {
-        out.flag(opcode, termios.local_modes.contains(flag));
-    }
-    for &(opcode, flag) in OUTPUT {
-        out.flag(opcode, termios.output_modes.contains(flag));
-    }
-    let size = termios.control_modes & ControlModes::CSIZE;
-    out.flag(CS7, size == ControlModes::CS7);
-    out.flag(CS8, size == ControlModes::CS8);
-    out.flag(PARENB, termios.control_modes.contains(ControlModes::PARENB));
-    out.flag(PARODD, termios.control_modes.contains(ControlModes::PARODD));
-    out.0.push(TTY_OP_END);
-    out.0
+/// Opcodes with their values, in ssh's order: speeds, keys, flags.
+pub(super) fn of(termios: &Termios) -> Vec<(u8, u32)> {
+    let Termios { input_modes, local_modes, output_modes, control_modes, special_codes, .. } = termios;
+    let mut modes = vec![(TTY_OP_OSPEED, termios.output_speed()), (TTY_OP_ISPEED, termios.input_speed())];
+    modes.extend(KEYS.iter().map(|&(opcode, index)| (opcode, key(special_codes[index]))));
+    modes.extend(INPUT.iter().map(|&(opcode, flag)| (opcode, input_modes.contains(flag).into())));
+    modes.extend(LOCAL.iter().map(|&(opcode, flag)| (opcode, local_modes.contains(flag).into())));
+    modes.extend(OUTPUT.iter().map(|&(opcode, flag)| (opcode, output_modes.contains(flag).into())));
+    let size = *control_modes & ControlModes::CSIZE;
+    modes.push((CS7, (size == ControlModes::CS7).into()));
+    modes.push((CS8, (size == ControlModes::CS8).into()));
+    modes.push((PARENB, control_modes.contains(ControlModes::PARENB).into()));
+    modes.push((PARODD, control_modes.contains(ControlModes::PARODD).into()));
+    modes
 }
 
 /// A key, 255 if it is switched off.
@@ -40,20 +25,6 @@ fn key(code: u8) -> u32 {
     if code == disabled { 255 } else { code.into() }
 }
 
-struct Encoded(Vec<u8>);
-
-impl Encoded {
-    fn mode(&mut self, opcode: u8, value: u32) {
-        self.0.push(opcode);
-        self.0.extend(value.to_be_bytes());
-    }
-
-    fn flag(&mut self, opcode: u8, set: bool) {
-        self.mode(opcode, set.into());
-    }
-}
-
-const TTY_OP_END: u8 = 0;
 const CS7: u8 = 90;
 const CS8: u8 = 91;
 const PARENB: u8 = 92;

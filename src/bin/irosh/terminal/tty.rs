@@ -36,9 +36,9 @@ impl Terminal {
 
     /// Its modes as a pty-req has them (RFC 4254 section 8). Ask before [`Terminal::raw`].
     #[must_use]
-    pub(crate) fn modes(&self) -> Vec<u8> {
+    pub(crate) fn modes(&self) -> Vec<(u8, u32)> {
         // A terminal that has just been hung up has no modes to tell.
-        rustix::termios::tcgetattr(&self.fd).map_or_else(|_| modes::none(), |termios| modes::encode(&termios))
+        rustix::termios::tcgetattr(&self.fd).map(|termios| modes::of(&termios)).unwrap_or_default()
     }
 
     /// Sets raw mode until the guard is dropped.

@@ -4,62 +4,40 @@ use std::fmt;
 
 use super::{
     frame_error::FrameError,
+    numbers::numbered,
     wire::{Reader, Writer, packet},
 };
 
-/// Why a host refuses a peer or a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum RefusalCode {
-    /// The identity is not admitted and showed no invite.
-    NotAdmitted = 1,
-    /// The invite is unknown or wrong.
-    InviteUnknown = 2,
-    /// The invite's time is over.
-    InviteExpired = 3,
-    /// The invite has been used as often as it may.
-    InviteUsed = 4,
-    /// The identity's proof does not hold.
-    BadProof = 5,
-    /// The host has no room now; trying again later may help.
-    Busy = 6,
-    /// This identity has as many sessions or connections as it may.
-    TooMany = 7,
-    /// The SSH server behind the host could not be reached.
-    Backend = 8,
-    /// The host is stopping.
-    GoingAway = 9,
-    /// A session cannot be resumed.
-    CannotResume = 10,
-    /// The peer speaks a revision of the protocol that the host does not.
-    Version = 11,
-    /// The admission of this identity has ended.
-    Expired = 12,
-    /// Something failed on the host.
-    Internal = 13,
-}
-
-impl RefusalCode {
-    const ALL: [Self; 13] = [
-        Self::NotAdmitted,
-        Self::InviteUnknown,
-        Self::InviteExpired,
-        Self::InviteUsed,
-        Self::BadProof,
-        Self::Busy,
-        Self::TooMany,
-        Self::Backend,
-        Self::GoingAway,
-        Self::CannotResume,
-        Self::Version,
-        Self::Expired,
-        Self::Internal,
-    ];
-
-    /// The code of this number; an unknown number is [`Self::Internal`], whose sentence still says
-    /// what happened.
-    pub(super) fn from_number(number: u32) -> Self {
-        Self::ALL.into_iter().find(|code| *code as u32 == number).unwrap_or(Self::Internal)
+numbered! {
+    /// Why a host refuses a peer or a session.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum RefusalCode {
+        /// The identity is not admitted and showed no invite.
+        NotAdmitted = 1,
+        /// The invite is unknown or wrong.
+        InviteUnknown = 2,
+        /// The invite's time is over.
+        InviteExpired = 3,
+        /// The invite has been used as often as it may.
+        InviteUsed = 4,
+        /// The identity's proof does not hold.
+        BadProof = 5,
+        /// The host has no room now; trying again later may help.
+        Busy = 6,
+        /// This identity has as many sessions or connections as it may.
+        TooMany = 7,
+        /// The SSH server behind the host could not be reached.
+        Backend = 8,
+        /// The host is stopping.
+        GoingAway = 9,
+        /// A session cannot be resumed.
+        CannotResume = 10,
+        /// The peer speaks a revision of the protocol that the host does not.
+        Version = 11,
+        /// The admission of this identity has ended.
+        Expired = 12,
+        /// Something failed on the host.
+        Internal = 13,
     }
 }
 
@@ -93,65 +71,43 @@ impl Refusal {
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
         Ok(Self {
-            code: RefusalCode::from_number(reader.uint32()?),
+            // Of an unknown one, the sentence still says what happened.
+            code: RefusalCode::from_number(reader.uint32()?.into()).unwrap_or(RefusalCode::Internal),
             sentence: reader.lines(Self::MAX_SENTENCE)?,
         })
     }
 }
 
-/// Application error codes with which a QUIC connection or stream of `irosh/1` is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum CloseCode {
-    /// All sessions have ended.
-    Done = 0,
-    /// The peer sent what the protocol does not allow.
-    Protocol = 1,
-    /// The peer let a deadline pass.
-    Deadline = 2,
-    /// The peer was refused; a `Refused` frame says why.
-    Refused = 3,
-    /// The host is stopping.
-    GoingAway = 4,
-    /// The peer is no longer admitted.
-    Revoked = 5,
-    /// The reader of this direction is gone.
-    ReaderGone = 6,
-    /// The client was told to stop, or its ssh vanished.
-    Interrupted = 7,
-    /// What the peer may do at the host has changed; it may connect again.
-    Changed = 8,
-    /// The session has another leg, or waits for one.
-    Detached = 9,
-    /// The session has waited for its client for as long as the host keeps sessions.
-    Expired = 10,
-    /// The session waited for its client, and others needed its place.
-    Evicted = 11,
-    /// The client's process was gone, and the client said so.
-    Gone = 12,
-}
-
-impl CloseCode {
-    const ALL: [Self; 13] = [
-        Self::Done,
-        Self::Protocol,
-        Self::Deadline,
-        Self::Refused,
-        Self::GoingAway,
-        Self::Revoked,
-        Self::ReaderGone,
-        Self::Interrupted,
-        Self::Changed,
-        Self::Detached,
-        Self::Expired,
-        Self::Evicted,
-        Self::Gone,
-    ];
-
-    /// The code of a number that a peer sent.
-    #[must_use]
-    pub fn from_number(number: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u64 == number)
+numbered! {
+    /// Application error codes with which a QUIC connection or stream of `irosh/1` is closed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CloseCode {
+        /// All sessions have ended.
+        Done = 0,
+        /// The peer sent what the protocol does not allow.
+        Protocol = 1,
+        /// The peer let a deadline pass.
+        Deadline = 2,
+        /// The peer was refused; a `Refused` frame says why.
+        Refused = 3,
+        /// The host is stopping.
+        GoingAway = 4,
+        /// The peer is no longer admitted.
+        Revoked = 5,
+        /// The reader of this direction is gone.
+        ReaderGone = 6,
+        /// The client was told to stop, or its ssh vanished.
+        Interrupted = 7,
+        /// What the peer may do at the host has changed; it may connect again.
+        Changed = 8,
+        /// The session has another leg, or waits for one.
+        Detached = 9,
+        /// The session has waited for its client for as long as the host keeps sessions.
+        Expired = 10,
+        /// The session waited for its client, and others needed its place.
+        Evicted = 11,
+        /// The client's process was gone, and the client said so.
+        Gone = 12,
     }
 }
 

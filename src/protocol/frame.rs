@@ -7,13 +7,11 @@ use super::{
     codes::Refusal,
     extensions::{CERTIFICATE, Extensions},
     frame_error::FrameError,
+    host_keys,
     ids::{Instance, SessionId},
-    numbers::{
-        HEADER_LENGTH, MAX_CERTIFICATE, MAX_GONE, MAX_HOST_KEY, MAX_HOST_KEYS, MAX_HOST_KEYS_LENGTH,
-        MAX_NAME, VERSION, kind,
-    },
+    numbers::{HEADER_LENGTH, MAX_CERTIFICATE, MAX_GONE, MAX_NAME, VERSION, kind},
     proof::Manner,
-    wire::{Reader, Writer, framed, packet},
+    wire::{Reader, Writer, cut_name, framed, packet},
 };
 use crate::transport::InviteSecret;
 
@@ -207,15 +205,7 @@ impl Welcome {
     /// An answer in the revision that this code speaks.
     #[must_use]
     pub fn new(host_name: &str, backend: BackendKind, host_keys: Vec<Vec<u8>>, limits: Limits) -> Self {
-        let mut host_name: String = host_name.chars().filter(|c| !c.is_control()).collect();
-        host_name.truncate(host_name.floor_char_boundary(MAX_NAME));
-        let mut room = MAX_HOST_KEYS_LENGTH;
-        let mut fits = |key: &Vec<u8>| {
-            let fits = key.len() <= MAX_HOST_KEY.min(room);
-            room -= if fits { key.len() } else { 0 };
-            fits
-        };
-        let host_keys = host_keys.into_iter().filter(&mut fits).take(MAX_HOST_KEYS as usize).collect();
+        let (host_name, host_keys) = (cut_name(host_name), host_keys::fit(host_keys));
         let software = software("irosh");
         let extensions = Extensions::default();
         Self { version: VERSION, host_name, software, backend, host_keys, limits, extensions }
@@ -325,9 +315,8 @@ impl Welcome {
             .uint32(self.version)
             .string(self.host_name.as_bytes())
             .string(self.software.as_bytes())
-            .byte(self.backend.number())
-            .uint32(u32::try_from(self.host_keys.len()).unwrap_or(u32::MAX));
-        let frame = self.host_keys.iter().fold(frame, |frame, key| frame.string(key));
+            .byte(self.backend.number());
+        let frame = host_keys::encode(&self.host_keys, frame);
         let Limits { sessions, resume_seconds } = self.limits;
         self.extensions.encode(frame.uint32(sessions).uint32(resume_seconds))
     }
@@ -338,7 +327,7 @@ impl Welcome {
             host_name: reader.line(MAX_NAME)?,
             software: reader.line(MAX_NAME)?,
             backend: BackendKind::from_number(reader.byte()?),
-            host_keys: decode_host_keys(reader)?,
+            host_keys: host_keys::decode(reader)?,
             limits: Limits { sessions: reader.uint32()?, resume_seconds: reader.uint32()? },
             extensions: Extensions::decode(reader)?,
         })
@@ -351,15 +340,6 @@ fn version(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
         VERSION => Ok(VERSION),
         other => Err(FrameError::Version(other)),
     }
-}
-
-fn decode_host_keys(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, FrameError> {
-    let count = reader.uint32()?;
-    if count > MAX_HOST_KEYS {
-        let (length, max) = (count as usize, MAX_HOST_KEYS as usize);
-        return Err(FrameError::FieldTooLong { length, max });
-    }
-    (0..count).map(|_| reader.string_up_to(MAX_HOST_KEY).map(<[u8]>::to_vec)).collect()
 }
 
 /// As many as there are, to the end of the frame.

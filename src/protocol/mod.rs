@@ -4,6 +4,7 @@ mod codes;
 mod extensions;
 mod frame;
 mod frame_error;
+mod host_keys;
 mod ids;
 mod leg;
 mod numbers;

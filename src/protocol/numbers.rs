@@ -25,11 +25,6 @@ pub const MAX_CERTIFICATE: usize = 16 << 10;
 pub(super) const MAX_GONE: usize = 64;
 
 pub(super) const MAX_NAME: usize = 255;
-pub(super) const MAX_HOST_KEYS: u32 = 16;
-/// An RSA key of 16,384 bits is 2 KiB.
-pub(super) const MAX_HOST_KEY: usize = 4 << 10;
-/// All of them together leave room for the rest of a `Welcome`.
-pub(super) const MAX_HOST_KEYS_LENGTH: usize = MAX_CONTROL_FRAME / 2;
 
 pub(super) mod kind {
     pub(in crate::protocol) const HELLO: u8 = 1;
@@ -46,3 +41,25 @@ pub(super) mod kind {
     /// From here on, frames are passed over where they are not known.
     pub(in crate::protocol) const IGNORABLE: u8 = 128;
 }
+
+/// An enum whose variants are numbers on the wire, which are found by them.
+macro_rules! numbered {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$of_one:meta])* $variant:ident = $number:literal,)* }) => {
+        $(#[$about])*
+        #[repr(u32)]
+        pub enum $name { $($(#[$of_one])* $variant = $number,)* }
+
+        impl $name {
+            /// The one of a number that a peer sent.
+            #[must_use]
+            pub fn from_number(number: u64) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use numbered;

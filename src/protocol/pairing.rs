@@ -6,8 +6,10 @@
 use super::{
     extensions::Extensions,
     frame_error::FrameError,
+    host_keys,
+    numbers::{MAX_NAME, numbered},
     proof::Manner,
-    wire::{Reader, Writer, framed, packet},
+    wire::{Reader, Writer, cut_name, framed, packet},
 };
 
 /// The revision that this code speaks.
@@ -32,12 +34,8 @@ pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-irosh-pair/1";
 /// The same for the proof of the client's identity, which is otherwise that of `Hello`; its public key is the context.
 pub const IDENTITY_EXPORTER_LABEL: &[u8] = b"EXPORTER-irosh-pair/1 identity";
 
-const MAX_NAME: usize = 255;
 const MAX_TICKET: usize = 4 << 10;
 const MAX_SENTENCE: usize = 1024;
-const MAX_HOST_KEYS: usize = 16;
-const MAX_HOST_KEY: usize = 4 << 10;
-const MAX_HOST_KEYS_LENGTH: usize = MAX_FRAME / 2;
 
 mod kind {
     pub(super) const START: u8 = 1;
@@ -77,45 +75,28 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// Why a side does not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Reason {
-    /// The words were others. The code is dead with that.
-    Wrong = 1,
-    /// The code is dead, or taken: somebody else has typed it.
-    Dead = 2,
-    /// Both sides are hosts, or both are clients. It was no guess.
-    SameRole = 3,
-    /// A person has said that the two machines do not show the same.
-    Differs = 4,
-    /// The host could not let the client in; the sentence says why.
-    NotAdmitted = 5,
-    /// The client's proof does not hold.
-    BadProof = 6,
-    /// The revision is not spoken.
-    Version = 7,
-    /// Something failed; what an unknown number counts as.
-    Failed = 8,
-    /// A person has given it up.
-    GivenUp = 9,
-}
-
-impl Reason {
-    const ALL: [Self; 9] = [
-        Self::Wrong,
-        Self::Dead,
-        Self::SameRole,
-        Self::Differs,
-        Self::NotAdmitted,
-        Self::BadProof,
-        Self::Version,
-        Self::Failed,
-        Self::GivenUp,
-    ];
-
-    fn from_number(number: u32) -> Self {
-        Self::ALL.into_iter().find(|reason| *reason as u32 == number).unwrap_or(Self::Failed)
+numbered! {
+    /// Why a side does not go on.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Reason {
+        /// The words were others. The code is dead with that.
+        Wrong = 1,
+        /// The code is dead, or taken: somebody else has typed it.
+        Dead = 2,
+        /// Both sides are hosts, or both are clients. It was no guess.
+        SameRole = 3,
+        /// A person has said that the two machines do not show the same.
+        Differs = 4,
+        /// The host could not let the client in; the sentence says why.
+        NotAdmitted = 5,
+        /// The client's proof does not hold.
+        BadProof = 6,
+        /// The revision is not spoken.
+        Version = 7,
+        /// Something failed; what an unknown number counts as.
+        Failed = 8,
+        /// A person has given it up.
+        GivenUp = 9,
     }
 }
 
@@ -254,7 +235,7 @@ impl Frame {
             kind::CLIENT => Self::Client(Sealed::decode(&mut reader)?),
             kind::HOST => Self::Host(Sealed::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(Refused {
-                reason: Reason::from_number(reader.uint32()?),
+                reason: Reason::from_number(reader.uint32()?.into()).unwrap_or(Reason::Failed),
                 sentence: reader.lines(MAX_SENTENCE)?,
             }),
             kind => return Err(FrameError::UnknownType(kind)),
@@ -326,7 +307,7 @@ impl AboutClient {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let body = Vec::new().bytes(&self.identity).bytes(&self.proof);
-        self.extensions.encode(body.string(text(&self.name).as_bytes()))
+        self.extensions.encode(body.string(cut_name(&self.name).as_bytes()))
     }
 
     /// Reads the body of a frame.
@@ -346,22 +327,13 @@ impl AboutHost {
     /// The body of a frame; of the keys, those for which there is room.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut room = MAX_HOST_KEYS_LENGTH;
-        let fits = |key: &&Vec<u8>| {
-            let fits = key.len() <= MAX_HOST_KEY.min(room);
-            room -= if fits { key.len() } else { 0 };
-            fits
-        };
-        let keys: Vec<_> = self.host_keys.iter().filter(fits).take(MAX_HOST_KEYS).collect();
         let body = Vec::new()
             .string(self.ticket.as_bytes())
-            .string(text(&self.name).as_bytes())
-            .string(text(&self.login).as_bytes())
+            .string(cut_name(&self.name).as_bytes())
+            .string(cut_name(&self.login).as_bytes())
             .boolean(self.vouched)
-            .boolean(self.running)
-            .uint32(u32::try_from(keys.len()).unwrap_or(u32::MAX));
-        let body = keys.into_iter().fold(body, |body, key| body.string(key));
-        self.extensions.encode(body)
+            .boolean(self.running);
+        self.extensions.encode(host_keys::encode(&host_keys::fit(self.host_keys.clone()), body))
     }
 
     /// Reads the body of a frame.
@@ -374,22 +346,10 @@ impl AboutHost {
         let ticket = reader.line(MAX_TICKET)?;
         let (name, login) = (reader.line(MAX_NAME)?, reader.line(MAX_NAME)?);
         let (vouched, running) = (reader.boolean()?, reader.boolean()?);
-        let count = reader.uint32()? as usize;
-        if count > MAX_HOST_KEYS {
-            return Err(FrameError::FieldTooLong { length: count, max: MAX_HOST_KEYS });
-        }
-        let keys = (0..count).map(|_| reader.string_up_to(MAX_HOST_KEY).map(<[u8]>::to_vec));
-        let host_keys = keys.collect::<Result<_, _>>()?;
+        let host_keys = host_keys::decode(&mut reader)?;
         let extensions = Extensions::decode(&mut reader)?;
         Ok(Self { ticket, name, login, vouched, running, host_keys, extensions })
     }
-}
-
-/// What is left of a name when it is one line of no more than may be said.
-fn text(name: &str) -> String {
-    let mut text: String = name.chars().filter(|c| !c.is_control()).collect();
-    text.truncate(text.floor_char_boundary(MAX_NAME));
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{HEADER_LENGTH, frame_length};
+use crate::protocol::{HEADER_LENGTH, frame_length, host_keys::MAX_HOST_KEY};
 
 fn body(encoded: &[u8]) -> &[u8] {
     let header = encoded[..HEADER_LENGTH].try_into().expect("a header");
@@ -40,8 +40,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         (mac(), any::<bool>()).prop_map(|(mac, compare)| Frame::Confirm(Confirm { mac, compare })),
         sealed().prop_map(Frame::Client),
         sealed().prop_map(Frame::Host),
-        (1..=9_u32, "[^\\p{Cc}]{0,200}").prop_map(|(number, sentence)| {
-            Frame::Refused(Refused::new(Reason::from_number(number), &sentence))
+        (1..=9_u64, "[^\\p{Cc}]{0,200}").prop_map(|(number, sentence)| {
+            Frame::Refused(Refused::new(Reason::from_number(number).expect("a reason"), &sentence))
         }),
     ]
 }

@@ -1,6 +1,6 @@
 //! Fields of frames, which are of RFC 4251 section 5 and have bounds.
 
-use super::frame_error::FrameError;
+use super::{frame_error::FrameError, numbers::MAX_NAME};
 pub(super) use crate::ssh_wire::{Reader, Writer, packet};
 use crate::ssh_wire::{Trailing, Truncated, set_length};
 
@@ -42,6 +42,13 @@ impl<'a> Reader<'a> {
         }
         Ok(text.to_owned())
     }
+}
+
+/// What is left of a name when it is one line of no more than may be said.
+pub(super) fn cut_name(name: &str) -> String {
+    let mut name: String = name.chars().filter(|c| !c.is_control()).collect();
+    name.truncate(name.floor_char_boundary(MAX_NAME));
+    name
 }
 
 /// A [`packet`] with its length in front.

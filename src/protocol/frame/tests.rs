@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protocol::{
     codes::RefusalCode,
+    host_keys::MAX_HOST_KEY,
     leg::{LegHeader, LegReply, Position},
     numbers::{FIRST_WINDOW, MAX_CONTROL_FRAME, MAX_LEG_FRAME, MAX_WINDOW},
 };
@@ -23,8 +24,8 @@ fn text(max: usize) -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    fn refusal()(number in 1..=13_u32, sentence in text(Refusal::MAX_SENTENCE)) -> Refusal {
-        Refusal::new(RefusalCode::from_number(number), sentence)
+    fn refusal()(number in 1..=13_u64, sentence in text(Refusal::MAX_SENTENCE)) -> Refusal {
+        Refusal::new(RefusalCode::from_number(number).expect("a code"), sentence)
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     local::{LocalFolder, LocalKind, look},
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
-    placement::{Placement, There, place},
+    placement::{Goal, Placement, There},
     report::TransferReport,
     tree::{self, Direction, Finds, Work},
 };
@@ -169,22 +169,8 @@ impl Download {
         if is_folder && !self.context.options.recursive {
             return Err(TransferError::NeedsRecursive { path: path.into() });
         }
-        let local = |target: &[u8]| (Side::Local, Arc::<[u8]>::from(target));
-        let placement = match place(*there, *sources, *slash, is_folder) {
-            Placement::Missing if *sources > 1 => {
-                let (side, path) = local(target);
-                return Err(TransferError::NeedsFolder { side, path });
-            }
-            Placement::Missing => {
-                let (side, path) = local(target);
-                return Err(TransferError::NoSuchFile { side, path });
-            }
-            Placement::NotFolder => {
-                let (side, path) = local(target);
-                return Err(TransferError::NotDirectory { side, path });
-            }
-            placement => placement,
-        };
+        let goal = Goal { side: Side::Local, shown: target, there: *there, slash: *slash, sources: *sources };
+        let placement = goal.place(is_folder)?;
         let own = base_name(path);
         let name = match (placement, own) {
             (Placement::Inside, name) => name.map(<[u8]>::to_vec),

@@ -19,7 +19,7 @@ use super::{
     error::{Side, TransferError, TransferFailure},
     names::{base_name, join, parent, without_slashes},
     options::TransferOptions,
-    placement::{Placement, There, place},
+    placement::{Goal, Placement, There},
     removals::Removals,
     report::TransferReport,
     tree::{self, Direction, Finds, Work},
@@ -127,6 +127,7 @@ impl Upload {
         let named = sources.iter().map(|source| source.as_os_str().as_bytes());
         let names = named.chain([&target[..]]).filter_map(base_name).collect();
         let folder = Arc::new(self.known_folder(folder, &names).await?);
+        let goal = Goal { side: Side::Remote, shown: destination, there, slash, sources: sources.len() };
         let mut work = Work::default();
         for (path, source) in sources.iter().zip(found) {
             let planned = source.and_then(|source| match source {
@@ -138,19 +139,8 @@ impl Upload {
                     Err(TransferError::NeedsRecursive { path: path.as_os_str().as_bytes().into() })
                 }
                 found => {
-                    let is_folder = matches!(found, Found::Folder(_));
-                    match place(there, sources.len(), slash, is_folder) {
-                        Placement::Missing if sources.len() > 1 => {
-                            Err(TransferError::NeedsFolder { side: Side::Remote, path: destination.into() })
-                        }
-                        Placement::Missing => {
-                            Err(TransferError::NoSuchFile { side: Side::Remote, path: destination.into() })
-                        }
-                        Placement::NotFolder => {
-                            Err(TransferError::NotDirectory { side: Side::Remote, path: destination.into() })
-                        }
-                        placement => self.add(&mut work, path, found, placement, &folder, &target, &taken),
-                    }
+                    let placement = goal.place(matches!(found, Found::Folder(_)))?;
+                    self.add(&mut work, path, found, placement, &folder, &target, &taken)
                 }
             });
             if let Err(error) = planned {

@@ -22,9 +22,9 @@ use nix::{
 
 use super::{
     fatal::Fatal,
+    longname::local_time,
     server::Server,
     status::{Status, Stop},
-    sys::{Local, local_time},
     wire::{Reader, Reply, kind},
 };
 use crate::{server::log_level::LogLevel, sftp_packet::skip_extended};
@@ -60,12 +60,9 @@ impl Attributes {
             log(format_args!("set {path:?} mode {permissions:04o}"));
         }
         if let Some((_, changed)) = self.times
-            && let Some(Local { year, month, day, hour, minute, second }) = local_time(changed.into())
+            && let Some(local) = local_time(changed.into())
         {
-            let month = month + 1;
-            log(format_args!(
-                "set {path:?} modtime {year}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}"
-            ));
+            log(format_args!("set {path:?} modtime {}", local.strftime("%Y%m%d-%H:%M:%S")));
         }
         if let Some((user, group)) = self.owner {
             log(format_args!("set {path:?} owner {user} group {group}"));

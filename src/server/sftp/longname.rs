@@ -8,15 +8,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use nix::unistd::{Gid, Group, Uid, User};
-
-use super::sys::{Local, local_time};
 
 /// OpenSSH makes a line in a buffer of 1024 bytes and cuts what is longer.
 const LONGEST: usize = 1023;
-
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Names of users and groups, each looked up once a connection: a lookup may ask a server.
 #[derive(Debug, Default)]
@@ -68,16 +64,20 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The time of day within the last half year, else the year. Nothing when the year has five digits,
-/// which do not fit into OpenSSH's buffer.
-fn time_text(changed: i64, now: i64, local: Option<Local>) -> String {
-    let Some(Local { month, day, hour, minute, year, .. }) = local else { return String::new() };
-    let Some(name) = MONTHS.get(month) else { return String::new() };
+/// Seconds since 1970 in local time, unless the year has more than four digits.
+pub(super) fn local_time(seconds: i64) -> Option<DateTime> {
+    Some(TimeZone::system().to_datetime(Timestamp::from_second(seconds).ok()?))
+}
+
+/// The time of day within the last half year, else the year. Nothing when that does not fit into OpenSSH's buffer.
+fn time_text(changed: i64, now: i64, local: Option<DateTime>) -> String {
+    let Some(local) = local else { return String::new() };
+    let day = local.strftime("%b %e");
     let half_a_year = 365 * 24 * 60 * 60 / 2;
     if now - half_a_year < changed && changed <= now {
-        return format!("{name} {day:>2} {hour:02}:{minute:02}");
+        return format!("{day} {:02}:{:02}", local.hour(), local.minute());
     }
-    let text = format!("{name} {day:>2}  {year}");
+    let text = format!("{day}  {}", local.year());
     if text.len() > 12 { String::new() } else { text }
 }
 
@@ -131,14 +131,17 @@ mod tests {
 
     #[test]
     fn old_and_future_times_show_the_year() {
-        let local = Some(Local { month: 2, day: 5, hour: 7, minute: 3, second: 1, year: 2024 });
+        let local = Some(jiff::civil::date(2024, 3, 5).at(7, 3, 1, 0));
         let now = 1_700_000_000;
         assert_eq!(time_text(now, now, local), "Mar  5 07:03");
         assert_eq!(time_text(now - 15_767_999, now, local), "Mar  5 07:03");
         assert_eq!(time_text(now - 15_768_000, now, local), "Mar  5  2024");
         assert_eq!(time_text(now + 1, now, local), "Mar  5  2024");
-        let far = local.map(|local| Local { year: 12_345, ..local });
-        assert_eq!(time_text(i64::MAX, now, far), "");
-        assert_eq!(time_text(i64::MIN / 2, now, None), "");
+        let ago = Some(jiff::civil::date(-2024, 3, 5).at(7, 3, 1, 0));
+        assert_eq!(time_text(-126_000_000_000, now, ago), "");
+        // The year 12345, and what has no year.
+        for far in [327_400_000_000, i64::MAX, i64::MIN / 2] {
+            assert_eq!(time_text(far, now, local_time(far)), "");
+        }
     }
 }

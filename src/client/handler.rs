@@ -18,6 +18,7 @@ use russh::{
 use crate::client::{
     event::ConnectionEvent,
     host_key::{HostKeyMismatch, HostKeyPolicy},
+    inbox::Inbox,
     incoming::Origin,
     metadata::Algorithms,
     shared::Shared,
@@ -56,6 +57,14 @@ impl ClientHandler {
     fn gone(&self, why: Disconnected) {
         let why = self.shared.disconnect(why);
         self.shared.inboxes.disconnect_all(&why);
+    }
+
+    /// Tells the inbox of a channel, if there is one.
+    fn tell(&self, id: ChannelId, what: impl FnOnce(&Inbox)) -> Result<(), HandlerError> {
+        if let Some(inbox) = self.shared.inboxes.get(id) {
+            what(&inbox);
+        }
+        Ok(())
     }
 
     /// Lets the server send as much again as was thrown away. In a task, since nothing here waits.
@@ -127,45 +136,27 @@ impl Handler for ClientHandler {
     }
 
     async fn channel_success(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.reply(true);
-        }
-        Ok(())
+        self.tell(id, |inbox| inbox.reply(true))
     }
 
     async fn channel_failure(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.reply(false);
-        }
-        Ok(())
+        self.tell(id, |inbox| inbox.reply(false))
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.close_there();
-        }
-        Ok(())
+        self.tell(id, Inbox::close_there)
     }
 
     async fn channel_eof(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.end();
-        }
-        Ok(())
+        self.tell(id, Inbox::end)
     }
 
     async fn channel_eow(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.stop_reading();
-        }
-        Ok(())
+        self.tell(id, Inbox::stop_reading)
     }
 
     async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.push(data, false);
-        }
-        Ok(())
+        self.tell(id, |inbox| inbox.push(data, false))
     }
 
     async fn extended_data(
@@ -176,19 +167,15 @@ impl Handler for ClientHandler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         // No other type is defined.
-        if kind != STDERR {
-            self.give_back(id, data.len());
-        } else if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.push(data, true);
+        if kind == STDERR {
+            return self.tell(id, |inbox| inbox.push(data, true));
         }
+        self.give_back(id, data.len());
         Ok(())
     }
 
     async fn exit_status(&mut self, id: ChannelId, status: u32, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            inbox.exit(Exit::Status(status));
-        }
-        Ok(())
+        self.tell(id, |inbox| inbox.exit(Exit::Status(status)))
     }
 
     async fn exit_signal(
@@ -200,15 +187,13 @@ impl Handler for ClientHandler {
         _: &str,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        if let Some(inbox) = self.shared.inboxes.get(id) {
-            let name = match name {
-                Sig::Custom(name) => name,
-                // Their debug forms are the names of RFC 4254 section 6.10.
-                known => format!("{known:?}"),
-            };
-            inbox.exit(Exit::Signal(ExitSignal { name, core_dumped, message: message.to_owned() }));
-        }
-        Ok(())
+        let name = match name {
+            Sig::Custom(name) => name,
+            // Their debug forms are the names of RFC 4254 section 6.10.
+            known => format!("{known:?}"),
+        };
+        let signal = ExitSignal { name, core_dumped, message: message.to_owned() };
+        self.tell(id, |inbox| inbox.exit(Exit::Signal(signal)))
     }
 
     async fn server_channel_open_forwarded_tcpip(

@@ -2,18 +2,11 @@
 
 mod harness;
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{ChildStdin, ChildStdout, Output, Stdio},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Output, time::Duration};
 
 use harness::{
-    Authority, Client, DEADLINE, Host, HostSetup, Line, Mode, Route, Running, Said, Server, descendants,
-    folder, is_in, is_refused, login, poll, run, ssh_to,
+    Authority, Client, DEADLINE, Echo, Host, HostSetup, Line, Mode, Route, Said, Server, descendants, folder,
+    is_in, is_refused, login, poll, run, ssh_to,
 };
 use nix::sys::signal::{Signal, kill};
 
@@ -88,36 +81,6 @@ impl Team {
     }
 }
 
-/// A session that says what it hears.
-struct Echo {
-    running: Running,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-}
-
-impl Echo {
-    fn start(client: &Client) -> Self {
-        let mut ssh = client.ssh();
-        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut running = Running::start(&mut ssh);
-        let (stdin, stdout) = (running.stdin(), running.stdout());
-        let mut echo = Self { running, stdin, stdout };
-        echo.answers();
-        echo
-    }
-
-    #[track_caller]
-    fn answers(&mut self) {
-        self.stdin.write_all(b"x").expect("sent");
-        self.stdout.read_exact(&mut [0]).expect("an answer");
-    }
-
-    #[track_caller]
-    fn ends(mut self) {
-        assert_eq!(self.running.wait(SOON).code(), Some(255));
-    }
-}
-
 #[test]
 fn a_new_laptop_with_a_certificate_and_no_line_in_any_list_comes_in_as_its_principal() {
     let team = Team::new(",login");
@@ -172,7 +135,7 @@ fn a_session_ends_when_its_certificate_does_and_the_next_one_is_refused() {
     let team = Team::new(",login");
     team.certify_login(&["-V", "-1m:+8s"]);
     let echo = Echo::start(&team.laptop);
-    echo.ends();
+    echo.ended(SOON);
     is_refused(&team.ssh(), "this host does not take your certificate: it has expired at 20");
     // A new one is found without anything started anew.
     team.certify_login(&[]);
@@ -189,13 +152,13 @@ fn who_is_revoked_is_thrown_out_and_stays_out() {
     fs::write(&list, "# none\n").expect("written");
     let echo = Echo::start(&team.laptop);
     team.authority.revoke(&list, "serial: 7");
-    echo.ends();
+    echo.ended(SOON);
     is_refused(&team.ssh(), "this host does not take your certificate: it is revoked");
     // The key itself, one a line: no other certificate for it will do.
     team.certify_login(&["-z", "8"]);
     let echo = Echo::start(&team.laptop);
     fs::write(&list, format!("{}\n", team.laptop.identity)).expect("written");
-    echo.ends();
+    echo.ended(SOON);
     is_refused(&team.ssh(), "this host has taken back your admission");
 }
 
@@ -278,7 +241,7 @@ fn a_client_that_was_away_when_its_certificate_ended_does_not_get_its_session_ba
     tell(Signal::SIGSTOP);
     team.host.wait_ended(1);
     tell(Signal::SIGCONT);
-    echo.ends();
+    echo.ended(SOON);
 }
 
 #[test]
@@ -300,7 +263,7 @@ fn a_list_of_revoked_keys_that_the_settings_name_counts_once_they_are_read_again
     team.authority.revoke(&list, "serial: 7");
     let output = team.host.irosh(&["reload"]);
     assert!(output.status.success() && output.stderr.is_empty(), "{}", output.stderr.said());
-    echo.ends();
+    echo.ended(SOON);
     is_refused(&team.ssh(), "this host does not take your certificate: it is revoked");
 }
 
@@ -317,11 +280,11 @@ fn sessions_of_a_team_end_with_its_authority() {
     let allowed = format!("cert-authority,no-resume {}", team.authority.public);
     let output = team.host.irosh(&["peers", "allow", &allowed]);
     assert!(output.stderr.said().contains("it was: cert-authority,login"), "{}", output.stderr.said());
-    echo.ends();
+    echo.ended(SOON);
     let echo = Echo::start(&team.laptop);
     let output = team.host.irosh(&["peers", "revoke", "test"]);
     assert!(output.stdout.said().contains("an authority"), "{}", output.stdout.said());
-    echo.ends();
+    echo.ended(SOON);
     is_refused(&team.ssh(), "this host does not know its authority");
 }
 
@@ -335,7 +298,7 @@ fn a_session_by_a_certificate_goes_on_at_a_host_that_starts_anew_and_ends_when_i
     poll("a host that is ready again", DEADLINE, || (team.host.count("ready") > ready).then_some(()));
     echo.answers();
     fs::write(team.host.home().join("revoked_peers"), &team.laptop.identity).expect("written");
-    echo.ends();
+    echo.ended(SOON);
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     thread,
 };
 
 use harness::{
-    DEADLINE, Host, HostSetup, IROSH, Line, Raw, Route, Running, Said, System, folder, is_in, is_refused,
-    login, new_key, program, run, skip, ssh_to, stranger, succeed,
+    DEADLINE, Host, HostSetup, IROSH, Line, Raw, Route, Running, Said, System, fails, folder, is_in,
+    is_refused, json_lines, login, new_key, program, run, skip, ssh_to, stranger, succeed,
 };
 use irosh::{
     files::Paths,
@@ -30,23 +30,8 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZ
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-/// What a command at the host prints with `--json`.
-fn said(host: &Host, arguments: &[&str]) -> Vec<Value> {
-    let output = host.irosh(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", output.stderr.said());
-    json_lines(&output.stdout.said())
-}
-
 fn socket(home: &Path) -> PathBuf {
     home.join("run/control/host.sock")
-}
-
-fn list(host: &Host) -> String {
-    fs::read_to_string(host.home().join("authorized_peers")).unwrap_or_default()
 }
 
 /// The folders of a host, as a program has them.
@@ -54,18 +39,11 @@ fn paths(host: &Host) -> Paths {
     Paths::under(host.home())
 }
 
-#[track_caller]
-fn fails(output: &Output, words: &str) {
-    let said = output.stderr.said();
-    assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""), "{said}");
-    assert!(said.starts_with("irosh: ") && said.contains(words), "not `{words}`: {said}");
-}
-
 #[test]
 fn a_peer_is_thrown_out_and_let_in_again_before_the_commands_return() {
     let line = Line::new(Route::Exec);
     let mut ssh = Running::waiting(&mut line.client.ssh());
-    let revoked = &said(line.host(), &["peers", "revoke", "test"])[0];
+    let revoked = &line.host().json(&["peers", "revoke", "test"])[0];
     let ended = (&revoked["ended"]["connections"], &revoked["ended"]["sessions"]);
     assert_eq!(ended, (&json!(1), &json!(1)), "{revoked}");
     assert_eq!(ssh.wait(DEADLINE).code(), Some(255));
@@ -126,7 +104,7 @@ fn a_list_of_peers_shows_who_is_here_from_where_since_when_and_with_how_many_ses
     let _ssh = Running::waiting(&mut line.client.ssh());
     let guest = stranger(&line, "stranger");
     let _stranger = Running::waiting(&mut guest.ssh());
-    let listed = said(host, &["peers"]);
+    let listed = host.json(&["peers"]);
     let [here, absent, stranger] = &listed[..] else { panic!("{listed:?}") };
     assert_eq!((&here["name"], &here["listed"]), (&json!("test"), &json!(true)));
     let connection = &here["connections"][0];
@@ -162,7 +140,7 @@ fn a_relay_is_told_as_where_a_peer_comes_from() {
     let line = Line::new(Route::Relayed);
     let _ssh = Running::waiting(&mut line.client.ssh());
     let url = line.relay.as_ref().expect("a relay").url().to_owned();
-    let path = &said(line.host(), &["peers"])[0]["connections"][0]["path"];
+    let path = &line.host().json(&["peers"])[0]["connections"][0]["path"];
     let address = path["address"].as_str().expect("an address");
     assert!(
         path["relayed"] == true && address.trim_end_matches('/') == url.trim_end_matches('/'),
@@ -174,13 +152,13 @@ fn a_relay_is_told_as_where_a_peer_comes_from() {
 fn an_invite_is_told_to_who_has_made_it_alone() {
     let folder = folder();
     let host = HostSetup::new(&folder.path().join("host"), "tcp:127.0.0.1:1").log("trace").start();
-    let made = &said(&host, &["invite", "--uses", "3", "--login", &login(), "--ttl", "1h"])[0];
+    let made = &host.json(&["invite", "--uses", "3", "--login", &login(), "--ttl", "1h"])[0];
     let (invite, id) = (made["invite"].as_str().expect("an invite"), made["id"].as_str().expect("an id"));
-    let listed = &said(&host, &["invite", "list"])[0];
+    let listed = &host.json(&["invite", "list"])[0];
     assert_eq!((&listed["id"], &listed["uses"], &listed["login"]), (&json!(id), &json!(3), &json!(login())));
     // The invite itself is not sent anywhere to take it back.
-    assert_eq!(said(&host, &["invite", "revoke", invite])[0]["id"], id);
-    assert_eq!(said(&host, &["invite", "list"]), [] as [Value; 0]);
+    assert_eq!(host.json(&["invite", "revoke", invite])[0]["id"], id);
+    assert_eq!(host.json(&["invite", "list"]), [] as [Value; 0]);
     host.daemon.stderr.wait_for("invite taken back");
     let secret = &invite["invite".len()..][..24];
     assert!(host.log().contains(id) && !host.log().contains(secret), "{}", host.log());
@@ -194,21 +172,21 @@ fn commands_at_once_lose_no_line() {
     let irosh = move |arguments: &[&str]| succeed(program(IROSH, home).args(arguments));
     let keys: Vec<_> =
         (0..12).map(|number| new_key(&line.folder.path().join(format!("key-{number}")))).collect();
-    let before = list(host).lines().count();
+    let before = host.list().lines().count();
     thread::scope(|scope| {
         for (number, key) in keys.iter().enumerate() {
             scope.spawn(move || irosh(&["peers", "allow", key, "--name", &format!("peer-{number}")]));
             scope.spawn(move || irosh(&["invite"]));
         }
     });
-    assert_eq!(list(host).lines().count(), before + keys.len(), "{}", list(host));
-    assert_eq!(said(host, &["invite", "list"]).len(), keys.len());
+    assert_eq!(host.list().lines().count(), before + keys.len(), "{}", host.list());
+    assert_eq!(host.json(&["invite", "list"]).len(), keys.len());
     thread::scope(|scope| {
         for number in 0..keys.len() {
             scope.spawn(move || irosh(&["peers", "revoke", &format!("peer-{number}")]));
         }
     });
-    assert_eq!(list(host).lines().count(), before, "{}", list(host));
+    assert_eq!(host.list().lines().count(), before, "{}", host.list());
 }
 
 /// Greets a host as another user, and says how many bytes it answers.
@@ -361,7 +339,7 @@ fn reading_the_settings_again_says_what_is_in_use_now_and_what_needs_a_restart()
     let guest = stranger(&line, "stranger");
     let mut ssh = Running::waiting(&mut guest.ssh());
     let settings = host.home().join("host.toml");
-    let nothing = &said(host, &["reload"])[0];
+    let nothing = &host.json(&["reload"])[0];
     assert_eq!(*nothing, json!({ "taken": [], "waiting": [], "refused": [], "ended": [] }));
     fs::write(
         &settings,
@@ -369,7 +347,7 @@ fn reading_the_settings_again_says_what_is_in_use_now_and_what_needs_a_restart()
         "name = \"other\"\nportmap = true\nhost-keys = []\ndns = \"none\"\n[sshd]\nBanner = \"/x\"\n[limits]\nmax-sessions = 7\n",
     )
     .expect("written");
-    fs::write(host.home().join("authorized_peers"), format!("{}\nnonsense\n", list(host))).expect("written");
+    fs::write(host.home().join("authorized_peers"), format!("{}\nnonsense\n", host.list())).expect("written");
     let output = host.irosh(&["reload"]);
     let (text, warned) = (output.stdout.said(), output.stderr.said());
     let lines: Vec<_> = text.lines().collect();
@@ -380,7 +358,7 @@ fn reading_the_settings_again_says_what_is_in_use_now_and_what_needs_a_restart()
     assert_eq!(ssh.wait(DEADLINE).code(), Some(255));
     is_in(&ssh_to(&line.client, "box"));
     // Once more, only the restart is left to do.
-    let again = &said(host, &["reload"])[0];
+    let again = &host.json(&["reload"])[0];
     assert_eq!((&again["taken"], &again["waiting"]), (&json!([]), &json!(["portmap"])));
 }
 
@@ -399,7 +377,7 @@ fn the_ticket_has_the_addresses_of_the_host_also_where_it_could_not_note_them() 
     let folder = folder();
     let host = HostSetup::new(&folder.path().join("host"), "tcp:127.0.0.1:1").start();
     fs::remove_file(host.home().join("run/host.json")).expect("removed");
-    assert_eq!(said(&host, &["ticket"])[0]["ticket"], host.ticket());
+    assert_eq!(host.json(&["ticket"])[0]["ticket"], host.ticket());
 }
 
 #[test]

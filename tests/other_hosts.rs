@@ -17,8 +17,8 @@ use std::{
 };
 
 use harness::{
-    DEADLINE, Host, HostSetup, IROSH, Line, Route, Running, Said, folder, poll, program, run, subfolder,
-    succeed,
+    DEADLINE, Host, HostSetup, IROSH, Line, Route, Running, Said, fails, folder, json_lines, poll, program,
+    run, subfolder, succeed,
 };
 use irosh::{
     files::Paths,
@@ -32,30 +32,8 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZ
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-/// What a command at the host prints with `--json`.
-fn said(host: &Host, arguments: &[&str]) -> Vec<Value> {
-    let output = host.irosh(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", output.stderr.said());
-    json_lines(&output.stdout.said())
-}
-
 fn socket(home: &Path) -> PathBuf {
     home.join("run/control/host.sock")
-}
-
-fn list(host: &Host) -> String {
-    fs::read_to_string(host.home().join("authorized_peers")).unwrap_or_default()
-}
-
-#[track_caller]
-fn fails(output: &Output, words: &str) {
-    let said = output.stderr.said();
-    assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""), "{said}");
-    assert!(said.starts_with("irosh: ") && said.contains(words), "not `{words}`: {said}");
 }
 
 #[test]
@@ -67,17 +45,17 @@ fn where_no_host_runs_the_files_are_worked_on_and_nothing_is_said_of_who_is_here
     let mut host = host;
     host.kill();
     assert!(socket(&home).exists(), "nobody has removed it");
-    let listed = said(&host, &["peers", "list"]);
+    let listed = host.json(&["peers", "list"]);
     assert_eq!(
         (&listed[0]["connections"], &listed[0]["sessions"]),
         (&Value::Null, &Value::Null),
         "{listed:?}"
     );
     host.invite(&[]);
-    assert_eq!(said(&host, &["invite", "list"]).len(), 1);
-    let revoked = said(&host, &["peers", "revoke", "x"]);
+    assert_eq!(host.json(&["invite", "list"]).len(), 1);
+    let revoked = host.json(&["peers", "revoke", "x"]);
     assert_eq!(revoked[0]["ended"], Value::Null);
-    assert_eq!(list(&host), "");
+    assert_eq!(host.list(), "");
     fails(&host.irosh(&["reload"]), "no host is running that could be asked\nirosh: start it: irosh host");
 }
 
@@ -233,7 +211,7 @@ fn a_host_that_stands_still_sees_what_was_changed_when_it_goes_on() {
     assert!(revoked.status.success() && said.contains("the host that runs does not answer"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(json_lines(&revoked.stdout.said())[0]["ended"], Value::Null, "nobody knows");
-    assert_eq!(list(host), "");
+    assert_eq!(host.list(), "");
     fails(&host.irosh(&["reload"]), "the host that runs does not answer");
     host.daemon.signal(Signal::SIGCONT);
     assert_eq!(ssh.wait(DEADLINE).code(), Some(255));
@@ -277,7 +255,7 @@ fn what_was_asked_for_by_who_has_gone_since_is_not_done() {
     let mut answer = String::new();
     stays.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("{\"done\":{") && answer.contains("\"invite\":\"invite"), "{answer}");
-    assert_eq!(said(&host, &["invite", "list"]).len(), 1);
+    assert_eq!(host.json(&["invite", "list"]).len(), 1);
 }
 
 #[test]

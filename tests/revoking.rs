@@ -2,55 +2,13 @@
 
 mod harness;
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::fs::PermissionsExt,
-    process::{ChildStdin, ChildStdout, Stdio},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use harness::{Client, Line, Route, Running, Said, is_in, is_refused, ssh_to, stranger};
+use harness::{Echo, Line, Route, Said, is_in, is_refused, ssh_to, stranger};
 use serde_json::Value;
 
 /// How soon a change has to reach who is here.
 const SOON: Duration = Duration::from_secs(15);
-
-/// A session that says what it hears.
-struct Echo {
-    running: Running,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    stderr: Option<std::process::ChildStderr>,
-}
-
-impl Echo {
-    fn start(client: &Client) -> Self {
-        let mut ssh = client.ssh();
-        ssh.args(["box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = Running::start(&mut ssh);
-        let (stdin, stdout, stderr) = (running.stdin(), running.stdout(), running.stderr());
-        let mut echo = Self { running, stdin, stdout, stderr: Some(stderr) };
-        echo.answers();
-        echo
-    }
-
-    #[track_caller]
-    fn answers(&mut self) {
-        self.stdin.write_all(b"x").expect("sent");
-        self.stdout.read_exact(&mut [0]).expect("an answer");
-    }
-
-    /// Waits until ssh gives up; returns what it said.
-    #[track_caller]
-    fn ended(mut self) -> String {
-        assert_eq!(self.running.wait(SOON).code(), Some(255));
-        let mut said = String::new();
-        let stderr = self.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
-        assert!(stderr.is_some_and(|read| read.is_ok()), "no stderr");
-        said
-    }
-}
 
 /// A line whose host lets everybody in.
 fn open_line() -> Line {
@@ -66,18 +24,14 @@ fn write_list(line: &Line, text: &str) {
     fs::rename(scratch, path).expect("renamed");
 }
 
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
 #[test]
 fn where_everybody_may_come_in_a_revoked_peer_is_thrown_out_and_kept_out() {
     let line = open_line();
     let echo = Echo::start(&line.client);
     assert!(line.host().irosh(&["peers", "revoke", "test"]).status.success());
-    assert!(echo.ended().contains("the host has revoked this identity"));
+    assert!(echo.ended(SOON).contains("the host has revoked this identity"));
     is_refused(&ssh_to(&line.client, "box"), "this host has taken back your admission");
-    let listed = json_lines(&line.host().irosh(&["peers", "list", "--json"]).stdout.said());
+    let listed = line.host().json(&["peers", "list"]);
     assert_eq!((&listed[0]["revoked"], &listed[0]["name"]), (&Value::Bool(true), &Value::from("test")));
     // Until it is allowed again.
     line.host().allow(&line.client.identity);
@@ -93,7 +47,7 @@ fn where_everybody_may_come_in_a_stranger_is_thrown_out_by_its_fingerprint() {
     let fingerprint = started["peer"].as_str().expect("a fingerprint");
     let output = line.host().irosh(&["peers", "revoke", fingerprint]);
     assert!(output.stdout.said().contains("kept out"), "{}", output.stdout.said());
-    echo.ended();
+    echo.ended(SOON);
     is_refused(&ssh_to(&client, "box"), "this host has taken back your admission");
     is_in(&ssh_to(&line.client, "box"));
 }
@@ -103,7 +57,7 @@ fn where_everybody_may_come_in_a_line_that_goes_takes_its_sessions_along() {
     let line = open_line();
     let echo = Echo::start(&line.client);
     write_list(&line, "");
-    echo.ended();
+    echo.ended(SOON);
     // Now it is a stranger like any other.
     is_in(&ssh_to(&line.client, "box"));
 }
@@ -116,7 +70,7 @@ fn a_changed_line_reaches_those_who_are_here() {
         write_list(&line, &format!("{key}\n"));
         let echo = Echo::start(&line.client);
         write_list(&line, &format!("{changed} {key}\n"));
-        let said = echo.ended();
+        let said = echo.ended(SOON);
         assert!(said.contains("the host has changed what this identity may do"), "{changed}: {said}");
     }
     line.host().daemon.stderr.wait_for("connection closed: what it may do has changed");
@@ -131,7 +85,7 @@ fn a_new_name_or_a_later_end_does_not_end_a_session() {
     let (mut staying, leaving) = (Echo::start(&line.client), Echo::start(&other));
     // The other one says when the list has been looked at.
     write_list(&line, &format!("expiry-time=\"20400101\" {key} renamed\n"));
-    leaving.ended();
+    leaving.ended(SOON);
     staying.answers();
     is_in(&ssh_to(&line.client, "box"));
 }
@@ -158,7 +112,7 @@ fn while_the_list_cannot_be_read_sessions_go_on_and_the_log_says_so_once() {
 fn an_invite_that_is_taken_back_admits_nobody() {
     let line = Line::new(Route::Exec);
     let (one, two) = (line.host().invite(&["--uses", "3"]), line.host().invite(&["--login", "root"]));
-    let open = || json_lines(&line.host().irosh(&["invite", "list", "--json"]).stdout.said());
+    let open = || line.host().json(&["invite", "list"]);
     let listed = open();
     assert_eq!(listed.len(), 2);
     assert_eq!((&listed[0]["uses"], &listed[1]["login"]), (&Value::from(3), &Value::from("root")));
@@ -182,7 +136,7 @@ fn an_invite_ends_with_the_peer_that_it_has_brought() {
     let line = Line::new(Route::Exec);
     let invite = line.host().invite(&["--uses", "3"]);
     is_in(&ssh_to(&stranger(&line, "guest"), &invite));
-    let listed = json_lines(&line.host().irosh(&["peers", "list", "--json"]).stdout.said());
+    let listed = line.host().json(&["peers", "list"]);
     let guest = listed.iter().find(|peer| peer["name"] != "test").expect("the guest");
     let output = line.host().irosh(&["peers", "revoke", guest["peer"].as_str().expect("a fingerprint")]);
     assert!(output.stderr.said().contains("brought it and has ended too"), "{}", output.stderr.said());

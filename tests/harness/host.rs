@@ -13,7 +13,7 @@ use iroh_tickets::endpoint::EndpointTicket;
 use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::Value;
 
-use super::{DEADLINE, Daemon, IROSH, program, run, succeed};
+use super::{DEADLINE, Daemon, IROSH, Said, json_lines, program, run, succeed};
 
 /// What a host is started with.
 #[derive(Clone)]
@@ -193,6 +193,18 @@ impl Host {
     /// A command of `irosh` on the host's machine.
     pub(crate) fn irosh(&self, arguments: &[&str]) -> Output {
         run(program(IROSH, &self.setup.home).args(arguments))
+    }
+
+    /// What such a command prints with `--json`.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.irosh(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", output.stderr.said());
+        json_lines(&output.stdout.said())
+    }
+
+    /// Its list of peers.
+    pub(crate) fn list(&self) -> String {
+        fs::read_to_string(self.setup.home.join("authorized_peers")).unwrap_or_default()
     }
 
     pub(crate) fn invite(&self, arguments: &[&str]) -> String {

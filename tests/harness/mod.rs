@@ -12,6 +12,7 @@ mod authority;
 mod carrier;
 mod chat;
 mod client;
+mod echo;
 mod entry;
 mod host;
 mod master;
@@ -40,6 +41,7 @@ pub(crate) use authority::Authority;
 pub(crate) use carrier::Carrier;
 pub(crate) use chat::Chat;
 pub(crate) use client::{Client, Mode};
+pub(crate) use echo::Echo;
 pub(crate) use entry::{is_in, is_refused, ssh_to, stranger};
 pub(crate) use host::{Host, HostSetup};
 pub(crate) use master::Master;
@@ -47,7 +49,8 @@ pub(crate) use meeting::{Meeting, Shown, installed_ssh};
 pub(crate) use names::NameServer;
 pub(crate) use port::Port;
 pub(crate) use process::{
-    DEADLINE, Daemon, Running, Said, descendants, feed, feed_within, run, small_pipe, succeed, under,
+    DEADLINE, Daemon, Running, Said, descendants, fails, feed, feed_within, json_lines, run, small_pipe,
+    succeed, under,
 };
 pub(crate) use random::{Random, digest, hash_reader};
 pub(crate) use raw::{Raw, RawHost, raw_runtime};

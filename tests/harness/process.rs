@@ -342,3 +342,16 @@ fn parents() -> Vec<(Pid, Pid)> {
         })
         .collect()
 }
+
+/// The objects that a command prints with `--json`.
+pub(crate) fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Asserts that a command of `irosh` has failed and said these words, and printed nothing.
+#[track_caller]
+pub(crate) fn fails(output: &Output, words: &str) {
+    let said = output.stderr.said();
+    assert_eq!((output.status.code(), output.stdout.said().as_str()), (Some(1), ""), "{said}");
+    assert!(said.starts_with("irosh: ") && said.contains(words), "not `{words}`: {said}");
+}

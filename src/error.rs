@@ -12,9 +12,9 @@ use crate::{
         transfer::{TransferError, TransferFailure},
     },
     files::{NoHome, PrivateFileError},
-    host::SettingsError,
     names::AliasError,
     proxy::BridgeError,
+    settings::SettingsError,
     transport::{BindFailed, KeyError, TargetError},
 };
 

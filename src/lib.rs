@@ -5,56 +5,65 @@
 //! ```
 //!
 //! A client names a *target* ([`transport::Target`]): an alias, an endpoint id, a ticket or an
-//! invite. [`proxy`] dials it, proves its identity and opens a *session* on a QUIC stream, the
-//! session's *leg*. [`host`] accepts the connection, decides who may come in, and connects the
+//! invite. `proxy` dials it, proves its identity and opens a *session* on a QUIC stream, the
+//! session's *leg*. `host` accepts the connection, decides who may come in, and connects the
 //! session to its *backend*. In both, [`session::Session`] moves the bytes: it outlives its legs, and
 //! what is lost with one is sent again on the next. What the two say to each other beside ssh's bytes is
 //! [`protocol`], without any I/O.
 //!
-//! | module | what is in it |
+//! # Features
+//!
+//! A feature of the package is a part of the library that can be had without the others. A program has all of them
+//! unless it says `default-features = false`.
+//!
+//! | feature | what it is for |
 //! | --- | --- |
-//! | [`transport`] | endpoints, keys, targets, tickets and invites |
-//! | [`protocol`] | the frames of `irosh/1` |
-//! | [`session`] | what outlives the network: tail, queue and rules, and what drives them |
-//! | [`proxy`] | the client side, as `irosh-proxy` runs it |
-//! | [`doctor`] | what stands between a user and their hosts |
-//! | [`pairing`] | two machines that a code brings together |
-//! | [`agent`] | connections and sessions that outlive who asked for them |
-//! | [`host`] | the host side, as `irosh host` runs it |
-//! | [`client`] | commands, sessions, forwards and transfers for programs |
-//! | [`profile`] | what a user has for all their hosts: [`connect`] |
-//! | [`server`] | the built-in SSH server |
-//! | [`names`] | aliases and ssh_config |
-//! | [`files`] | where files are and how they are written |
+//! | `client` | reaching hosts, as [`connect`](fn.connect.html) does, and pairing |
+//! | `host` | being a host in front of any SSH server, and asking one that runs |
+//! | `server` | serving SSH on a stream |
+//! | `cli` | the programs `irosh`, `irosh-proxy` and `irosh-sshd`; it has all of the others |
+//!
+//! | module | feature | what is in it |
+//! | --- | --- | --- |
+//! | [`transport`] | | endpoints, keys, targets, tickets and invites |
+//! | [`protocol`] | | the frames of `irosh/1` |
+//! | [`session`] | | what outlives the network: tail, queue and rules, and what drives them |
+//! | [`files`] | | where files are and how they are written |
+//! | [`settings`] | | a client's settings file, and how it goes with a command line |
+//! | [`names`](names/index.html) | `client` | aliases and ssh_config |
+//! | [`proxy`](proxy/index.html) | `client` | the client side, as `irosh-proxy` runs it |
+//! | [`pairing`](pairing/index.html) | `client` | two machines that a code brings together, and both their sides |
+//! | [`client`](client/index.html) | `client` | commands, sessions, forwards and transfers for programs |
+//! | [`profile`](profile/index.html) | `client` | what a user has for all their hosts: [`connect`](fn.connect.html) |
+//! | [`agent`](agent/index.html) | `client`; `cli` to be one | connections and sessions that outlive who asked for them |
+//! | [`host`](host/index.html) | `host` | the host side, as `irosh host` runs it |
+//! | [`server`](server/index.html) | `server`; `host` has its `config` | the built-in SSH server |
+//! | [`doctor`](doctor/index.html) | `cli` | what stands between a user and their hosts |
+//!
+//! [`Error`](struct.Error.html) and its kinds are of the feature `client`.
 
-pub mod agent;
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, unused_imports, reason = "what several features need is there whole for each of them")
+)]
+
 mod buffer;
-pub mod client;
 #[doc(hidden)]
 pub mod descriptors;
-pub mod doctor;
 mod elastic;
-mod error;
 pub mod files;
 mod forward_sockets;
 mod glob;
-pub mod host;
 #[doc(hidden)]
 pub mod log;
 mod memory;
-pub mod names;
 #[doc(hidden)]
 pub mod outlet;
 mod owner;
-pub mod pairing;
 mod private_key;
-pub mod profile;
 pub mod protocol;
-pub mod proxy;
-mod questions;
 mod random;
 mod repeats;
-pub mod server;
 pub mod session;
 pub mod settings;
 mod sftp_packet;
@@ -62,11 +71,43 @@ mod sftp_packet;
 pub mod signals;
 mod socket;
 mod ssh_wire;
+#[doc(hidden)]
 pub mod stdio;
 pub mod transport;
 
+#[cfg(feature = "client")]
+pub mod agent;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
+pub mod names;
+#[cfg(feature = "client")]
+pub mod pairing;
+#[cfg(feature = "client")]
+pub mod profile;
+#[cfg(feature = "client")]
+pub mod proxy;
+
+#[cfg(feature = "host")]
+pub mod host;
+
+#[cfg(any(feature = "client", feature = "server"))]
+mod questions;
+
+#[cfg(any(feature = "host", feature = "server"))]
+pub mod server;
+
+#[cfg(feature = "cli")]
+pub mod doctor;
+
 pub use bytes::Bytes;
-pub use error::{Error, ErrorKind, Result};
 pub use iroh::{EndpointId, SecretKey};
-pub use profile::connect;
 pub use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "client")]
+pub use {
+    error::{Error, ErrorKind, Result},
+    profile::connect,
+};

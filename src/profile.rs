@@ -15,10 +15,9 @@ use crate::{
     },
     error::Result,
     files::Paths,
-    host::load_settings,
     names::Aliases,
     proxy::Credentials,
-    settings::{AgentUse, ClientSettings, NetworkChoice, agent_use},
+    settings::{AgentUse, ClientSettings, NetworkChoice, agent_use, load_settings},
 };
 
 /// Connects to a host and logs in there, as `ssh` would for this user: `[user@]TARGET`, which is a name of `irosh hosts`, an

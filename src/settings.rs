@@ -1,6 +1,9 @@
 //! `config.toml`, and how flag, environment, file and default come together.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -113,6 +116,31 @@ impl NetworkChoice {
             relay_token: self.relay_token.or(file.relay_token),
             lan: self.lan.or(file.lan).unwrap_or(true),
         }
+    }
+}
+
+/// A settings file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// It could not be read, or others can write it.
+    #[error("cannot read {0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// It is not right; the message names line and key.
+    #[error("{0}: {1}")]
+    Wrong(PathBuf, String),
+}
+
+/// Reads a settings file of any kind; one that is not there has no settings in it.
+///
+/// # Errors
+///
+/// [`SettingsError`] with the file's name, and the line and key that are wrong.
+pub fn load_settings<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
+    match read_trusted_file(path) {
+        Ok(Some(text)) => toml::from_str(&text)
+            .map_err(|error| SettingsError::Wrong(path.to_owned(), error.to_string().trim().to_owned())),
+        Ok(None) => Ok(T::default()),
+        Err(error) => Err(SettingsError::Io(path.to_owned(), error)),
     }
 }
 

@@ -10,22 +10,33 @@
 //! ```
 
 mod call;
-mod caller;
 mod client;
-mod confine;
-mod hosts;
 mod message;
-mod ports;
-mod serve;
 mod session;
-mod state;
 mod status;
+
+#[cfg(feature = "cli")]
+mod caller;
+#[cfg(feature = "cli")]
+mod confine;
+#[cfg(feature = "cli")]
+mod hosts;
+#[cfg(feature = "cli")]
+mod ports;
+#[cfg(feature = "cli")]
+mod serve;
+#[cfg(feature = "cli")]
+mod state;
 
 pub use call::{Called, call_for_known_hosts, call_for_session, pass_to_ssh, start};
 pub use client::{Running, running};
-pub use confine::{Confined, confine};
 pub use message::NetworkWords;
-pub use serve::{ServeError, serve};
 pub use session::AgentError;
 pub(crate) use session::{AgentNews, AgentSession};
 pub use status::{Failure, HostStatus, PathStatus, PortStatus, SessionState, SessionStatus, Status};
+
+#[cfg(feature = "cli")]
+pub use {
+    confine::{Confined, confine},
+    serve::{ServeError, serve},
+};

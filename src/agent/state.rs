@@ -20,10 +20,9 @@ use super::{
 };
 use crate::{
     files::Paths,
-    host::load_settings,
     names::Aliases,
     proxy::Credentials,
-    settings::ClientSettings,
+    settings::{ClientSettings, load_settings},
     transport::{Authorities, Network, Target},
 };
 

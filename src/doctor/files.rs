@@ -8,9 +8,9 @@ use super::finding::Finding;
 use crate::{
     agent::{self, Running},
     files::{Paths, PrivateFileError, read_trusted_file},
-    host::{AuthorizedPeers, HostSettings, check_revoked_keys, load_settings},
+    host::{AuthorizedPeers, HostSettings, check_revoked_keys},
     names::Aliases,
-    settings::{AgentUse, ClientSettings, agent_use},
+    settings::{AgentUse, ClientSettings, agent_use, load_settings},
     transport::{KeyError, KeyFile},
 };
 

@@ -24,12 +24,13 @@ use super::{
     peers::AuthorizedPeers,
     presence::Presence,
     published_keys::published_name,
-    settings::{HostSettings, SettingsError, load_settings},
+    settings::HostSettings,
     vouching::{CannotVouch, can_vouch},
 };
 use crate::{
     files::Paths,
     log::{machine_name, with_causes},
+    settings::{SettingsError, load_settings},
     transport::{Invite, InviteSecret, KeyError, KeyFile},
 };
 

@@ -86,12 +86,14 @@ pub use reload::Reload;
 pub use restrictions::Restrictions;
 pub use revoked_list::check_revoked_keys;
 pub use run::{Host, HostError, HostOptions};
-pub use settings::{HostSettings, SettingsError, load_settings};
+pub use settings::HostSettings;
 pub use shared::Stop;
 pub use status::{
     CertificateStatus, ConnectionStatus, Draining, LastRefused, PeerStatus, Refused, SessionStatus, Status,
 };
 pub use vouching::{CannotVouch, can_vouch};
+
+pub use crate::settings::{SettingsError, load_settings};
 
 /// A certificate as it would be written, of bytes that can be read as one.
 #[cfg(fuzzing)]

@@ -1,6 +1,6 @@
 //! `host.toml`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
@@ -9,7 +9,6 @@ use super::{
     published_keys::KeysUrl,
 };
 use crate::{
-    files::read_trusted_file,
     server::config::SshdConfig,
     transport::{Authorities, Bind, NameService, Relay, RelayToken},
 };
@@ -100,31 +99,6 @@ impl HostSettings {
     }
 }
 
-/// A settings file could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// It could not be read, or others can write it.
-    #[error("cannot read {0}: {1}")]
-    Io(std::path::PathBuf, std::io::Error),
-    /// It is not right; the message names line and key.
-    #[error("{0}: {1}")]
-    Wrong(std::path::PathBuf, String),
-}
-
-/// Reads a settings file of any kind; one that is not there has no settings in it.
-///
-/// # Errors
-///
-/// [`SettingsError`] with the file's name, and the line and key that are wrong.
-pub fn load_settings<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
-    match read_trusted_file(path) {
-        Ok(Some(text)) => toml::from_str(&text)
-            .map_err(|error| SettingsError::Wrong(path.to_owned(), error.to_string().trim().to_owned())),
-        Ok(None) => Ok(T::default()),
-        Err(error) => Err(SettingsError::Io(path.to_owned(), error)),
-    }
-}
-
 fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BackendChoice>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
@@ -132,7 +106,10 @@ fn backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BackendC
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::settings::{SettingsError, load_settings};
 
     fn load(text: &str) -> Result<HostSettings, SettingsError> {
         let file = tempfile::NamedTempFile::new().expect("a file");

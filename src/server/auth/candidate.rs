@@ -12,7 +12,7 @@ use russh::{
 use super::{
     authenticator::{Authenticator, LoginRequest},
     keys,
-    offer::{Offer, is_long_enough},
+    offer::Offer,
 };
 use crate::server::{
     account::{Account, NoLogin, Password},
@@ -23,6 +23,7 @@ use crate::server::{
     },
     key_options::{KeyOptions, Whence},
     origin::Origin,
+    signatures::is_long_enough,
 };
 
 /// Who asks to come in, and how far they have got.

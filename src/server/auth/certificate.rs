@@ -8,11 +8,10 @@ use russh::keys::{
 
 use super::{
     command, files,
-    offer::{Offer, is_long_enough, tokens},
+    offer::{Offer, tokens},
 };
 use crate::server::{
     account::Account,
-    algorithms,
     authorized_keys::Principal,
     config::{
         Config,
@@ -85,16 +84,6 @@ pub(super) fn by_line(
         return Err(NotAdmitted::Principals);
     }
     Ok(line.merge(&own)?)
-}
-
-/// Whether the authority may sign in the way it did.
-pub(in crate::server) fn signature_accepted(config: &Config, signed: &Certificate) -> bool {
-    let name = signed.signature().algorithm().to_string();
-    let accepted = algorithms::of_authorities(&config.ca_signature_algorithms).contains(&name);
-    if !accepted {
-        tracing::info!("certificate {}: signed with {name}, which is not accepted", signed.key_id());
-    }
-    accepted && is_long_enough(signed.signature_key(), config.required_rsa_size)
 }
 
 /// What the configured lists of principals say.

@@ -13,6 +13,7 @@ use crate::server::{
     config::Config,
     key_options::{KeyOptions, Whence},
     revoked::RevokedKeys,
+    signatures::signature_accepted,
 };
 
 /// What may be done with what is offered; `None` where it admits nobody to this account.
@@ -23,7 +24,7 @@ pub(super) async fn authorize(
     whence: Whence<'_>,
 ) -> Option<KeyOptions> {
     if let Some(signed) = offer.certificate {
-        if !certificate::signature_accepted(config, signed) {
+        if !signature_accepted(config, signed) {
             return None;
         }
         let trusted = certificate::by_trusted_authority(account, config, (offer, signed), whence).await;

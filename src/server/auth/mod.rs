@@ -29,7 +29,6 @@ use candidate::{Candidate, Outcome, methods};
 use log::{Record, of_offer};
 
 pub use authenticator::{Authenticator, Entrance, Interaction, LoginRequest, NotAdmitted};
-pub(super) use certificate::signature_accepted;
 pub(super) use offer::Offer;
 pub use password::{PasswordFile, SetPasswordError, set_password};
 

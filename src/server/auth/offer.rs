@@ -2,19 +2,10 @@
 
 use russh::keys::{
     HashAlg,
-    ssh_key::{Algorithm, Certificate, PublicKey, public::KeyData},
+    ssh_key::{Algorithm, Certificate, PublicKey},
 };
 
 use crate::server::{account::Account, config::tokens::Tokens};
-
-/// Whether a key is long enough: RSA alone comes in lengths, and below 1024 bits OpenSSH verifies nothing.
-pub(in crate::server) fn is_long_enough(key: &KeyData, required_rsa_size: u32) -> bool {
-    let KeyData::Rsa(rsa) = key else { return true };
-    let modulus = rsa.n().as_positive_bytes().unwrap_or_default();
-    let zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
-    let bits = (modulus.len() as u64 * 8).saturating_sub(zeros.into());
-    bits >= u64::from(required_rsa_size.max(1024))
-}
 
 /// A key, or a certificate with its key.
 #[derive(Debug, Clone, Copy)]

@@ -62,8 +62,14 @@ mod socket;
 pub mod stdio;
 pub mod transport;
 
-pub use bytes::Bytes;
 pub use error::{Error, ErrorKind, Result};
-pub use iroh::{EndpointId, SecretKey};
 pub use profile::connect;
+
+// What is others' and stands in what we take and give, so that a program needs no crate of the very same version.
+pub use bytes::Bytes;
+pub use futures_util::{Stream, StreamExt};
+pub use iroh::{self, EndpointAddr, EndpointId, SecretKey};
+pub use iroh_tickets::endpoint::EndpointTicket;
+pub use jiff::Timestamp;
 pub use tokio_util::sync::CancellationToken;
+pub use url::Url;

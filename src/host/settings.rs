@@ -102,6 +102,7 @@ impl HostSettings {
 
 /// A settings file could not be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// It could not be read, or others can write it.
     #[error("cannot read {0}: {1}")]

@@ -1,9 +1,8 @@
-//! Copies a file or a folder to a host, with progress; killed and run again, it goes on where it was:
-//! `cargo run --example copy site alice@box /srv/www`.
+//! Copies a file or a folder to a host, with a bar that shows how far it is; killed and run again, it goes on where it
+//! was: `cargo run --example copy site alice@box /srv/www`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is an example")]
 
-use irosh::client::transfer::{TransferOptions, TransferProgress};
-use tokio::sync::watch;
+use irosh::{StreamExt as _, client::transfer::TransferOptions};
 
 #[tokio::main]
 async fn main() -> irosh::Result<()> {
@@ -13,17 +12,16 @@ async fn main() -> irosh::Result<()> {
         return Ok(());
     };
     let host = irosh::connect(target).await?;
-    let (progress, mut told) = watch::channel(TransferProgress::default());
-    let options =
-        TransferOptions { recursive: true, resume: true, progress: Some(progress), ..Default::default() };
+    let mut options = TransferOptions::default().recursive(true).resume(true);
+    let mut progress = options.progress_stream();
     let showing = tokio::spawn(async move {
-        while told.changed().await.is_ok() {
-            let now = told.borrow_and_update().clone();
-            print!("\r{:3} %, {} of {} bytes ", now.percent(), now.bytes, now.bytes_total);
+        while let Some(now) = progress.next().await {
+            let bar = "#".repeat(now.percent() as usize / 5);
+            print!("\r[{bar:20}] {:3} %, {} of {} bytes ", now.percent(), now.bytes, now.bytes_total);
         }
         println!();
     });
-    let report = host.upload(&[source.into()], destination.as_bytes(), options).await?;
+    let report = host.upload([source], destination, options).await?;
     let _ = showing.await;
     println!("{} files, {} bytes", report.files, report.bytes);
     host.disconnect().await;

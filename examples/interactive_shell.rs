@@ -1,32 +1,39 @@
-//! Talks to a shell on a terminal: `cargo run --example interactive_shell alice@box`.
-#![allow(clippy::print_stdout, reason = "it is an example")]
+//! A shell on a host, on the terminal that this runs on: `cargo run --example interactive_shell alice@box`.
+#![allow(clippy::print_stderr, reason = "it is an example")]
 
-use irosh::client::{PtyOptions, PtySize, SessionEvent};
+use std::io::{Write as _, stdin, stdout};
+
+use irosh::client::{SessionEvent, terminal::Terminal};
 
 #[tokio::main]
-async fn main() -> irosh::Result<()> {
-    let host = irosh::connect(std::env::args().nth(1).unwrap_or_default()).await?;
-    let mut session = host.open_session().await?;
-    session.request_pty(&PtyOptions::new("xterm", PtySize::new(80, 24))).await?;
-    session.start_shell().await?;
-    session.send("stty size; echo first $((6 * 7))\n").await?;
-    let (mut said, mut resized) = (String::new(), false);
-    while let Some(event) = session.next_event().await {
-        match event {
-            SessionEvent::Stdout(bytes) => said.push_str(&String::from_utf8_lossy(&bytes)),
-            SessionEvent::ExitStatus(status) => {
-                said.push_str(&format!("[the shell ended with status {status}]\n"))
-            }
-            _ => {}
-        }
-        if !resized && said.contains("first 42") {
-            // A window that is made larger.
-            session.resize(PtySize::new(132, 50)).await?;
-            session.send("stty size; exit 7\n").await?;
-            resized = true;
+async fn main() {
+    let ended = run(&std::env::args().nth(1).unwrap_or_default()).await;
+    let status = ended.map_err(|error| eprintln!("{error}")).unwrap_or(255);
+    // Not by a return, which would wait for the thread that waits for what is typed.
+    std::process::exit(status.cast_signed())
+}
+
+async fn run(target: &str) -> irosh::Result<u32> {
+    let terminal = Terminal::of(stdin())?.expect("a terminal");
+    let mut shell = irosh::connect(target).await?.open_session().await?;
+    shell.request_pty(&terminal.pty_options()).await?;
+    shell.start_shell().await?;
+    let raw = terminal.raw()?;
+    let (mut typed, mut sizes) = (irosh::stdio::Input::stdin()?, terminal.sizes(Some(&raw))?);
+    let mut status = 255;
+    loop {
+        tokio::select! {
+            event = shell.next_event() => match event? {
+                Some(SessionEvent::Stdout(bytes)) => stdout().write_all(&bytes).and_then(|()| stdout().flush())?,
+                Some(SessionEvent::ExitStatus(ended)) => status = ended,
+                Some(_) => {}
+                None => return Ok(status),
+            },
+            size = sizes.next() => shell.resize(size).await?,
+            bytes = typed.next() => match bytes? {
+                gone if gone.is_empty() => return Ok(status),
+                bytes => shell.send_bytes(bytes).await.unwrap_or_default(), // the last may find nobody
+            },
         }
     }
-    println!("{said}");
-    host.disconnect().await;
-    Ok(())
 }

@@ -6,6 +6,7 @@ use crate::{
     agent::AgentError,
     client::{
         ClientError, ConnectError, Disconnected, FilesError, OpenError, SessionError,
+        auth::IdentityError,
         forward::ForwardError,
         sftp::{SftpError, StatusCode},
         ssh_config::SshConfigError,
@@ -13,6 +14,7 @@ use crate::{
     },
     files::{NoHome, PrivateFileError},
     names::AliasError,
+    pairing::{CodeError, PairingError},
     proxy::BridgeError,
     settings::SettingsError,
     transport::{BindFailed, KeyError, TargetError},
@@ -126,13 +128,16 @@ from!(
     AliasError,
     BindFailed,
     ClientError,
+    CodeError,
     ConnectError,
     Disconnected,
     FilesError,
     ForwardError,
+    IdentityError,
     KeyError,
     NoHome,
     OpenError,
+    PairingError,
     PrivateFileError,
     SessionError,
     SettingsError,
@@ -174,6 +179,9 @@ fn of_this(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     }
     if let Some(error) = error.downcast_ref() {
         return Some(of_transfer(error));
+    }
+    if let Some(error) = error.downcast_ref() {
+        return Some(of_pairing(error));
     }
     if error.is::<BridgeError>() {
         return Some(ErrorKind::Unreachable);
@@ -251,6 +259,25 @@ fn of_disconnected(why: &Disconnected) -> ErrorKind {
     match why {
         Disconnected::Protocol(_) => ErrorKind::Protocol,
         _ => ErrorKind::Lost,
+    }
+}
+
+fn of_pairing(error: &PairingError) -> ErrorKind {
+    match error {
+        PairingError::NoWay { .. }
+        | PairingError::NoNameplate
+        | PairingError::Nobody { .. }
+        | PairingError::Unreached(..)
+        | PairingError::Expired
+        | PairingError::Deadline
+        | PairingError::NotAdmitted(_) => ErrorKind::Unreachable,
+        PairingError::Wrong | PairingError::Guessed | PairingError::Dead | PairingError::BadProof => {
+            ErrorKind::Login
+        }
+        PairingError::GivenUp | PairingError::Differs { .. } => ErrorKind::Cancelled,
+        PairingError::Lost(_) => ErrorKind::Lost,
+        PairingError::Version | PairingError::Protocol(_) => ErrorKind::Protocol,
+        _ => ErrorKind::Other,
     }
 }
 

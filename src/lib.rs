@@ -102,12 +102,17 @@ pub mod server;
 #[cfg(feature = "cli")]
 pub mod doctor;
 
-pub use bytes::Bytes;
-pub use iroh::{EndpointId, SecretKey};
-pub use tokio_util::sync::CancellationToken;
-
 #[cfg(feature = "client")]
 pub use {
     error::{Error, ErrorKind, Result},
     profile::connect,
 };
+
+// What is others' and stands in what we take and give, so that a program needs no crate of the very same version.
+pub use bytes::Bytes;
+pub use futures_util::{Stream, StreamExt};
+pub use iroh::{self, EndpointAddr, EndpointId, SecretKey};
+pub use iroh_tickets::endpoint::EndpointTicket;
+pub use jiff::Timestamp;
+pub use tokio_util::sync::CancellationToken;
+pub use url::Url;

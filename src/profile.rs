@@ -6,10 +6,12 @@ use std::{
     path::PathBuf,
 };
 
+use tokio::sync::mpsc;
+
 use crate::{
     agent::NetworkWords,
     client::{
-        Client, ClientOptions, Connection, ResolvedTarget,
+        Client, ClientOptions, Connection, Phase, PhaseSink, ResolvedTarget,
         auth::{NoPrompt, Prompt, Standard},
         ssh_config::{SshConfig, SshConfigError, Tokens},
     },
@@ -54,6 +56,7 @@ pub struct Profile {
     config: Option<PathBuf>,
     options: Vec<OsString>,
     agent: Option<PathBuf>,
+    phases: PhaseSink,
 }
 
 /// What a host is connected to with.
@@ -91,6 +94,7 @@ impl Profile {
             config: None,
             options: Vec::new(),
             agent: None,
+            phases: PhaseSink::default(),
         }
     }
 
@@ -131,6 +135,12 @@ impl Profile {
         self
     }
 
+    /// Told each step of connecting, as by [`ClientOptions::phases`], which is then set: [`Phase::Resolving`] comes first.
+    pub fn phases(mut self, tell: mpsc::UnboundedSender<Phase>) -> Self {
+        self.phases = PhaseSink(Some(tell));
+        self
+    }
+
     /// Connects to a host and logs in there; nobody is asked.
     ///
     /// # Errors
@@ -152,8 +162,17 @@ impl Profile {
         target: impl AsRef<OsStr>,
         prompt: impl Prompt + 'static,
     ) -> Result<Prepared> {
+        let phases = self.phases.begin();
+        phases.enter(Phase::Resolving);
+        let mut prepared = self.look_up(target.as_ref(), prompt).await?;
+        prepared.options.phases = self.phases.clone();
+        phases.leave_to_others();
+        Ok(prepared)
+    }
+
+    async fn look_up(&self, target: &OsStr, prompt: impl Prompt + 'static) -> Result<Prepared> {
         let aliases = Aliases::load(&self.paths.aliases())?;
-        let target = ResolvedTarget::resolve(target.as_ref().as_bytes(), &aliases)?;
+        let target = ResolvedTarget::resolve(target.as_bytes(), &aliases)?;
         let settings: ClientSettings = load_settings(&self.paths.client_settings())?;
         let credentials = Credentials::load(&self.paths, settings.identity.as_deref())?;
         let wanted = self.login.as_deref().or_else(|| target.login().map(OsStr::from_bytes));

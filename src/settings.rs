@@ -121,6 +121,7 @@ impl NetworkChoice {
 
 /// A settings file could not be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// It could not be read, or others can write it.
     #[error("cannot read {0}: {1}")]

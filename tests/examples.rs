@@ -11,8 +11,8 @@ use std::{
 };
 
 use harness::{
-    Line, Route, Running, Said, example, feed, folder, new_key, odd_tree, over, program, run, same_tree,
-    subfolder,
+    Line, Meeting, Route, Running, Said, example, feed, folder, login, new_key, odd_tree, on_a_terminal,
+    over, program, run, same_tree, subfolder,
 };
 
 /// What a user's settings say where there is no network.
@@ -61,20 +61,57 @@ fn copy() {
         let there = line.folder.path().join("there");
         let output = run(by_user(line, "copy").arg(&from).arg("box").arg(&there));
         assert!(output.status.success(), "{}", output.stderr.said());
-        assert!(output.stdout.said().contains("\r100 %, "), "{}", output.stdout.said());
+        assert!(
+            output.stdout.said().contains("\r[####################] 100 %, "),
+            "{}",
+            output.stdout.said()
+        );
         assert!(same_tree(&from, &there));
     });
 }
 
 #[test]
 fn interactive_shell() {
+    const SCRIPT: &str = r#"
+send("stty size; echo first $((6 * 7))\n")
+wait("30 90")
+wait("first 42")
+size(50, 132)
+send("until test \"$(stty size)\" = '50 132'; do sleep 0.1; done; echo grown $((6 * 7))\n")
+wait("grown 42")
+send("cat\n")
+send("to and fro\n")
+wait("to and fro\r\nto and fro")
+send("\x03")
+send("echo still $((6 * 7))\n")
+wait("still 42")
+send("exit 7\n")
+end()
+"#;
     over(&[Route::Tcp, Route::Builtin], |line| {
-        let output = run(by_user(line, "interactive_shell").arg("box"));
-        let said = output.stdout.said();
-        for words in ["24 80", "first 42", "50 132", "[the shell ended with status 7]"] {
-            assert!(said.contains(words), "{said}{}", output.stderr.said());
-        }
+        let said = on_a_terminal(by_user(line, "interactive_shell").arg("box"), SCRIPT);
+        assert!(said.contains("code 7"), "{said}");
     });
+}
+
+#[test]
+fn pair() {
+    let meeting = Meeting::with_backend(|server| format!("exec:{}", server.builtin_command()));
+    let shown = meeting.pair(&["--login", &login()]);
+    let home = meeting.client.home();
+    let network = format!(
+        "relay = \"{}\"\ndns = \"{}\"\nbind = \"127.0.0.1:0\"\nlan = false\n",
+        meeting.relay.url(),
+        meeting.names.setting()
+    );
+    fs::write(home.join("config.toml"), network).expect("config.toml");
+    let mut pair = meeting.client.command(example("pair"));
+    pair.env("HOME", home).env_remove("SSH_AUTH_SOCK");
+    let output = run(pair.args([&shown.code, "echo paired"]));
+    assert_eq!(output.stdout.said(), "paired\n", "{}", output.stderr.said());
+    // The code was good for one.
+    let output = run(pair.args([&shown.code, "echo again"]));
+    assert!(!output.status.success());
 }
 
 #[test]

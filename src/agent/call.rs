@@ -208,16 +208,21 @@ fn outcome(stream: UnixStream) -> io::Result<Called> {
 
 /// Hands ssh the end of the session.
 fn pass_end(stream: &UnixStream) -> io::Result<Called> {
-    match end_of(stream, warn)? {
+    let told = |answer| {
+        if let Answer::Warned(why) = answer {
+            warn(&why);
+        }
+    };
+    match end_of(stream, told)? {
         (_, Some(end)) => pass_to_ssh(&end).map(|()| Called::Done),
         (answer, None) => Ok(called(answer)),
     }
 }
 
-/// Waits for an end of a session, or for why there is none; `warned` is told what else is wrong.
+/// Waits for an end of a session, or for why there is none; what the agent says before goes to `told`.
 pub(super) fn end_of(
     stream: &UnixStream,
-    warned: impl Fn(&str),
+    mut told: impl FnMut(Answer),
 ) -> io::Result<(Option<Answer>, Option<OwnedFd>)> {
     loop {
         let (mut fds, mut said, mut byte) = (Vec::new(), Vec::new(), [0]);
@@ -228,7 +233,7 @@ pub(super) fn end_of(
             said.push(byte[0]);
         }
         match serde_json::from_slice(&said) {
-            Ok(Answer::Warned(why)) => warned(&why),
+            Ok(answer @ (Answer::Warned(_) | Answer::Reached)) => told(answer),
             answer => return Ok((answer.ok(), fds.pop())),
         }
     }

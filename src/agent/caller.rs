@@ -180,6 +180,9 @@ impl Caller {
         tokio::pin!(session);
         let opened = async {
             let Ok(status) = begun.await else { std::future::pending().await };
+            if stays {
+                self.say(&Answer::Reached);
+            }
             // A host that is known to answer need not be waited for: ssh's first words go with the question.
             if !is_warm {
                 status.opened().await;
@@ -199,7 +202,11 @@ impl Caller {
             }
         };
         self.warn_of_keys(agent, id, &welcome.host_keys);
-        let end = Answer::End { host_keys: welcome.host_keys.iter().map(hex::encode).collect() };
+        let end = Answer::End {
+            host_keys: welcome.host_keys.iter().map(hex::encode).collect(),
+            host_name: welcome.host_name.clone(),
+            software: welcome.software.clone(),
+        };
         if self.send(&end, Some(&theirs)).is_err() {
             let _ = give_up.send(Stop::Gone);
             return None;

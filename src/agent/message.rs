@@ -179,9 +179,18 @@ impl IdentityWords {
 pub(super) enum Answer {
     /// The descriptors are its own from now on.
     Taken,
-    /// The session's end comes along. These are the SSH keys that the host announced, in hex.
+    /// The host is reached, and decides whether it lets us in. Said to who stays.
+    Reached,
+    /// The session's end comes along.
     End {
+        /// The SSH keys that the host announced, in hex.
         host_keys: Vec<String>,
+        /// What the host calls itself.
+        #[serde(default)]
+        host_name: String,
+        /// What runs there.
+        #[serde(default)]
+        software: String,
     },
     /// Something is wrong that does not end it; more is said later.
     Warned(String),

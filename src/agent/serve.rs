@@ -43,6 +43,7 @@ const ENDS: Duration = Duration::from_secs(2);
 
 /// The agent could not serve.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// stdin is no socket at which somebody listens.
     #[error("stdin is not a socket to listen on: {0}\nthe agent starts by itself: see `irosh agent status`")]

@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader, ReadBuf},
     net::UnixStream,
-    sync::watch,
+    sync::{oneshot, watch},
     task::spawn_blocking,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct AgentSession {
     stream: UnixStream,
     /// The SSH keys that the host announced.
     pub(crate) host_keys: Vec<Vec<u8>>,
+    /// The host's name, and what runs there.
+    pub(crate) host: (String, String),
     over: watch::Receiver<Option<Result<(), String>>>,
     /// Resolves when it is known how it went.
     ending: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
@@ -34,6 +36,7 @@ pub(crate) struct AgentSession {
 
 /// A session could not be had from the agent.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum AgentError {
     /// There is none, or it did not hear: it may be done without.
     #[error("no agent has heard")]
@@ -55,27 +58,48 @@ pub(crate) enum AgentNews {
 }
 
 impl AgentSession {
-    /// Has the agent open a session; one is started by running `program` where there is none.
+    /// Has the agent open a session; one is started by running `program` where there is none. `reached` is called once the
+    /// host has answered, while it decides whether it lets us in.
     pub(crate) async fn open(
         paths: &Paths,
         program: &Path,
         network: NetworkWords,
         target: &str,
+        reached: impl FnOnce(),
         news: impl Fn(AgentNews) + Send + 'static,
     ) -> Result<Self, AgentError> {
         let (paths, program) = (paths.clone(), program.to_owned());
         let what = What::SessionEnd { target: target.to_owned(), stays: true };
-        let asked = spawn_blocking(move || {
+        let (tell, is_reached) = oneshot::channel();
+        let mut tell = Some(tell);
+        let mut asked = spawn_blocking(move || {
             let stream = find_or_start(&paths, &program)?;
             let stream = asks(stream, &Request::new(&paths, network, what), &[])?;
-            // Whoever speaks SSH here has the keys from the agent.
-            let end = end_of(&stream, |_| {}).ok()?;
+            let told = |answer| {
+                // Warnings are about files of keys: whoever speaks SSH here has the keys from the agent.
+                if matches!(answer, Answer::Reached)
+                    && let Some(tell) = tell.take()
+                {
+                    let _ = tell.send(());
+                }
+            };
+            let end = end_of(&stream, told).ok()?;
             Some((stream, end))
         });
-        let Ok(Some((told, end))) = asked.await else { return Err(AgentError::NotHeard) };
+        let asked = tokio::select! {
+            biased;
+            Ok(()) = is_reached => {
+                reached();
+                asked.await
+            }
+            asked = &mut asked => asked,
+        };
+        let Ok(Some((told, end))) = asked else { return Err(AgentError::NotHeard) };
         let keys = |keys: Vec<String>| keys.iter().filter_map(|key| hex::decode(key).ok()).collect();
-        let (host_keys, end) = match end {
-            (Some(Answer::End { host_keys }), Some(end)) => (keys(host_keys), end),
+        let (host_keys, host, end) = match end {
+            (Some(Answer::End { host_keys, host_name, software }), Some(end)) => {
+                (keys(host_keys), (host_name, software), end)
+            }
             (Some(Answer::Failed(failed)), _) if failed.cause == Cause::Caller => {
                 return Err(AgentError::Other(failed.message));
             }
@@ -91,7 +115,7 @@ impl AgentSession {
             let outcome = listen(told, news).await;
             tell.send_replace(Some(outcome));
         });
-        Ok(Self { stream, host_keys, over, ending: None })
+        Ok(Self { stream, host_keys, host, over, ending: None })
     }
 
     /// Waits until it is known how it went.

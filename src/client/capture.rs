@@ -11,6 +11,7 @@ use crate::client::{
 
 /// What a command printed and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output {
     /// Its output.
     pub stdout: Vec<u8>,
@@ -42,6 +43,7 @@ impl Output {
 
 /// What a command said and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExecOutput {
     /// Its output.
     pub stdout: Vec<u8>,
@@ -62,19 +64,20 @@ impl ExecOutput {
 }
 
 impl Session {
-    /// Runs a command without input and collects what it says, up to `cap` bytes of each stream; the
-    /// rest is read and thrown away. Cancel safe: the session is closed, and what runs is hung up on.
+    /// Runs a command without input, on a channel of its own, and collects what it says, up to `cap` bytes of each
+    /// stream; the rest is read and thrown away. If the returned future is dropped, the command is hung up on.
     ///
     /// # Errors
     ///
     /// [`SessionError`], also where the session ends without telling how the command did.
     pub async fn capture_exec(
-        self,
+        &self,
         command: impl AsRef<[u8]>,
         cap: usize,
     ) -> Result<ExecOutput, SessionError> {
-        self.exec(command).await?;
-        let (sender, mut events) = self.split();
+        let session = self.connection().open_session().await?;
+        session.exec(command).await?;
+        let (sender, mut events) = session.split();
         sender.eof();
         collect(&mut events, cap).await
     }
@@ -82,26 +85,20 @@ impl Session {
 
 async fn collect(events: &mut SessionEvents, cap: usize) -> Result<ExecOutput, SessionError> {
     let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
-    let (mut exit, mut ended, mut truncated) = (None, false, false);
+    let (mut exit, mut truncated) = (None, false);
     let mut keep = |kept: &mut BytesMut, data: &[u8]| {
         let room = cap.saturating_sub(kept.len()).min(data.len());
         kept.extend_from_slice(&data[..room]);
         truncated |= room < data.len();
     };
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.next().await? {
         match event {
             SessionEvent::Stdout(data) => keep(&mut stdout, &data),
             SessionEvent::Stderr(data) => keep(&mut stderr, &data),
             SessionEvent::ExitStatus(status) => exit = Some(Exit::Status(status)),
             SessionEvent::ExitSignal(signal) => exit = Some(Exit::Signal(signal)),
-            SessionEvent::Eof => ended = true,
-            SessionEvent::Closed => {}
+            SessionEvent::Eof | SessionEvent::Closed => {}
         }
-    }
-    // The status may come before the last of the output, which a connection that is lost takes with it.
-    match events.disconnected() {
-        Some(why) if !ended || exit.is_none() => return Err(why.into()),
-        _ => {}
     }
     let exit = exit.ok_or(SessionError::Closed)?;
     Ok(ExecOutput { stdout: stdout.into(), stderr: stderr.into(), exit, truncated })

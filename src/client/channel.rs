@@ -38,6 +38,7 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// A channel could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The server does not want to: too many sessions, or not allowed.
     #[error("the server refuses: administratively prohibited")]

@@ -136,6 +136,7 @@ impl Command {
 }
 
 /// A command that runs. When it and its streams are dropped, its session is closed, and the server hangs up on it.
+#[must_use = "it is hung up on when it and its streams are dropped"]
 #[derive(Debug)]
 pub struct Child {
     /// Its input, which ends when this is dropped or shut down.

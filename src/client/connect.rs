@@ -20,7 +20,9 @@ use crate::{
         host_key::{HostKeyMismatch, HostKeyPolicy},
         inbox::WINDOW,
         link::{Link, Under},
+        metadata::RemoteMetadata,
         options::ClientOptions,
+        phase::{Phase, Phases},
         session::Session,
         shared::Shared,
         state::Disconnected,
@@ -36,27 +38,6 @@ const PACKET: u32 = 65_535;
 /// OpenSSH's server says only to a name that begins like its own that a process reads no more
 /// (`eow@openssh.com`).
 const NAME: &str = concat!("SSH-2.0-OpenSSH_irosh_", env!("CARGO_PKG_VERSION"));
-
-/// A step of connecting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Until the server's key is known and the keys are agreed on.
-    Handshake,
-    /// The login.
-    Authentication,
-    /// The opening of the first session.
-    Session,
-}
-
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Handshake => "the key exchange",
-            Self::Authentication => "the login",
-            Self::Session => "the opening of a session",
-        })
-    }
-}
 
 /// A connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -182,12 +163,20 @@ pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Session, Co
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let limit = options.authentication_deadline;
-    first_session(connect_without_session(stream, options).await?, limit).await
+    let (limit, phases) = (options.authentication_deadline, options.phases.begin());
+    let connection = connect_over(stream, options, None, &phases).await?;
+    let session = first_session(connection, limit, &phases).await?;
+    phases.connected();
+    Ok(session)
 }
 
-/// Opens the first session. Who stops waiting ends the connection.
-pub(crate) async fn first_session(connection: Connection, limit: Duration) -> Result<Session, ConnectError> {
+/// Opens the first session. If the returned future is dropped, the connection ends.
+pub(crate) async fn first_session(
+    connection: Connection,
+    limit: Duration,
+    phases: &Phases,
+) -> Result<Session, ConnectError> {
+    phases.enter(Phase::Session);
     let guard = connection.link().guard();
     let opened = timeout(limit, connection.open_session()).await;
     let session = opened.map_err(|_| ConnectError::Deadline { phase: Phase::Session, limit })??;
@@ -206,7 +195,10 @@ pub async fn connect_without_session<S>(stream: S, options: ClientOptions) -> Re
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    connect_over(stream, options, None).await
+    let phases = options.phases.begin();
+    let connection = connect_over(stream, options, None, &phases).await?;
+    phases.connected();
+    Ok(connection)
 }
 
 /// As [`connect_without_session`], over a stream of this dialer, which the connection then holds.
@@ -214,24 +206,31 @@ pub(crate) async fn connect_over<S>(
     stream: S,
     options: ClientOptions,
     dialer: Option<Arc<Dialer>>,
+    phases: &Phases,
 ) -> Result<Connection, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    phases.enter(Phase::Handshake);
     let algorithms = options.host_keys.algorithms();
     if algorithms.is_empty() {
         return Err(ConnectError::NoHostKey);
     }
     let login = options.login.as_deref().ok_or(ConnectError::NoLogin)?;
     let config = Arc::new(russh_config(&options, algorithms));
-    let shared = Arc::new(Shared::new(&String::from_utf8_lossy(login), options.events));
+    let metadata = RemoteMetadata {
+        login: String::from_utf8_lossy(login).into_owned(),
+        host: options.host,
+        ..RemoteMetadata::default()
+    };
+    let shared = Arc::new(Shared::new(metadata, options.events));
     let pinned = matches!(options.host_keys, HostKeyPolicy::Pinned(_));
     let own = OwnHandle::default();
     let handler = ClientHandler::new(Arc::clone(&shared), options.host_keys, Arc::clone(&own));
     let (reader, writer) = tokio::io::split(stream);
 
     let cut = CancellationToken::new();
-    // Whoever stops waiting leaves nothing behind.
+    // Nothing is left behind where the future is dropped.
     let guard = cut.clone().drop_guard();
     let limit = options.handshake_deadline;
     let (stream, drain) = elastic(reader, writer, cut.clone());
@@ -242,6 +241,7 @@ where
         Ok(Err(error)) => return Err(handshake_error(error, &shared, pinned)),
         Err(_) => return Err(ConnectError::Deadline { phase: Phase::Handshake, limit }),
     };
+    phases.enter(Phase::Authentication);
     let login = auth::Login {
         name: login,
         deadline: options.authentication_deadline,

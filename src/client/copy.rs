@@ -1,10 +1,6 @@
 //! Files over a connection: SFTP in a session of its own, and digests computed at the server.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{
     channel::OpenError,
     connection::Connection,
-    session::{Session, SessionError},
-    sftp::{Completion, Sftp, SftpError, complete},
+    session::SessionError,
+    sftp::{Completion, RemotePath, Sftp, SftpError, complete},
     state::Exit,
     transfer::{
         RemoteSha256, Sha256Digest, Sha256Future, TransferError, TransferFailure, TransferOptions,
@@ -101,10 +97,11 @@ impl Connection {
     /// [`FilesError`].
     pub async fn upload(
         &self,
-        sources: &[PathBuf],
-        destination: &[u8],
+        sources: impl IntoIterator<Item = impl AsRef<Path>>,
+        destination: impl RemotePath,
         options: TransferOptions,
     ) -> Result<TransferReport, FilesError> {
+        let options = self.with_digests(options);
         Ok(upload(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
     }
 
@@ -116,11 +113,20 @@ impl Connection {
     /// [`FilesError`].
     pub async fn download(
         &self,
-        sources: &[Vec<u8>],
-        destination: &Path,
+        sources: impl IntoIterator<Item = impl RemotePath>,
+        destination: impl AsRef<Path>,
         options: TransferOptions,
     ) -> Result<TransferReport, FilesError> {
+        let options = self.with_digests(options);
         Ok(download(&self.sftp_unless(&options.cancel).await?, sources, destination, options).await?)
+    }
+
+    /// Has digests computed by the server unless something else is to do so.
+    fn with_digests(&self, mut options: TransferOptions) -> TransferOptions {
+        if options.checksum {
+            options.remote_sha256.get_or_insert_with(|| remote_sha256(self.clone()));
+        }
+        options
     }
 
     /// The paths of the server that begin like this, as a shell would complete them. Cancel safe.
@@ -128,48 +134,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`FilesError`], but no [`FilesError::Transfer`].
-    pub async fn remote_completion(&self, partial: &[u8]) -> Result<Vec<Completion>, FilesError> {
-        Ok(complete(&self.sftp().await?, partial).await?)
-    }
-}
-
-/// As of its [`Connection`].
-impl Session {
-    /// As [`Connection::upload`].
-    ///
-    /// # Errors
-    ///
-    /// [`FilesError`].
-    pub async fn upload(
-        &self,
-        sources: &[PathBuf],
-        destination: &[u8],
-        options: TransferOptions,
-    ) -> Result<TransferReport, FilesError> {
-        self.connection().upload(sources, destination, options).await
-    }
-
-    /// As [`Connection::download`].
-    ///
-    /// # Errors
-    ///
-    /// [`FilesError`].
-    pub async fn download(
-        &self,
-        sources: &[Vec<u8>],
-        destination: &Path,
-        options: TransferOptions,
-    ) -> Result<TransferReport, FilesError> {
-        self.connection().download(sources, destination, options).await
-    }
-
-    /// As [`Connection::remote_completion`].
-    ///
-    /// # Errors
-    ///
-    /// [`FilesError`], but no [`FilesError::Transfer`].
-    pub async fn remote_completion(&self, partial: &[u8]) -> Result<Vec<Completion>, FilesError> {
-        self.connection().remote_completion(partial).await
+    pub async fn remote_completion(&self, partial: impl RemotePath) -> Result<Vec<Completion>, FilesError> {
+        Ok(complete(&self.sftp().await?, partial.as_remote()).await?)
     }
 }
 
@@ -216,11 +182,9 @@ impl RemoteSha256 for ByCommand {
 impl ByCommand {
     async fn ask(&self, paths: &[Vec<u8>]) -> Vec<Option<Sha256Digest>> {
         let unknown = vec![None; paths.len()];
-        let Ok(session) = self.0.open_session().await else { return unknown };
-        match session.capture_exec(command(paths), MOST_GREETING + 128 * paths.len()).await {
-            Ok(output) if output.exit == Exit::Status(0) => {
-                digests(&output.stdout, paths.len()).unwrap_or(unknown)
-            }
+        let mut command = self.0.command(OsStr::from_bytes(&command(paths)));
+        match command.output_limit(MOST_GREETING + 128 * paths.len()).output().await {
+            Ok(output) if output.success() => digests(&output.stdout, paths.len()).unwrap_or(unknown),
             _ => unknown,
         }
     }
@@ -278,8 +242,6 @@ fn digest(line: &[u8]) -> Option<Sha256Digest> {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-
     use sha2::Digest;
 
     use super::*;

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// Something that a program may want to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionEvent {
     /// A text that the server wants shown before the login (RFC 4252 section 5.4). It may hold control
     /// characters.

@@ -1,13 +1,14 @@
 //! Whether a server is the right one.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use russh::keys::{HashAlg, PublicKey, ssh_key::Algorithm};
 
 use crate::client::algorithms;
 
 /// How a server's key is checked. Nobody is ever asked.
-#[derive(Default)]
+#[derive(Clone, Default)]
+#[non_exhaustive]
 pub enum HostKeyPolicy {
     /// The keys that the host announces, which has proven who it is. Over a stream of the program's own there is no host,
     /// and no key is the right one.
@@ -16,7 +17,7 @@ pub enum HostKeyPolicy {
     /// One of exactly these keys.
     Pinned(Vec<PublicKey>),
     /// Whatever this says; called in the connection's own task, so it must not block.
-    Callback(Box<dyn Fn(&PublicKey) -> bool + Send + Sync>),
+    Callback(Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>),
 }
 
 impl fmt::Debug for HostKeyPolicy {
@@ -39,6 +40,11 @@ pub struct HostKeyMismatch {
 }
 
 impl HostKeyPolicy {
+    /// As [`HostKeyPolicy::Callback`].
+    pub fn callback(trusts: impl Fn(&PublicKey) -> bool + Send + Sync + 'static) -> Self {
+        Self::Callback(Arc::new(trusts))
+    }
+
     /// # Errors
     ///
     /// [`HostKeyMismatch`].

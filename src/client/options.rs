@@ -2,18 +2,24 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::mpsc;
+
 use crate::client::{
-    auth::{Authenticator, ByKey, NoCredentials},
+    auth::{Authenticator, ByKey, NoCredentials, Template},
     event::{ConnectionEvent, EventSink},
     host_key::HostKeyPolicy,
+    metadata::HostMetadata,
+    phase::{Phase, PhaseSink},
 };
 
 /// How a client connects: the default, changed part by part. The default has nothing to log in with, the login that the
-/// target was named with, and a server that is known by the keys that its host announces.
+/// target was named with, and a server that is known by the keys that its host announces. A clone of it serves to connect
+/// once more.
+#[derive(Clone)]
 #[must_use]
 pub struct ClientOptions {
     pub(crate) login: Option<Vec<u8>>,
-    pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) authenticator: Box<dyn Template>,
     pub(crate) by_key: Option<ByKey>,
     pub(crate) host_keys: HostKeyPolicy,
     pub(crate) connect_deadline: Option<Duration>,
@@ -26,6 +32,9 @@ pub struct ClientOptions {
     pub(crate) rekey_interval: Option<Duration>,
     pub(crate) agent: Option<PathBuf>,
     pub(crate) events: EventSink,
+    pub(crate) phases: PhaseSink,
+    /// What is known of the host, for the connection to tell.
+    pub(crate) host: Option<HostMetadata>,
 }
 
 /// The most bytes between two key exchanges: what AES allows for safely.
@@ -44,7 +53,7 @@ impl ClientOptions {
     }
 
     /// How the user logs in.
-    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+    pub fn authenticator(mut self, authenticator: impl Authenticator + Clone + 'static) -> Self {
         self.authenticator = Box::new(authenticator);
         self
     }
@@ -115,6 +124,26 @@ impl ClientOptions {
         self.events = EventSink(Some(Arc::new(tell)));
         self
     }
+
+    /// Told each step of connecting as it begins; the last is [`Phase::Connected`] or [`Phase::Failed`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: irosh::client::Client, target: irosh::client::ResolvedTarget) -> irosh::Result<()> {
+    /// use irosh::client::ClientOptions;
+    ///
+    /// let (tell, mut phases) = tokio::sync::mpsc::unbounded_channel();
+    /// tokio::spawn(async move {
+    ///     while let Some(phase) = phases.recv().await {
+    ///         println!("{phase}"); // the search for the host, the admission by the host, the key exchange …
+    ///     }
+    /// });
+    /// let session = client.connect(&target, ClientOptions::default().phases(tell)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn phases(mut self, tell: mpsc::UnboundedSender<Phase>) -> Self {
+        self.phases = PhaseSink(Some(tell));
+        self
+    }
 }
 
 impl Default for ClientOptions {
@@ -134,6 +163,8 @@ impl Default for ClientOptions {
             rekey_interval: None,
             agent: None,
             events: EventSink::default(),
+            phases: PhaseSink::default(),
+            host: None,
         }
     }
 }

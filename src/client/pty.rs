@@ -1,5 +1,7 @@
 //! Terminals (RFC 4254 sections 6.2, 6.7 and 8).
 
+use std::os::unix::ffi::OsStringExt;
+
 use crate::ssh_wire::Writer;
 
 pub use russh::Pty as PtyMode;
@@ -31,6 +33,7 @@ impl PtySize {
 
 /// What a terminal is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PtyOptions {
     /// The value of TERM.
     pub term: Vec<u8>,
@@ -45,6 +48,12 @@ impl PtyOptions {
     #[must_use]
     pub fn new(term: impl Into<Vec<u8>>, size: PtySize) -> Self {
         Self { term: term.into(), size, modes: Vec::new() }
+    }
+
+    /// A terminal of the kind that `TERM` names here, of unknown size, with the server's modes.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        Self::new(std::env::var_os("TERM").unwrap_or_default().into_vec(), PtySize::default())
     }
 
     /// The payload of `pty-req`.

@@ -1,8 +1,8 @@
 //! From a target to a connection: dialling the host, and SSH over a session there.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,19 +19,21 @@ use crate::{
     client::{
         auth::ByKey,
         channel::OpenError,
-        connect::{ConnectError, Phase, connect_over, first_session, identification},
+        connect::{ConnectError, connect_over, first_session, identification},
         connection::Connection,
         event::{ConnectionEvent, EventSink},
         host_key::HostKeyPolicy,
         introduced::Introduced,
+        metadata::HostMetadata,
         options::ClientOptions,
+        phase::{Phase, Phases},
         session::Session,
+        target::ResolvedTarget,
     },
     files::Paths,
-    names::Aliases,
-    pairing::{AboutHost, Code, PairingError, join_host},
+    protocol::Welcome,
     proxy::{Credentials, DialError, Dialer, SessionError, SessionStream, State},
-    transport::{BindFailed, Network, Target, TargetError},
+    transport::{BindFailed, Network},
 };
 
 /// Dials hosts. Any number of connections can be made with one; they go on when it is dropped. Clones
@@ -150,8 +152,11 @@ impl Client {
         target: &ResolvedTarget,
         options: ClientOptions,
     ) -> Result<Session, ClientError> {
-        let limit = options.authentication_deadline;
-        Ok(first_session(self.connect_without_session(target, options).await?, limit).await?)
+        let (limit, phases) = (options.authentication_deadline, options.phases.begin());
+        let connection = self.log_in(target, options, &phases).await?;
+        let session = first_session(connection, limit, &phases).await?;
+        phases.connected();
+        Ok(session)
     }
 
     /// Connects to a host and logs in there, for forwards and files alone (`ssh -N`).
@@ -162,34 +167,55 @@ impl Client {
     pub async fn connect_without_session(
         &self,
         target: &ResolvedTarget,
-        mut options: ClientOptions,
+        options: ClientOptions,
     ) -> Result<Connection, ClientError> {
-        let login = options.login.take().or_else(|| target.login.clone()).ok_or(ConnectError::NoLogin)?;
+        let phases = options.phases.begin();
+        let connection = self.log_in(target, options, &phases).await?;
+        phases.connected();
+        Ok(connection)
+    }
+
+    async fn log_in(
+        &self,
+        target: &ResolvedTarget,
+        mut options: ClientOptions,
+        phases: &Phases,
+    ) -> Result<Connection, ClientError> {
+        let named = || target.login().map(<[u8]>::to_vec);
+        let login = options.login.take().or_else(named).ok_or(ConnectError::NoLogin)?;
         if let (None, Some(paths)) = (&options.by_key, &self.paths) {
-            options.by_key = ByKey::of(paths, target.target.addr().id, &login);
+            options.by_key = ByKey::of(paths, target.target().addr().id, &login);
         }
         options.login = Some(login);
+        phases.enter(Phase::Dialling);
         if let Way::Agent(agent) = &self.way {
             let ByAgent { paths, program, words, .. } = &**agent;
             let events = options.events.clone();
-            let opening = AgentSession::open(paths, program, words.clone(), target.name(), move |news| {
-                events.tell(news.into());
-            });
+            let reached = || phases.enter(Phase::Admission);
+            let told = move |news: AgentNews| events.tell(news.into());
+            let opening = AgentSession::open(paths, program, words.clone(), target.name(), reached, told);
             match in_time(target, &mut options, opening).await? {
                 Err(AgentError::NotHeard) => {}
                 Err(error) => return Err(error.into()),
                 Ok(mut stream) => {
                     announce(&mut options, &stream.host_keys);
+                    let (name, software) = stream.host.clone();
+                    options.host = Some(HostMetadata { id: target.target().addr().id, name, software });
                     let said = Introduced::say(&mut stream, &identification()).await;
-                    return connected(target, options, Introduced::said(stream, said), None).await;
+                    let stream = Introduced::said(stream, said);
+                    return connected(target, options, stream, (None, phases)).await;
                 }
             }
         }
         let dialer = self.dialer().await?;
         let events = options.events.clone();
-        let (stream, keys) = in_time(target, &mut options, reach(&dialer, target, events)).await??;
-        announce(&mut options, &keys);
-        connected(target, options, stream, Some(dialer)).await
+        let reaching = reach(&dialer, target, events, phases);
+        let (stream, welcome) = in_time(target, &mut options, reaching).await??;
+        announce(&mut options, &welcome.host_keys);
+        let Welcome { host_name, software, .. } = &*welcome;
+        let (id, name, software) = (target.target().addr().id, host_name.clone(), software.clone());
+        options.host = Some(HostMetadata { id, name, software });
+        connected(target, options, stream, (Some(dialer), phases)).await
     }
 
     /// What dials from here.
@@ -239,13 +265,13 @@ async fn connected<S>(
     target: &ResolvedTarget,
     options: ClientOptions,
     stream: S,
-    dialer: Option<Arc<Dialer>>,
+    (dialer, phases): (Option<Arc<Dialer>>, &Phases),
 ) -> Result<Connection, ClientError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let limit = options.connect_deadline;
-    let connected = connect_over(stream, options, dialer).await;
+    let connected = connect_over(stream, options, dialer, phases).await;
     connected.map_err(|error| match (error, limit) {
         (ConnectError::Deadline { phase: Phase::Handshake, .. }, Some(limit)) => too_slow(target, limit),
         (error, _) => error.into(),
@@ -253,7 +279,7 @@ where
 }
 
 fn too_slow(target: &ResolvedTarget, limit: Duration) -> ClientError {
-    ClientError::Deadline { name: target.target.short_name(), limit }
+    ClientError::Deadline { name: target.target().short_name(), limit }
 }
 
 /// Has the server known by the keys that its host announces, where that is wanted.
@@ -264,20 +290,21 @@ fn announce(options: &mut ClientOptions, keys: &[Vec<u8>]) {
     }
 }
 
-/// Opens a session at a host, which says its server's keys. The server is greeted meanwhile.
+/// Opens a session at a host, which says its name and its server's keys. The server is greeted meanwhile.
 async fn reach(
     dialer: &Dialer,
     target: &ResolvedTarget,
     events: EventSink,
-) -> Result<(Introduced<SessionStream>, Vec<Vec<u8>>), ClientError> {
-    let host = dialer.dial(&target.target).await?;
-    let (mut stream, status) = SessionStream::open(dialer, &target.target, host).await?;
+    phases: &Phases,
+) -> Result<(Introduced<SessionStream>, Arc<Welcome>), ClientError> {
+    let host = dialer.dial_noting(target.target(), || phases.enter(Phase::Admission)).await?;
+    let (mut stream, status) = SessionStream::open(dialer, target.target(), host).await?;
     tokio::spawn(tell_of_outages(status.state(), events));
     let said = Introduced::say(&mut stream, &identification()).await;
     stream.opened(&status).await?;
     // The host that has taken it: it may have started anew meanwhile.
     let welcome = status.host().welcome().await?;
-    Ok((Introduced::said(stream, said), welcome.host_keys.clone()))
+    Ok((Introduced::said(stream, said), welcome))
 }
 
 impl From<AgentNews> for ConnectionEvent {
@@ -308,160 +335,8 @@ async fn tell_of_outages(mut state: watch::Receiver<State>, events: EventSink) {
     }
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
-    }
-}
-
-/// `[user@]TARGET`: an alias, an endpoint id, a ticket or an invite, and perhaps a login.
-#[derive(Debug, Clone)]
-pub struct ResolvedTarget {
-    login: Option<Vec<u8>>,
-    name: String,
-    target: Target,
-}
-
-impl ResolvedTarget {
-    /// Reads a target with these aliases.
-    ///
-    /// # Errors
-    ///
-    /// [`TargetError`] with the nearest alias, if one is near.
-    pub fn resolve(text: impl AsRef<[u8]>, aliases: &Aliases) -> Result<Self, TargetError> {
-        Self::read(text.as_ref(), |name| aliases.resolve(name))
-    }
-
-    /// Pairs with the host that shows a code: who has these credentials is let in there from then on, and `name` is what
-    /// it is called. The login is the one for which the host vouches, if it does.
-    ///
-    /// What an [`AboutHost`] says beside that, such as the keys of its SSH server, is heard again with each connection.
-    ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// use irosh::{
-    ///     client::{Client, ClientOptions, ResolvedTarget},
-    ///     proxy::Credentials,
-    ///     transport::Network,
-    /// };
-    ///
-    /// let credentials = Credentials::from(iroh::SecretKey::generate());
-    /// let code = "7-velvet-otter".parse()?;
-    /// let target = ResolvedTarget::by_code(&code, &Network::default(), &credentials, "alice@laptop").await?;
-    /// let client = Client::bind(Network::default(), credentials).await?;
-    /// let session = client.connect(&target, ClientOptions::default()).await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`PairingError`].
-    pub async fn by_code(
-        code: &Code,
-        network: &Network,
-        credentials: &Credentials,
-        name: &str,
-    ) -> Result<Self, PairingError> {
-        let mut met = join_host(network, code, false).await?;
-        if met.is_to_be_compared() {
-            // There is nobody here to do so.
-            met.give_up().await;
-            return Err(PairingError::NobodyCompares);
-        }
-        Ok(met.introduce(credentials, name).await?.into())
-    }
-
-    fn read(text: &[u8], resolve: impl Fn(&str) -> Result<Target, TargetError>) -> Result<Self, TargetError> {
-        let (login, name) = match text.iter().rposition(|byte| *byte == b'@') {
-            Some(at @ 1..) => (Some(text[..at].to_vec()), &text[at + 1..]),
-            _ => (None, text),
-        };
-        // A login may be any bytes; what names a host is text.
-        let name = String::from_utf8_lossy(name);
-        let target = resolve(&name).map_err(|error| match error {
-            TargetError::Unknown { name, .. } if name.parse::<Code>().is_ok() => TargetError::Code,
-            other => other,
-        })?;
-        Ok(Self { login, target, name: name.into_owned() })
-    }
-
-    /// The login before the `@`.
-    #[must_use]
-    pub fn login(&self) -> Option<&[u8]> {
-        self.login.as_deref()
-    }
-
-    /// The target as it was written, without the login.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The host in questions and messages: as it was named, but for tickets, which are long, and invites, which are secrets
-    /// as well.
-    #[must_use]
-    pub fn shown_name(&self) -> String {
-        if self.name.len() <= LONGEST_NAME { self.name.clone() } else { self.target.short_name() }
-    }
-
-    /// The target itself.
-    #[must_use]
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-}
-
-/// Bytes of an alias.
-const LONGEST_NAME: usize = 40;
-
-impl From<Target> for ResolvedTarget {
-    fn from(target: Target) -> Self {
-        Self { login: None, name: target.short_name(), target }
-    }
-}
-
-/// The host of a pairing, with the login for which it vouches.
-impl From<AboutHost> for ResolvedTarget {
-    fn from(host: AboutHost) -> Self {
-        let login = host.login.filter(|_| host.vouched).map(String::into_bytes);
-        Self { login, ..host.target.into() }
-    }
-}
-
-/// Without aliases: an endpoint id, a ticket or an invite.
-impl FromStr for ResolvedTarget {
-    type Err = TargetError;
-
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        Self::read(text.as_bytes(), Target::from_str)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use iroh::SecretKey;
-
-    use super::*;
-
-    #[test]
-    fn a_login_stands_before_the_last_at() {
-        let id = SecretKey::from_bytes(&[1; 32]).public().to_string();
-        for (text, login) in [
-            (id.clone(), None),
-            (format!("alice@{id}"), Some("alice")),
-            (format!("alice@example.org@{id}"), Some("alice@example.org")),
-        ] {
-            let target: ResolvedTarget = text.parse().expect("a target");
-            assert_eq!((target.login(), target.name()), (login.map(str::as_bytes), id.as_str()));
-        }
-        assert!("alice@".parse::<ResolvedTarget>().is_err());
-    }
-
-    #[test]
-    fn a_code_is_no_target_and_is_not_repeated() {
-        let error = "alice@7-velvet-otter".parse::<ResolvedTarget>().expect_err("no target");
-        assert_eq!(error, TargetError::Code);
-        assert!(!error.to_string().contains("otter"));
-        assert!(matches!("3-tier-db".parse::<ResolvedTarget>(), Err(TargetError::Unknown { .. })));
     }
 }

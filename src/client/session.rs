@@ -10,7 +10,6 @@ use crate::client::{
     connection::Connection,
     inbox::Item,
     incoming::Origin,
-    metadata::RemoteMetadata,
     outbox::Outbox,
     pty::{PtyOptions, PtySize},
     state::{Disconnected, Exit, ExitSignal, Running, SessionState},
@@ -38,11 +37,15 @@ pub struct SessionSender {
 #[derive(Debug)]
 pub struct SessionEvents {
     channel: Arc<RawChannel>,
+    /// Whether the end of the output was told, and how the process ended.
+    ended: bool,
+    exited: bool,
     over: bool,
 }
 
 /// What happens in a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionEvent {
     /// Output.
     Stdout(Bytes),
@@ -54,8 +57,8 @@ pub enum SessionEvent {
     ExitStatus(u32),
     /// A signal has ended the process.
     ExitSignal(ExitSignal),
-    /// The session is over; nothing comes after this. A process whose end was not told before has been
-    /// cut off.
+    /// The session is over, and nothing comes after this. Where no end of the process was told before, the server has
+    /// closed the session without one.
     Closed,
 }
 
@@ -65,7 +68,7 @@ pub enum SessionEvent {
 pub enum SessionError {
     /// The channel could not be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The server refuses a request, such as `pty-req` or `shell`.
     #[error("the server refuses the request `{0}`")]
     Refused(&'static str),
@@ -83,6 +86,16 @@ pub enum SessionError {
     Disconnected(#[from] Disconnected),
 }
 
+/// A connection that is gone is [`SessionError::Disconnected`] here, too.
+impl From<OpenError> for SessionError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Disconnected(why) => Self::Disconnected(why),
+            other => Self::Open(other),
+        }
+    }
+}
+
 impl Connection {
     /// Opens one more session. Cancel safe: a session that nobody waits for is closed.
     ///
@@ -97,22 +110,14 @@ impl Connection {
 impl Session {
     pub(crate) fn new(channel: Arc<RawChannel>) -> Self {
         let outbox = Arc::new(Outbox::new(Arc::clone(&channel)));
-        let events = SessionEvents { channel: Arc::clone(&channel), over: false };
+        let events =
+            SessionEvents { channel: Arc::clone(&channel), ended: false, exited: false, over: false };
         Self { sender: SessionSender { channel, outbox }, events }
     }
 
     /// The connection that carries it.
     pub fn connection(&self) -> Connection {
         self.sender.channel.link.clone().into()
-    }
-
-    /// Opens one more session on the same connection. Cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`].
-    pub async fn open_session(&self) -> Result<Self, OpenError> {
-        self.connection().open_session().await
     }
 
     /// What it is doing now.
@@ -125,12 +130,6 @@ impl Session {
     #[must_use]
     pub fn watch_state(&self) -> watch::Receiver<SessionState> {
         self.sender.watch_state()
-    }
-
-    /// What is known of the server.
-    #[must_use]
-    pub fn remote_metadata(&self) -> RemoteMetadata {
-        self.sender.channel.link.shared().metadata()
     }
 
     /// Asks for a terminal; before the shell or the command. Cancel safe, as is every request here: the
@@ -280,9 +279,14 @@ impl Session {
         self.sender.send_break(milliseconds).await
     }
 
-    /// What happens next; `None` after [`SessionEvent::Closed`]. Cancel safe. What is not asked for holds
-    /// up this session alone.
-    pub async fn next_event(&mut self) -> Option<SessionEvent> {
+    /// Waits for the next event; `None` after [`SessionEvent::Closed`]. Cancel safe. While events are not taken, this
+    /// session waits, and no other.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone, and something may be missing: the output, or how the process ended. All that had come
+    /// before was told.
+    pub async fn next_event(&mut self) -> Result<Option<SessionEvent>, Disconnected> {
         self.events.next().await
     }
 
@@ -428,11 +432,18 @@ impl SessionSender {
 
 impl SessionEvents {
     /// As [`Session::next_event`].
-    pub async fn next(&mut self) -> Option<SessionEvent> {
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn next(&mut self) -> Result<Option<SessionEvent>, Disconnected> {
         if self.over {
-            return None;
+            return Ok(None);
         }
-        Some(match poll_fn(|cx| self.channel.poll_next(cx)).await {
+        let item = poll_fn(|cx| self.channel.poll_next(cx)).await;
+        self.ended |= matches!(item, Some(Item::Eof));
+        self.exited |= matches!(item, Some(Item::Exit(_)));
+        Ok(Some(match item {
             Some(Item::Data(data, false)) => SessionEvent::Stdout(data),
             Some(Item::Data(data, true)) => SessionEvent::Stderr(data),
             Some(Item::Eof) => SessionEvent::Eof,
@@ -440,9 +451,13 @@ impl SessionEvents {
             Some(Item::Exit(Exit::Signal(signal))) => SessionEvent::ExitSignal(signal),
             None => {
                 self.over = true;
-                SessionEvent::Closed
+                match self.disconnected() {
+                    // The status may come before the last of the output, which a lost connection takes with it.
+                    Some(why) if !(self.ended && self.exited) => return Err(why),
+                    _ => SessionEvent::Closed,
+                }
             }
-        })
+        }))
     }
 
     /// Why the connection is gone, if that is why the session is over.

@@ -30,14 +30,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(login: &str, events: EventSink) -> Self {
+    pub(crate) fn new(metadata: RemoteMetadata, events: EventSink) -> Self {
         Self {
             inboxes: Inboxes::default(),
             incoming: Expected::default(),
             events,
             why: watch::Sender::new(None),
             leaving: AtomicBool::new(false),
-            metadata: Mutex::new(RemoteMetadata { login: login.to_owned(), ..RemoteMetadata::default() }),
+            metadata: Mutex::new(metadata),
         }
     }
 

@@ -24,6 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Forwards are kept as ssh prints them. Nothing of it connects: a `ProxyCommand` is never run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "so it is in ssh_config")]
+#[non_exhaustive]
 pub struct SshConfig {
     /// `User`, which ssh sets to the local one by default; `None` when there is no ssh.
     pub user: Option<Vec<u8>>,
@@ -97,6 +98,7 @@ pub enum RequestTty {
 
 /// ssh could not be asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SshConfigError {
     /// It cannot be run.
     #[error("cannot run ssh: {0}")]

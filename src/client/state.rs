@@ -6,6 +6,7 @@ use crate::{log::one_line, proxy::SessionError};
 
 /// What a session is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionState {
     /// The login is done and the channel is open; nothing runs on it yet.
     Authenticated,

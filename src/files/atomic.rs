@@ -19,6 +19,7 @@ use super::{
 
 /// A file that holds a secret could not be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrivateFileError {
     /// There is no such file.
     #[error("{0} does not exist")]

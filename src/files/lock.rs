@@ -19,6 +19,7 @@ pub struct Lock {
 
 /// A lock could not be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// Another process holds it.
     #[error("{0} is locked by another process")]

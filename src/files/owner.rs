@@ -16,6 +16,7 @@ use super::{
 
 /// Root could not become the owner of the files, or who is not root may not work on them.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OwnerError {
     /// There are no folders.
     #[error(transparent)]

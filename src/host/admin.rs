@@ -46,6 +46,7 @@ enum Way {
 
 /// What was to be done with a host's lists was not done.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AdminError {
     /// The host that runs has not done it.
     #[error(transparent)]

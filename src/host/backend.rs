@@ -88,6 +88,7 @@ pub struct Caller<'a> {
 
 /// A backend that could not be read, or was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BackendError {
     /// Not a backend.
     #[error("`{0}` is not a backend\nuse auto, builtin, tcp:ADDRESS:PORT, unix:PATH or exec:COMMAND")]

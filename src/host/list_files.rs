@@ -42,6 +42,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What was to be done with a host's lists was not done.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ListError {
     /// A file could not be read or written.
     #[error(transparent)]

@@ -44,6 +44,7 @@ pub struct Revocation {
 
 /// `authorized_peers` could not be changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EditError {
     /// Reading or writing failed.
     #[error(transparent)]

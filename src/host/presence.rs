@@ -23,6 +23,7 @@ pub struct Presence {
 
 /// A host could not take its place.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PresenceError {
     /// Two hosts on one key would take each other's connections.
     #[error(

@@ -57,6 +57,7 @@ pub struct PublishedKeys {
 
 /// Keys could not be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FetchError {
     /// Not a place for keys.
     #[error("`{0}` is no URL of keys: use https://HOST/PATH with %u in the path for the name")]

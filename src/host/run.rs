@@ -104,6 +104,7 @@ const SSH: u16 = 22;
 
 /// A host could not be started.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostError {
     /// Its key.
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! `hosts.toml`: short names for targets.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, fmt, io, path::Path};
 
 use iroh_tickets::endpoint::EndpointTicket;
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,23 @@ use crate::{
 };
 
 /// The aliases of one user.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Aliases {
     /// Ticket or endpoint id by name, as it was typed; no two names differ by case alone.
     pub hosts: BTreeMap<String, String>,
     /// Where the agent listens for those that have a port.
     pub ports: BTreeMap<String, Place>,
+}
+
+/// The names alone: what they stand for may be an invite, which is a secret.
+impl fmt::Debug for Aliases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aliases")
+            .field("hosts", &self.hosts.keys())
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What adding a name says of the port of its host.
@@ -58,6 +68,7 @@ struct Table {
 
 /// The aliases could not be read or changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AliasError {
     /// Reading or writing failed.
     #[error("cannot use the list of hosts: {0}")]

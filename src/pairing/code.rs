@@ -32,6 +32,7 @@ pub struct Code {
 
 /// What was typed is no code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CodeError {
     /// It does not have three parts.
     #[error("this is no code\na code is a number and two words, such as 7-velvet-otter")]

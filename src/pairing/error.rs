@@ -15,6 +15,7 @@ use super::nameplate::Nameplate;
 
 /// Two machines have not come together. Each message says what to do next.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PairingError {
     /// No socket.
     #[error(transparent)]

@@ -4,6 +4,7 @@ use super::numbers::{FIRST_WINDOW, MAX_WINDOW, VERSION};
 
 /// Bytes that are not a frame of `irosh/1`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// The frame is longer than any of its kind.
     #[error("a frame of {length} bytes is longer than {max}")]

@@ -6,6 +6,7 @@ use super::{dial_error::DialError, session_error::SessionError};
 
 /// A bridge could not be built, or broke.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BridgeError {
     /// The host was not reached.
     #[error(transparent)]

@@ -104,10 +104,20 @@ impl Dialer {
     ///
     /// [`DialError`] within 15 s.
     pub async fn dial(&self, target: &Target) -> Result<HostConnection, DialError> {
+        self.dial_noting(target, || {}).await
+    }
+
+    /// As [`Dialer::dial`]. `reached` is called once the host has answered, before it is told who we are.
+    pub(crate) async fn dial_noting(
+        &self,
+        target: &Target,
+        reached: impl FnOnce(),
+    ) -> Result<HostConnection, DialError> {
         let addr = self.everywhere(target.addr());
         let _looking = self.look_around(addr.clone());
         match self.connect(&addr).await {
             Ok(connection) => {
+                reached();
                 self.seen().asks = self.who.credentials.may_ask();
                 let from = self.endpoint.clone().into();
                 let host = HostConnection::greet(connection, from, &self.who, target).await;

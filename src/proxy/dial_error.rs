@@ -11,6 +11,7 @@ use crate::{log::one_line, transport::BindFailed};
 
 /// A host could not be reached. Each message says what to do next.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DialError {
     /// No socket.
     #[error(transparent)]

@@ -71,6 +71,7 @@ pub struct Discovered {
 
 /// Nobody could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DiscoverError {
     /// It is not wanted.
     #[error("hosts are not looked for on this network: `lan` is false\nset --lan true, or IROSH_LAN")]

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to the port that became no session, or none that ended well.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ListenError {
     /// Another user has made it.
     #[error("the user {0} has made it, and the port is for this user alone")]

@@ -14,6 +14,7 @@ pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A session could not be opened on a connection.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SessionError {
     /// The host said no, and why: its words, not ours.
     #[error("{}", HostSays(.0))]

@@ -37,6 +37,7 @@ pub struct BadLine {
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LineError {
     /// Before the comment, there are bytes that are not text.
     #[error("it is not UTF-8")]

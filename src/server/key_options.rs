@@ -71,6 +71,7 @@ pub enum Tunnel {
 
 /// An option list that is not in force, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyOptionError {
     /// It cannot be split.
     #[error(transparent)]
@@ -106,6 +107,7 @@ pub enum KeyOptionError {
 
 /// A certificate's options are not understood, so it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CertificateError {
     /// It is for hosts.
     #[error("it is not a user certificate")]

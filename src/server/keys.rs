@@ -12,6 +12,7 @@ use crate::{
 
 /// A host key or its certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostKeyError {
     /// The server's own key.
     #[error(transparent)]

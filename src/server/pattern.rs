@@ -46,6 +46,7 @@ pub fn matches_list(text: &str, list: &str) -> Verdict {
 
 /// A list of addresses or host names was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostListError {
     /// Two commas, or nothing at all.
     #[error("`{0}` has an empty member")]

@@ -11,6 +11,7 @@ const MAGIC: &[u8] = b"SSHKRL\n\0";
 
 /// A KRL is damaged or says what is not understood. Then every key counts as revoked, as in sshd.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KrlError {
     /// It ends too early, or a length in it is wrong.
     #[error("the list of revoked keys is damaged")]

@@ -62,6 +62,7 @@ pub struct ServeOptions {
 
 /// A connection ended otherwise than by its client's goodbye.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// A host key.
     #[error(transparent)]

@@ -311,6 +311,7 @@ impl Drop for Incoming {
 
 /// A frame could not be read off a stream.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameReadError {
     /// The stream ended first.
     #[error("the stream ended within a frame")]

@@ -54,6 +54,7 @@ pub(super) struct QueueState {
 
 /// The other side does not keep to what it may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum QueueError {
     /// More than the bound is on its way.
     #[error("the other side sent more than the {0} bytes that it may before they are delivered")]

@@ -53,6 +53,7 @@ pub(super) struct TailState {
 
 /// What the other side says of a direction does not fit what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TailError {
     /// A leg is to go on from a position that is not kept, or was never sent.
     #[error("the other side goes on at byte {asked}, and bytes {from} to {to} are kept")]

@@ -27,6 +27,7 @@ pub struct KeyFile {
 
 /// A key file could not be used. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Missing, open to others, or unreadable.
     #[error(transparent)]

@@ -143,6 +143,7 @@ pub struct Bind(pub Vec<SocketAddr>);
 
 /// A network setting that could not be read; says what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingError {
     /// Not `default`, `none` or a list of relay URLs.
     #[error("`{0}` is not a relay setting: use `default`, `none` or https URLs with commas between them")]

@@ -20,6 +20,7 @@ pub struct Target {
 
 /// Not a target, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TargetError {
     /// Neither an alias nor anything that carries a key.
     #[error("no host is called `{name}`{}", hint(.suggestion))]
@@ -103,6 +104,18 @@ impl Target {
         if self.name.len() <= 40 { self.name.clone() } else { self.addr.id.fmt_short().to_string() }
     }
 
+    /// What is read as this target again: its name, unless that leaves something out.
+    pub(crate) fn written(&self) -> String {
+        let Self { name, addr, secret } = self;
+        if name.parse::<EndpointId>().is_err() || (addr.is_empty() && secret.is_none()) {
+            return name.clone();
+        }
+        match secret.clone() {
+            Some(secret) => Invite { addr: addr.clone(), secret }.encode_string(),
+            None => EndpointTicket::new(addr.clone()).encode_string(),
+        }
+    }
+
     /// The host's endpoint id and addresses.
     #[must_use]
     pub fn addr(&self) -> &EndpointAddr {
@@ -141,6 +154,24 @@ impl FromStr for Target {
 impl From<EndpointAddr> for Target {
     fn from(addr: EndpointAddr) -> Self {
         Self { name: addr.id.to_string(), addr, secret: None }
+    }
+}
+
+impl From<EndpointId> for Target {
+    fn from(id: EndpointId) -> Self {
+        EndpointAddr::from(id).into()
+    }
+}
+
+impl From<EndpointTicket> for Target {
+    fn from(ticket: EndpointTicket) -> Self {
+        EndpointAddr::from(ticket).into()
+    }
+}
+
+impl From<Invite> for Target {
+    fn from(Invite { addr, secret }: Invite) -> Self {
+        Self { secret: Some(secret), ..addr.into() }
     }
 }
 
@@ -202,6 +233,24 @@ mod tests {
         let target: Target = invite.to_string().parse().expect("an invite");
         assert_eq!(target.secret(), Some(&InviteSecret([9; 16])));
         assert_eq!(target.addr(), &addr());
+    }
+
+    #[test]
+    fn what_is_known_otherwise_is_written_so_that_nothing_is_lost() {
+        let invite = Invite { addr: addr(), secret: InviteSecret([9; 16]) };
+        let ticket = EndpointTicket::new(addr());
+        for target in
+            [addr().id.into(), addr().into(), Target::from(ticket.clone()), Target::from(invite.clone())]
+        {
+            let again: Target = target.written().parse().expect("a target");
+            assert_eq!((again.addr(), again.secret()), (target.addr(), target.secret()));
+        }
+        // What was typed stays as it was.
+        for text in [addr().id.to_string(), ticket.to_string(), invite.to_string()] {
+            assert_eq!(text.parse::<Target>().expect("a target").written(), text);
+        }
+        let aliases = BTreeMap::from([("box".to_owned(), ticket.to_string())]);
+        assert_eq!(Target::resolve("box", &aliases).expect("a target").written(), "box");
     }
 
     #[test]

@@ -118,7 +118,7 @@ async fn a_banner_that_is_not_utf_8_ends_nothing(server: Server) {
     std::fs::write(server.path("banner"), b"caf\xe9\n").expect("written");
     server.configure(&format!("Banner {}\n", server.path("banner").display()));
     let session = server.connect().await;
-    assert!(session.remote_metadata().banner.is_some_and(|banner| banner.starts_with("caf")));
+    assert!(session.connection().remote_metadata().banner.is_some_and(|banner| banner.starts_with("caf")));
 }
 
 /// An agent of the test's own.
@@ -284,7 +284,7 @@ async fn a_banner_is_told(server: Server) {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let options = server.options().on_event(move |event| drop(tell.send(event)));
     let session = irosh::client::connect(server.stream(), options).await.expect("connected");
-    assert_eq!(session.remote_metadata().banner.as_deref(), Some("mind the gap\n"));
+    assert_eq!(session.connection().remote_metadata().banner.as_deref(), Some("mind the gap\n"));
     assert_eq!(told.recv().await, Some(irosh::client::ConnectionEvent::Banner("mind the gap\n".to_owned())));
 }
 
@@ -329,7 +329,7 @@ async fn the_server_shows_a_key_of_an_announced_type(server: Server) {
         let policy = HostKeyPolicy::Pinned(vec![key.clone()]);
         let session =
             irosh::client::connect(server.stream(), with_policy(&server, policy)).await.expect("connected");
-        let shown = session.remote_metadata().host_key.expect("a key");
+        let shown = session.connection().remote_metadata().host_key.expect("a key");
         assert_eq!(shown.key_data(), key.key_data());
     }
 }
@@ -337,7 +337,7 @@ async fn the_server_shows_a_key_of_an_announced_type(server: Server) {
 async fn a_callback_decides_about_the_host_key(server: Server) {
     for trust in [true, false] {
         let expected = server.host_key.key_data().clone();
-        let policy = HostKeyPolicy::Callback(Box::new(move |key| trust && *key.key_data() == expected));
+        let policy = HostKeyPolicy::callback(move |key| trust && *key.key_data() == expected);
         let result = irosh::client::connect(server.stream(), with_policy(&server, policy)).await;
         assert_eq!(matches!(result, Err(ConnectError::HostKeyRefused(_))), !trust);
         assert_eq!(result.is_ok(), trust);

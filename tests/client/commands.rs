@@ -1,16 +1,17 @@
 //! Commands with their streams, and files that are read and written in place.
 
-use std::{fs, io::SeekFrom};
+use std::{fs, io::SeekFrom, os::unix::fs::PermissionsExt};
 
 use irosh::client::{
     ConnectError, Disconnected, Exit, PtyOptions, PtySize, SessionError,
     auth::{KeyPair, Password},
     connect_without_session,
     sftp::{File, OpenFlags},
+    transfer::TransferOptions,
 };
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use crate::servers::{Kind, Random, Server, login};
+use crate::servers::{Kind, Random, Server, login, new_key};
 
 on_every_server!(
     the_output_of_a_command_is_collected,
@@ -25,6 +26,7 @@ on_every_server!(
     a_file_is_read_written_and_sought_in,
     what_is_wrong_with_a_file_is_told,
     a_key_in_memory_logs_in,
+    a_copy_that_is_checked_has_the_server_compute_digests,
 );
 
 async fn the_output_of_a_command_is_collected(server: Server) {
@@ -195,7 +197,7 @@ async fn what_is_wrong_with_a_file_is_told(server: Server) {
     // What was opened to read is not written to.
     let path = server.path("read only");
     fs::write(&path, "here").expect("written");
-    let mut file = File::open(&sftp, path.as_os_str().as_encoded_bytes()).await.expect("opened");
+    let mut file = File::open(&sftp, &path).await.expect("opened");
     let written = async {
         file.write_all(b"no").await?;
         file.flush().await
@@ -208,6 +210,16 @@ async fn a_key_in_memory_logs_in(server: Server) {
     let options = server.options().authenticator(key);
     let host = connect_without_session(server.stream(), options).await.expect("let in");
     assert!(host.command("true").output().await.expect("an output").success());
+    // One with a passphrase needs it.
+    let locked = server.path("locked_key");
+    server.authorize(&new_key(&locked, "ed25519", "open sesame"));
+    let key = KeyPair::load_with_passphrase(&locked, "open sesame").expect("a key");
+    let options = server.options().authenticator(key);
+    connect_without_session(server.stream(), options).await.expect("let in").disconnect().await;
+    for error in [KeyPair::load(&locked), KeyPair::load_with_passphrase(&locked, "open barley")] {
+        let error = irosh::Error::from(error.expect_err("it is locked"));
+        assert!(error.to_string().contains("locked_key: "), "{error}");
+    }
     // A password is none that this server takes, and is not asked for again.
     let options = server.options().authenticator(Password::new("wrong"));
     let error = connect_without_session(server.stream(), options).await.expect_err("not let in");
@@ -216,4 +228,31 @@ async fn a_key_in_memory_logs_in(server: Server) {
         "{error}, for {}",
         login()
     );
+}
+
+async fn a_copy_that_is_checked_has_the_server_compute_digests(server: Server) {
+    let (programs, asked) = (server.path("programs"), server.path("asked"));
+    fs::create_dir(&programs).expect("a folder");
+    let script =
+        format!("#!/bin/sh\necho asked >> {}\nPATH=$OTHERS\nexport PATH\nexec sha256sum\n", asked.display());
+    fs::write(programs.join("sha256sum"), script).expect("a program");
+    fs::set_permissions(programs.join("sha256sum"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let (path, home) = (std::env::var("PATH").expect("PATH"), server.path("home"));
+    server.configure(&format!(
+        "SetEnv HOME={} \"PATH={}:{path}\" \"OTHERS={path}\"",
+        home.display(),
+        programs.display()
+    ));
+    let host = server.connect().await.connection();
+    let (here, there) = (server.path("here"), server.path("there"));
+    fs::write(&here, Random::new(3).bytes(1 << 20)).expect("a file");
+    host.upload([&here], &there, TransferOptions::default().checksum(true)).await.expect("copied");
+    host.download([&there], server.path("back"), TransferOptions::default().checksum(true))
+        .await
+        .expect("copied");
+    assert!(fs::read(&here).expect("a file") == fs::read(server.path("back")).expect("a file"));
+    assert_eq!(fs::read_to_string(&asked).expect("it was asked"), "asked\n".repeat(2));
+    // Without, nobody computes anything.
+    host.upload([&here], &there, TransferOptions::default()).await.expect("copied");
+    assert_eq!(fs::read_to_string(&asked).expect("it was asked"), "asked\n".repeat(2));
 }

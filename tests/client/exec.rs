@@ -38,7 +38,7 @@ async fn bytes_come_back_as_they_were(server: Server) {
         sender.eof();
     });
     let (mut got, mut exit) = (Vec::new(), None);
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.next().await.expect("connected") {
         match event {
             SessionEvent::Stdout(data) => got.extend_from_slice(&data),
             SessionEvent::ExitStatus(status) => exit = Some(status),
@@ -66,7 +66,7 @@ async fn the_exit_status_is_told(server: Server) {
     let said = Said::of(&mut session).await;
     assert!(said.events.contains(&SessionEvent::ExitStatus(37)), "{:?}", said.events);
     assert_eq!(said.events.last(), Some(&SessionEvent::Closed));
-    assert_eq!(session.next_event().await, None);
+    assert_eq!(session.next_event().await, Ok(None));
 }
 
 async fn the_signal_that_ended_a_command_is_told(server: Server) {
@@ -129,22 +129,24 @@ async fn a_signal_reaches_the_command(server: Server) {
 
 async fn variables_are_set_where_the_server_allows(server: Server) {
     let options = server.options().variable("LC_FIRST", "one two").variable("FORBIDDEN", "x");
-    let session = irosh::client::connect(server.stream(), options).await.expect("connected");
+    let mut session = irosh::client::connect(server.stream(), options).await.expect("connected");
     session.set_env(b"LC_SECOND", b"2").await.expect("allowed");
     assert_eq!(session.set_env(b"NOT_THIS", b"2").await, Err(SessionError::Refused("env")));
-    let output = session.capture_exec("echo \"$LC_FIRST,$LC_SECOND,$FORBIDDEN,$NOT_THIS\"", 100).await;
-    assert_eq!(output.expect("run").stdout, b"one two,2,,\n");
+    session.exec("echo \"$LC_FIRST,$LC_SECOND,$FORBIDDEN,$NOT_THIS\"").await.expect("started");
+    assert_eq!(Said::of(&mut session).await.text(), "one two,2,,\n");
 }
 
 async fn output_is_captured_up_to_a_cap(server: Server) {
-    let session = server.connect().await;
-    let other = session.open_session().await.expect("opened");
+    let mut session = server.connect().await;
     let output =
         session.capture_exec("head -c 100000 /dev/zero; echo oh >&2; exit 9", 1000).await.expect("run");
     assert_eq!((output.stdout.len(), output.stderr.as_slice()), (1000, &b"oh\n"[..]));
     assert!(output.truncated && output.exit == Exit::Status(9) && !output.success());
-    let output = other.capture_exec("cat; echo ok", 3).await.expect("run");
+    let output = session.capture_exec("cat; echo ok", 3).await.expect("run");
     assert!(!output.truncated && output.success() && output.stdout == b"ok\n");
+    // Each was on a channel of its own, and this one is as it was.
+    session.exec("echo here").await.expect("started");
+    assert_eq!(Said::of(&mut session).await.text(), "here\n");
 }
 
 async fn a_subsystem_is_a_stream(server: Server) {
@@ -165,9 +167,9 @@ async fn a_subsystem_is_a_stream(server: Server) {
 
 async fn a_command_that_is_closed_is_hung_up_on(server: Server) {
     let session = server.connect().await;
-    let watch = session.open_session().await.expect("opened");
+    let watch = session.connection().open_session().await.expect("opened");
     let file = server.path("pid");
-    let mut running = session.open_session().await.expect("opened");
+    let mut running = session.connection().open_session().await.expect("opened");
     running
         .exec(format!(
             "echo $$ > {}; echo ready; cat > /dev/null; echo > {}.gone",
@@ -185,7 +187,7 @@ async fn a_command_that_is_closed_is_hung_up_on(server: Server) {
 async fn a_session_that_is_dropped_is_closed(server: Server) {
     let session = server.connect().await;
     let gone = server.path("gone");
-    let mut running = session.open_session().await.expect("opened");
+    let mut running = session.connection().open_session().await.expect("opened");
     running.exec(format!("echo ready; cat > {}", gone.display())).await.expect("started");
     wait_for(&mut running, "ready").await;
     running.send("last words").await.expect("sent");
@@ -208,14 +210,14 @@ async fn states_follow_each_other(server: Server) {
     closed.await.expect("closed");
     session.connection().disconnect().await;
     assert_eq!(session.connection().disconnected(), Some(irosh::client::Disconnected::ByUs));
-    let again = session.open_session().await;
+    let again = session.connection().open_session().await;
     assert_eq!(again.err(), Some(irosh::client::OpenError::Disconnected(irosh::client::Disconnected::ByUs)));
 }
 
 async fn what_is_not_there_is_refused(server: Server) {
     let session = server.connect().await;
     assert_eq!(session.subsystem("nonsense").await, Err(SessionError::Refused("subsystem")));
-    let output = session.open_session().await.expect("opened").capture_exec("true", 10).await;
+    let output = session.capture_exec("true", 10).await;
     assert!(output.expect("the connection lives on").success());
 }
 
@@ -231,7 +233,7 @@ async fn what_nobody_reads_is_not_waited_for(server: Server) {
         .exec("head -c 20000000 /dev/zero; cat > /dev/null; echo done > \"$HOME/done\"")
         .await
         .expect("started");
-    let watch = session.open_session().await.expect("opened");
+    let watch = session.connection().open_session().await.expect("opened");
     let (sender, events) = session.split();
     drop(events);
     sender.send("x").await.expect("sent");
@@ -242,7 +244,9 @@ async fn what_nobody_reads_is_not_waited_for(server: Server) {
 
 async fn the_rest_is_known_of_the_server(server: Server) {
     let session = server.connect().await;
-    let known = session.remote_metadata();
+    let known = session.connection().remote_metadata();
+    // The stream is the program's own: of a host nothing is known.
+    assert_eq!(known.host, None);
     assert!(known.identification.starts_with("SSH-2.0-OpenSSH"), "{known:?}");
     assert_eq!(known.login, crate::servers::login());
     assert_eq!(known.host_key.as_ref().map(|key| key.key_data()), Some(server.host_key.key_data()));

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::servers::{Kind, Random, Script, Scripted, Server, next, wait_for};
+use crate::servers::{Kind, Random, Script, Scripted, Server, loss, wait_for};
 use irosh::client::{
-    ClientOptions, ConnectError, Disconnected, HostKeyPolicy, Phase, SessionError, SessionEvent, SessionState,
+    ClientOptions, ConnectError, Disconnected, HostKeyPolicy, Phase, SessionError, SessionState,
 };
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -22,19 +22,20 @@ async fn a_server_that_is_killed_ends_every_session(server: Server) {
     let mut session = server.connect().await;
     session.exec("echo ready; cat").await.expect("started");
     wait_for(&mut session, "ready").await;
-    let waiting = session.open_session().await.expect("opened");
-    let captured = tokio::spawn(waiting.capture_exec("sleep 1000", 10));
-    let mut idle = session.open_session().await.expect("opened");
+    let waiting = session.connection().open_session().await.expect("opened");
+    let captured = tokio::spawn(async move { waiting.capture_exec("sleep 1000", 10).await });
+    let mut idle = session.connection().open_session().await.expect("opened");
     server.kill();
-    assert_eq!(next(&mut session).await, Some(SessionEvent::Closed));
-    assert!(matches!(session.state(), SessionState::Disconnected(_)), "{:?}", session.state());
-    assert_eq!(next(&mut idle).await, Some(SessionEvent::Closed));
+    let why = loss(&mut session).await;
+    assert_eq!(session.state(), SessionState::Disconnected(why.clone()));
+    assert_eq!(session.next_event().await, Ok(None));
+    assert_eq!(loss(&mut idle).await, why);
     let captured = captured.await.expect("joined");
     assert!(matches!(captured, Err(SessionError::Disconnected(_))), "{captured:?}");
     assert!(matches!(session.exec("true").await, Err(SessionError::Disconnected(_))));
     let sent = session.send("x").await;
     assert!(matches!(sent, Err(SessionError::Disconnected(_))), "{sent:?}");
-    assert!(session.open_session().await.is_err());
+    assert!(session.connection().open_session().await.is_err());
     assert!(matches!(
         session.resize(irosh::client::PtySize::new(1, 1)).await,
         Err(SessionError::Disconnected(_))
@@ -50,7 +51,7 @@ async fn a_server_that_freezes_is_found_by_keepalives(server: Server) {
     session.exec("echo ready; cat").await.expect("started");
     wait_for(&mut session, "ready").await;
     server.signal(Signal::SIGSTOP);
-    assert_eq!(next(&mut session).await, Some(SessionEvent::Closed));
+    assert_eq!(loss(&mut session).await, Disconnected::Silent);
     assert_eq!(session.connection().disconnected(), Some(Disconnected::Silent));
     server.signal(Signal::SIGCONT);
 }
@@ -166,9 +167,7 @@ mod nonsense {
 
     fn options() -> ClientOptions {
         let limit = Duration::from_millis(400);
-        ClientOptions::new("me")
-            .host_keys(HostKeyPolicy::Callback(Box::new(|_| true)))
-            .handshake_deadline(limit)
+        ClientOptions::new("me").host_keys(HostKeyPolicy::callback(|_| true)).handshake_deadline(limit)
     }
 
     async fn answer(bytes: Vec<u8>, close: bool) -> ConnectError {

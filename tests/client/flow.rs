@@ -23,15 +23,15 @@ async fn a_session_that_nobody_reads_holds_up_no_other(server: Server) {
     // Their output is never looked at.
     let mut stalled = Vec::new();
     for _ in 0..3 {
-        let one = session.open_session().await.expect("opened");
+        let one = session.connection().open_session().await.expect("opened");
         one.exec("cat /dev/zero").await.expect("started");
         stalled.push(one);
     }
-    let mut shell = session.open_session().await.expect("opened");
+    let mut shell = session.connection().open_session().await.expect("opened");
     shell.start_shell().await.expect("started");
     let mut busy = Vec::new();
     for number in 0..6 {
-        let one = session.open_session().await.expect("opened");
+        let one = session.connection().open_session().await.expect("opened");
         busy.push(tokio::spawn(async move {
             let output = one.capture_exec("head -c 8000000 /dev/zero", 10_000_000).await.expect("run");
             assert_eq!(output.stdout.len(), 8_000_000, "session {number}");
@@ -58,12 +58,12 @@ async fn a_session_that_nobody_reads_holds_up_no_other(server: Server) {
 async fn a_command_that_reads_nothing_holds_up_no_other(server: Server) {
     let session = server.connect().await;
     session.exec("sleep 1000").await.expect("started");
-    let (stuck, _events) = session.open_session().await.map(Session::split).expect("opened");
+    let (stuck, _events) = session.connection().open_session().await.map(Session::split).expect("opened");
     {
         let (sender, _) = (stuck.clone(), ());
         // More than any window: this never ends.
         let chunk = Bytes::from(vec![0; 1 << 20]);
-        let session = session.open_session().await.expect("opened");
+        let session = session.connection().open_session().await.expect("opened");
         session.exec("sleep 1000").await.expect("started");
         let (other, _kept) = session.split();
         tokio::spawn(async move {
@@ -73,7 +73,7 @@ async fn a_command_that_reads_nothing_holds_up_no_other(server: Server) {
         drop(sender);
     }
     for number in 0..10 {
-        let one = session.open_session().await.expect("opened");
+        let one = session.connection().open_session().await.expect("opened");
         let output = one.capture_exec(format!("echo {number}"), 100).await.expect("run");
         assert_eq!(output.stdout, format!("{number}\n").as_bytes());
     }
@@ -99,7 +99,7 @@ async fn bulk_both_ways_at_once_with_new_keys_in_between(server: Server) {
     let (sender, mut events) = session.split();
     let feeding = tokio::spawn(feed(sender, bulk()));
     let (mut count, mut sum, mut exit) = (0, 0, None);
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.next().await.expect("connected") {
         match event {
             SessionEvent::Stdout(data) => {
                 count += data.len();
@@ -161,7 +161,7 @@ async fn keys_are_changed_while_ten_sessions_send(server: Server) {
 
 async fn what_a_process_reads_no_more_is_not_sent_for_ever(server: Server) {
     let session = server.connect().await;
-    let mut one = session.open_session().await.expect("opened");
+    let mut one = session.connection().open_session().await.expect("opened");
     one.exec("head -c 1 > /dev/null; exec 0<&-; echo closed; sleep 0.5; echo over").await.expect("started");
     let (sender, mut events) = one.split();
     let feeding = tokio::spawn(async move {
@@ -169,13 +169,13 @@ async fn what_a_process_reads_no_more_is_not_sent_for_ever(server: Server) {
         while sender.send(chunk.clone()).await.is_ok() {}
     });
     let mut text = Vec::new();
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.next().await.expect("connected") {
         if let SessionEvent::Stdout(data) = event {
             text.extend_from_slice(&data);
         }
     }
     assert_eq!(text, b"closed\nover\n");
     feeding.await.expect("ended");
-    one = session.open_session().await.expect("the connection lives on");
+    one = session.connection().open_session().await.expect("the connection lives on");
     assert!(one.capture_exec("true", 0).await.expect("run").success());
 }

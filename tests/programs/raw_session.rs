@@ -5,15 +5,15 @@
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "a part of it is enough here")]
 mod terminal;
 
-use std::{io::Write, sync::Arc};
+use std::io::Write;
 
-use terminal::{Events, Terminal, TerminalEvent, restore};
+use terminal::{Events, Terminal, TerminalEvent, restore, suspend};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> std::io::Result<()> {
     let terminal = Terminal::of(std::io::stdin())?;
-    let raw = terminal.as_ref().map(Terminal::raw).transpose()?.map(Arc::new);
-    let mut events = Events::new(terminal, raw.clone(), tokio::io::stdin())?;
+    let raw = terminal.as_ref().map(Terminal::raw).transpose()?;
+    let mut events = Events::new(terminal.as_ref(), raw.as_ref(), tokio::io::stdin())?;
     say("ready");
     loop {
         let event = events.next().await;
@@ -24,7 +24,7 @@ async fn main() -> std::io::Result<()> {
                 b'p' => panic!("asked for"),
                 b'z' => {
                     if let Some(raw) = &raw {
-                        raw.suspend().await?;
+                        suspend(raw).await?;
                         say("back");
                     }
                 }

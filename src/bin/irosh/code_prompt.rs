@@ -1,9 +1,6 @@
 //! Asking for a code at the terminal, where Tab completes its words.
 
-use std::{
-    io::{self, BufRead as _, IsTerminal as _, Read as _},
-    sync::Arc,
-};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use irosh::{log::printable, pairing::Code, stdio::Input};
 
@@ -49,8 +46,8 @@ pub(super) async fn ask<T>(
 /// Reads a line in raw mode. Nothing where the person gives up.
 async fn typed(prompt: &str, line: &mut Line) -> anyhow::Result<Option<String>> {
     let Some(terminal) = Terminal::of(io::stdin())? else { return Ok(None) };
-    let raw = Arc::new(terminal.raw()?);
-    let mut events = Events::new(Some(terminal), Some(raw), Input::stdin()?)?;
+    let raw = terminal.raw()?;
+    let mut events = Events::new(Some(&terminal), Some(&raw), Input::stdin()?)?;
     show(&line.drawn(prompt))?;
     loop {
         match events.next().await {

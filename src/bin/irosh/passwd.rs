@@ -8,6 +8,8 @@ use irosh::{
     server::set_password,
 };
 
+use zeroize::Zeroizing;
+
 use super::ask::ask;
 
 pub(super) fn run(paths: &Paths) -> anyhow::Result<()> {
@@ -33,9 +35,7 @@ async fn typed() -> anyhow::Result<Secret> {
 
 /// A line of a program's.
 fn read() -> anyhow::Result<Secret> {
-    let mut line = Secret::new(String::with_capacity(4096));
+    let mut line = Zeroizing::new(String::with_capacity(4096));
     stdin().read_line(&mut line)?;
-    let length = line.trim_end_matches('\n').len();
-    line.truncate(length);
-    Ok(line)
+    Ok(line.trim_end_matches('\n').into())
 }

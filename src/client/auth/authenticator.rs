@@ -7,6 +7,9 @@ use crate::questions::{BoxFuture, Questions, Secret};
 ///
 /// The `none` method has been tried before the first: it tells what the server allows, and some servers
 /// need no more.
+///
+/// Each login has a clone of what was given to [`ClientOptions`](crate::client::ClientOptions), so what is kept here of
+/// one login is not known to the next.
 pub trait Authenticator: Send {
     /// A key to offer along with `none`, before the server has said what it takes, where a key was all that the last
     /// login there took: saves a round trip. It counts as an attempt like any other, and is not to be offered again.
@@ -24,6 +27,23 @@ pub trait Authenticator: Send {
     /// Why keys or files were not tried, for the error of a login that failed.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// An authenticator that nobody has used yet, of which each login gets a copy.
+pub(crate) trait Template: Authenticator {
+    fn copy(&self) -> Box<dyn Template>;
+}
+
+impl<A: Authenticator + Clone + 'static> Template for A {
+    fn copy(&self) -> Box<dyn Template> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Template> {
+    fn clone(&self) -> Self {
+        (**self).copy()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::files::{Paths, create_private_dir, write_file};
 const LONGEST_LOGIN: usize = 64;
 
 /// Whether a key was all that it took, for a login at a host: a file that is there or not.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ByKey(PathBuf);
 
 impl ByKey {

@@ -23,6 +23,7 @@ use crate::{private_key, questions::BoxFuture};
 
 /// A key file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// It cannot be read.
     #[error("{}: {error}", .path.display())]
@@ -94,6 +95,17 @@ pub(super) fn keys_of(
         Err(error) => notes.push(error.to_string()),
     }
     Ok(keys)
+}
+
+/// The private key in a file.
+///
+/// # Errors
+///
+/// [`IdentityError`].
+pub(super) fn private_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, IdentityError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|error| IdentityError::Read { path: path.to_owned(), error })?;
+    private_key::decode(&text, passphrase).map_err(|error| not_a_key(path, error))
 }
 
 /// A certificate file; `None` when it is not there.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     client::{handler::ClientHandler, shared::Shared, state::Disconnected},
     log::one_line,
-    questions::Questions,
+    questions::{Questions, Secret},
 };
 
 /// What sshd says before it hangs up on who tried too often, at all its versions.
@@ -32,6 +32,7 @@ const MOST_ROUNDS: usize = 64;
 
 /// The server did not accept any proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The login.
     pub login: String,
@@ -320,6 +321,7 @@ impl Login<'_> {
                 why = self.shared.wait_disconnected() => return Err(self.ended(why, progress)),
             };
             progress.last_was_secret |= !answers.is_empty();
+            let answers = answers.into_iter().map(Secret::into_text).collect();
             said = self.in_time(handle.authenticate_keyboard_interactive_respond(answers)).await?;
         }
         Err(LoginError::Endless)

@@ -22,5 +22,6 @@ pub use signer::{KeySigner, LocalKey, SignError};
 pub use simple::{Agent, KeyPair, Password};
 pub use standard::{Standard, StandardOptions};
 
+pub(crate) use authenticator::Template;
 pub(crate) use by_key::ByKey;
 pub(crate) use login::{Login, LoginError, refusal, wrong_password};

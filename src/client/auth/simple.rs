@@ -2,19 +2,21 @@
 
 use std::{path::Path, sync::Arc};
 
-use russh::keys::{PrivateKey, ssh_key};
+use russh::keys::{Certificate, PrivateKey};
 
 use super::{
     agent::AgentSource,
     attempt::{Attempt, Key, Method, ServerSays},
     authenticator::Authenticator,
+    identity::{self, IdentityError},
     signer::LocalKey,
     standard::{Standard, StandardOptions},
 };
 use crate::questions::{BoxFuture, Questions, Secret};
 
-/// Logs in with a password, by whichever of `password` and `keyboard-interactive` the server takes. It is tried once.
-#[derive(Debug)]
+/// Logs in with a password, by whichever of `password` and `keyboard-interactive` the server takes. It is tried once
+/// in each login.
+#[derive(Debug, Clone)]
 pub struct Password {
     password: Secret,
     tried: Vec<Method>,
@@ -23,8 +25,8 @@ pub struct Password {
 impl Password {
     /// Logs in with this one.
     #[must_use]
-    pub fn new(password: impl Into<String>) -> Self {
-        Self { password: Secret::new(password.into()), tried: Vec::new() }
+    pub fn new(password: impl Into<Secret>) -> Self {
+        Self { password: password.into(), tried: Vec::new() }
     }
 }
 
@@ -54,7 +56,7 @@ impl Authenticator for Password {
 }
 
 /// Logs in with a private key that is in memory, and perhaps a certificate for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KeyPair(Option<Key>);
 
 impl KeyPair {
@@ -68,14 +70,26 @@ impl KeyPair {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
-    pub fn load(file: impl AsRef<Path>) -> Result<Self, ssh_key::Error> {
-        PrivateKey::read_openssh_file(file.as_ref()).map(Self::new)
+    /// [`IdentityError`].
+    pub fn load(file: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        identity::private_key(file.as_ref(), None).map(Self::new)
+    }
+
+    /// Logs in with the key in this file, which has this passphrase.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`].
+    pub fn load_with_passphrase(
+        file: impl AsRef<Path>,
+        passphrase: impl Into<Secret>,
+    ) -> Result<Self, IdentityError> {
+        identity::private_key(file.as_ref(), Some(&passphrase.into())).map(Self::new)
     }
 
     /// Shows this certificate in the place of the key.
     #[must_use]
-    pub fn certificate(self, certificate: ssh_key::Certificate) -> Self {
+    pub fn certificate(self, certificate: Certificate) -> Self {
         Self(self.0.map(|key| Key { certificate: Some(certificate), ..key }))
     }
 }
@@ -102,7 +116,7 @@ impl From<PrivateKey> for Key {
 }
 
 /// Logs in with the keys of an SSH agent, and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Agent(Standard);
 
 impl Agent {

@@ -29,6 +29,7 @@ const IDENTITY_NAMES: [&str; 6] =
 
 /// What [`Standard`] logs in with, by the names of ssh_config(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StandardOptions {
     /// `IdentityAgent`.
     pub agent: AgentSource,
@@ -87,6 +88,13 @@ pub struct Standard {
 struct Tries {
     count: u32,
     asked: bool,
+}
+
+/// A clone asks the same person, and has tried nothing yet.
+impl Clone for Standard {
+    fn clone(&self) -> Self {
+        Self { prompt: Arc::clone(&self.prompt), ..Self::new(self.options.clone()) }
+    }
 }
 
 impl std::fmt::Debug for Standard {

@@ -6,6 +6,7 @@ use crate::client::state::Disconnected;
 
 /// A forward could not be set up.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ForwardError {
     /// This side cannot listen there.
     #[error("cannot listen on {place}: {error}")]

@@ -11,7 +11,7 @@ mod opening;
 mod place;
 mod relay;
 mod remote;
-pub mod socks;
+mod socks;
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub use listen::Listen;
 pub use place::Place;
 pub use remote::RemoteListen;
 
-use crate::client::{connection::Connection, session::Session};
+use crate::client::connection::Connection;
 
 /// A forward that is in place. It ends when this is dropped; connections that are open go on.
 #[must_use = "it ends when it is dropped"]
@@ -102,35 +102,5 @@ impl Connection {
     pub async fn remote_forward(&self, listen: RemoteListen, target: Place) -> Result<Forward, ForwardError> {
         let (bound, registration) = remote::start(self.link(), listen, target).await?;
         Ok(Forward { bound, end: End::Remote(registration) })
-    }
-}
-
-/// As of its [`Connection`].
-impl Session {
-    /// As [`Connection::local_forward`].
-    ///
-    /// # Errors
-    ///
-    /// [`ForwardError`].
-    pub async fn local_forward(&self, listen: &Listen, target: Place) -> Result<Forward, ForwardError> {
-        self.connection().local_forward(listen, target).await
-    }
-
-    /// As [`Connection::dynamic_forward`].
-    ///
-    /// # Errors
-    ///
-    /// [`ForwardError`].
-    pub async fn dynamic_forward(&self, listen: &Listen) -> Result<Forward, ForwardError> {
-        self.connection().dynamic_forward(listen).await
-    }
-
-    /// As [`Connection::remote_forward`].
-    ///
-    /// # Errors
-    ///
-    /// [`ForwardError`].
-    pub async fn remote_forward(&self, listen: RemoteListen, target: Place) -> Result<Forward, ForwardError> {
-        self.connection().remote_forward(listen, target).await
     }
 }

@@ -15,7 +15,7 @@ const NO_METHOD: u8 = 0xff;
 
 /// The state of a conversation before its connection is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Socks {
+pub(super) enum Socks {
     /// Nothing was understood yet.
     #[default]
     New,
@@ -25,7 +25,7 @@ pub enum Socks {
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// More bytes are needed.
     More,
     /// So many bytes are used; this is to be sent, and the conversation goes on.
@@ -55,7 +55,7 @@ pub enum Step {
 
 /// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub(super) enum Version {
     /// 4 and 4a.
     Four,
     /// 5.
@@ -65,7 +65,7 @@ pub enum Version {
 impl Version {
     /// The reply to a client whose connection is open.
     #[must_use]
-    pub fn granted(self) -> Vec<u8> {
+    pub(super) fn granted(self) -> Vec<u8> {
         match self {
             Self::Four => four(90),
             Self::Five => five(0),
@@ -74,7 +74,7 @@ impl Version {
 
     /// The reply to a client whose target cannot be reached.
     #[must_use]
-    pub fn unreachable(self) -> Vec<u8> {
+    pub(super) fn unreachable(self) -> Vec<u8> {
         match self {
             Self::Four => four(91),
             // "Connection refused" is what most clients show something sensible for.
@@ -84,7 +84,7 @@ impl Version {
 
     /// The reply to a client whose target is not allowed.
     #[must_use]
-    pub fn prohibited(self) -> Vec<u8> {
+    pub(super) fn prohibited(self) -> Vec<u8> {
         match self {
             Self::Four => four(91),
             Self::Five => five(2),
@@ -95,7 +95,7 @@ impl Version {
 impl Socks {
     /// What the bytes that have come mean; those that were used are to be taken away before the next call.
     #[must_use]
-    pub fn step(&mut self, bytes: &[u8]) -> Step {
+    pub(super) fn step(&mut self, bytes: &[u8]) -> Step {
         let mut reader = Reader { bytes, at: 0 };
         let step = match (*self, bytes.first()) {
             (_, None) => return Step::More,

@@ -1,6 +1,6 @@
 //! What a packet of the server says.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Buf, Bytes};
 
@@ -104,6 +104,14 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// The attributes of the entry itself, not those of what it links to.
     pub attributes: Attributes,
+}
+
+impl Entry {
+    /// The name as text; what is not UTF-8 is U+FFFD.
+    #[must_use]
+    pub fn name_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.name)
+    }
 }
 
 /// Entries that are read one by one: at once they would take ten times the memory of the packet.

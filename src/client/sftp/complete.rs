@@ -16,6 +16,7 @@ const LINKS: usize = 100;
 
 /// A path that begins with what was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Completion {
     /// What was typed, `~` and all, up to the end of one name; a folder has a slash behind it.
     pub path: Vec<u8>,

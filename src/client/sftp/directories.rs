@@ -1,11 +1,16 @@
 //! Folders: draft-ietf-secsh-filexfer-02 section 6.7.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
 
 use super::{
     answers::{Entry, Expect, Names},
     error::{Nonsense, SftpError, StatusCode},
     handle::Handle,
+    path::RemotePath,
     pending::Pending,
     session::Sftp,
     wire::{Request, Writer, kind},
@@ -40,8 +45,8 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`]. Cancel safe: what was opened is closed.
-    pub async fn opendir(&self, path: impl AsRef<[u8]>) -> Result<Handle, SftpError> {
-        let path = path.as_ref();
+    pub async fn opendir(&self, path: impl RemotePath) -> Result<Handle, SftpError> {
+        let path = path.as_remote();
         let request = Request::new(kind::OPENDIR).string(path);
         Ok(self.ask(request, Expect::Handle, "open the folder", path).await.opened().await?.into())
     }
@@ -58,7 +63,7 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`]; a folder of more than a million entries has no end.
-    pub async fn list(&self, path: impl AsRef<[u8]>) -> Result<Vec<Entry>, SftpError> {
+    pub async fn list(&self, path: impl RemotePath) -> Result<Vec<Entry>, SftpError> {
         let mut listing = self.listing(path).await?;
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(mut some) = listing.next().await? {
@@ -72,7 +77,7 @@ impl Sftp {
     }
 
     /// Begins to read a folder.
-    pub(crate) async fn listing(&self, path: impl AsRef<[u8]>) -> Result<Listing, SftpError> {
+    pub(crate) async fn listing(&self, path: impl RemotePath) -> Result<Listing, SftpError> {
         let folder = self.opendir(path).await?;
         let (asked, names) = (VecDeque::new(), Names::default());
         Ok(Listing { sftp: self.clone(), folder, asked, ahead: 2, names, entries: 0 })
@@ -85,38 +90,43 @@ impl Sftp {
 }
 
 impl Listing {
-    /// Some of the entries but `.` and `..`, in the server's order; nothing at the end. When this is dropped, entries
-    /// are lost.
+    /// Some of the entries but `.` and `..`, in the server's order; nothing at the end. Cancel safe.
     ///
     /// # Errors
     /// [`SftpError`], as of [`Sftp::list`].
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Entry>>, SftpError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Vec<Entry>>, SftpError>> {
         loop {
             let mut some: Vec<_> = self.names.by_ref().take(GIVEN).collect();
             self.entries += some.len();
             if self.entries > MOST {
-                return Err(Nonsense::EndlessFolder(MOST).into());
+                return Poll::Ready(Err(Nonsense::EndlessFolder(MOST).into()));
             }
             some.retain(|entry| entry.name != b"." && entry.name != b"..");
             if !some.is_empty() {
-                return Ok(Some(some));
+                return Poll::Ready(Ok(Some(some)));
             }
             if self.names.is_empty() {
-                match self.answer().await? {
+                match ready!(self.poll_answer(cx))? {
                     Some(names) => self.names = names,
-                    None => return Ok(None),
+                    None => return Poll::Ready(Ok(None)),
                 }
             }
         }
     }
 
-    async fn answer(&mut self) -> Result<Option<Names>, SftpError> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Names>, SftpError>> {
         if self.asked.is_empty() {
             self.asked.extend((0..self.ahead).map(|_| self.sftp.begin_readdir(&self.folder)));
             self.ahead = AHEAD;
         }
-        let Some(pending) = self.asked.pop_front() else { return Ok(None) };
-        end_is_nothing(pending.names().await)
+        let Some(pending) = self.asked.front_mut() else { return Poll::Ready(Ok(None)) };
+        let names = ready!(pending.poll_names(cx));
+        self.asked.pop_front();
+        Poll::Ready(end_is_nothing(names))
     }
 }
 

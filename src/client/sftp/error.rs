@@ -102,6 +102,7 @@ impl From<Nonsense> for SftpError {
 
 /// What a server said that it must not say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Nonsense {
     /// The stream does not begin with a packet: mostly a shell's start-up file that prints something.
     #[error(
@@ -148,6 +149,7 @@ pub enum Nonsense {
 
 /// Status codes of draft-ietf-secsh-filexfer-02 section 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum StatusCode {
     /// `SSH_FX_EOF`.
     EndOfFile,

@@ -1,6 +1,6 @@
 //! `~` in paths, with servers that understand it and those that do not.
 
-use super::{error::SftpError, session::Sftp};
+use super::{error::SftpError, path::RemotePath, session::Sftp};
 
 impl Sftp {
     /// Replaces a leading `~` or `~user` by that home. What follows need not exist, and other paths stay
@@ -10,8 +10,8 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`]: there is no such user, or the server cannot tell.
-    pub async fn expand_tilde(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
-        let path = path.as_ref();
+    pub async fn expand_tilde(&self, path: impl RemotePath) -> Result<Vec<u8>, SftpError> {
+        let path = path.as_remote();
         if path.first() != Some(&b'~') {
             return Ok(path.to_vec());
         }

@@ -4,12 +4,14 @@ use super::{
     answers::Expect,
     error::{Nonsense, SftpError},
     handle::Handle,
+    path::RemotePath,
     session::Sftp,
     wire::{Reader, Request, Truncated, Writer, kind},
 };
 
 /// What is known of a file system: OpenSSH's PROTOCOL, section 4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileSystem {
     /// Bytes of a block to read and write.
     pub block_size: u64,
@@ -67,10 +69,10 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn statvfs(&self, path: impl AsRef<[u8]>) -> Result<FileSystem, SftpError> {
+    pub async fn statvfs(&self, path: impl RemotePath) -> Result<FileSystem, SftpError> {
         const NAME: &str = "statvfs@openssh.com";
         self.offered(NAME)?;
-        let path = path.as_ref();
+        let path = path.as_remote();
         let request = Request::extended(NAME).string(path);
         let pending = self.ask(request, Expect::Extended, "look at the disk of", path).await;
         file_system(&pending.extended().await?)
@@ -105,10 +107,10 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn expand_path(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
+    pub async fn expand_path(&self, path: impl RemotePath) -> Result<Vec<u8>, SftpError> {
         const NAME: &str = "expand-path@openssh.com";
         self.offered(NAME)?;
-        let path = path.as_ref();
+        let path = path.as_remote();
         let request = Request::extended(NAME).string(path);
         self.ask(request, Expect::Names, "find", path).await.name().await
     }

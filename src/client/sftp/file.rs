@@ -15,6 +15,7 @@ use super::{
     error::{SftpError, StatusCode},
     files::OpenFlags,
     handle::Handle,
+    path::RemotePath,
     pending::Pending,
     session::Sftp,
 };
@@ -78,7 +79,7 @@ impl File {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn open(sftp: &Sftp, path: impl AsRef<[u8]>) -> Result<Self, SftpError> {
+    pub async fn open(sftp: &Sftp, path: impl RemotePath) -> Result<Self, SftpError> {
         let handle = sftp.open(path, OpenFlags::READ, &Attributes::default()).await?;
         Ok(Self::new(sftp, handle))
     }
@@ -87,7 +88,7 @@ impl File {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn create(sftp: &Sftp, path: impl AsRef<[u8]>) -> Result<Self, SftpError> {
+    pub async fn create(sftp: &Sftp, path: impl RemotePath) -> Result<Self, SftpError> {
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         Ok(Self::new(sftp, sftp.open(path, flags, &Attributes::default()).await?))
     }
@@ -276,7 +277,7 @@ impl Sftp {
     ///
     /// # Errors
     /// What the server says, or that the connection is gone.
-    pub async fn read_file(&self, path: impl AsRef<[u8]>) -> io::Result<Vec<u8>> {
+    pub async fn read_file(&self, path: impl RemotePath) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         File::open(self, path).await?.read_to_end(&mut content).await?;
         Ok(content)
@@ -286,7 +287,7 @@ impl Sftp {
     ///
     /// # Errors
     /// What the server says, or that the connection is gone.
-    pub async fn write_file(&self, path: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> io::Result<()> {
+    pub async fn write_file(&self, path: impl RemotePath, content: impl AsRef<[u8]>) -> io::Result<()> {
         let mut file = File::create(self, path).await?;
         file.write_all(content.as_ref()).await?;
         file.shutdown().await

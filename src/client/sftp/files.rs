@@ -11,6 +11,7 @@ use super::{
     error::SftpError,
     handle::Handle,
     limits::WINDOW,
+    path::RemotePath,
     pending::Pending,
     session::Sftp,
     wire::{Request, Writer, kind},
@@ -51,11 +52,11 @@ impl Sftp {
     /// [`SftpError`]. Cancel safe: what was opened is closed.
     pub async fn open(
         &self,
-        path: impl AsRef<[u8]>,
+        path: impl RemotePath,
         flags: OpenFlags,
         attributes: &Attributes,
     ) -> Result<Handle, SftpError> {
-        let path = path.as_ref();
+        let path = path.as_remote();
         let request = Request::new(kind::OPEN).string(path).uint32(flags.0).attributes(attributes);
         Ok(self.ask(request, Expect::Handle, "open", path).await.opened().await?.into())
     }

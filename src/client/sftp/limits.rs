@@ -12,6 +12,7 @@ pub const WINDOW: usize = 16 << 20;
 
 /// What the server takes at once: `limits@openssh.com`, cut to what this client takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes of content in one read.
     pub read: usize,

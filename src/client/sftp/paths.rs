@@ -4,6 +4,7 @@ use super::{
     answers::Expect,
     attributes::Attributes,
     error::SftpError,
+    path::RemotePath,
     pending::{About, Pending},
     session::Sftp,
     wire::{Request, Writer, kind},
@@ -14,34 +15,46 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`], as of all requests here.
-    pub async fn stat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
-        self.begin_stat(path.as_ref()).await.attributes().await
+    pub async fn stat(&self, path: impl RemotePath) -> Result<Attributes, SftpError> {
+        self.begin_stat(path.as_remote()).await.attributes().await
+    }
+
+    /// Whether a path leads to something.
+    ///
+    /// # Errors
+    /// [`SftpError`], as where nobody may look.
+    pub async fn exists(&self, path: impl RemotePath) -> Result<bool, SftpError> {
+        match self.stat(path).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_no_such_file() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The attributes of a path itself, also when it is a symbolic link.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn lstat(&self, path: impl AsRef<[u8]>) -> Result<Attributes, SftpError> {
-        self.begin_lstat(path.as_ref()).await.attributes().await
+    pub async fn lstat(&self, path: impl RemotePath) -> Result<Attributes, SftpError> {
+        self.begin_lstat(path.as_remote()).await.attributes().await
     }
 
     /// Sets attributes of what a path leads to.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn setstat(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
-        self.begin_setstat(path.as_ref(), attributes).await.done().await
+    pub async fn setstat(&self, path: impl RemotePath, attributes: &Attributes) -> Result<(), SftpError> {
+        self.begin_setstat(path.as_remote(), attributes).await.done().await
     }
 
     /// `lsetstat@openssh.com`: sets attributes of a path itself, also when it is a symbolic link.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn lsetstat(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
+    pub async fn lsetstat(&self, path: impl RemotePath, attributes: &Attributes) -> Result<(), SftpError> {
         const NAME: &str = "lsetstat@openssh.com";
         self.offered(NAME)?;
-        let path = path.as_ref();
+        let path = path.as_remote();
         let request = Request::extended(NAME).string(path).attributes(attributes);
         self.ask(request, Expect::Status, "set the attributes of", path).await.done().await
     }
@@ -50,8 +63,8 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`]; that something of that name exists is `SSH_FX_FAILURE`.
-    pub async fn mkdir(&self, path: impl AsRef<[u8]>, attributes: &Attributes) -> Result<(), SftpError> {
-        let path = path.as_ref();
+    pub async fn mkdir(&self, path: impl RemotePath, attributes: &Attributes) -> Result<(), SftpError> {
+        let path = path.as_remote();
         let request = Request::new(kind::MKDIR).string(path).attributes(attributes);
         self.ask(request, Expect::Status, "make the folder", path).await.done().await
     }
@@ -60,24 +73,24 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn rmdir(&self, path: impl AsRef<[u8]>) -> Result<(), SftpError> {
-        self.about_path(kind::RMDIR, path.as_ref(), Expect::Status, "remove the folder").await.done().await
+    pub async fn rmdir(&self, path: impl RemotePath) -> Result<(), SftpError> {
+        self.about_path(kind::RMDIR, path.as_remote(), Expect::Status, "remove the folder").await.done().await
     }
 
     /// Removes what is not a folder.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn remove(&self, path: impl AsRef<[u8]>) -> Result<(), SftpError> {
-        self.about_path(kind::REMOVE, path.as_ref(), Expect::Status, "remove").await.done().await
+    pub async fn remove(&self, path: impl RemotePath) -> Result<(), SftpError> {
+        self.about_path(kind::REMOVE, path.as_remote(), Expect::Status, "remove").await.done().await
     }
 
     /// Renames. With OpenSSH's server it fails when the new name is taken; others replace it.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<(), SftpError> {
-        let (from, to) = (from.as_ref(), to.as_ref());
+    pub async fn rename(&self, from: impl RemotePath, to: impl RemotePath) -> Result<(), SftpError> {
+        let (from, to) = (from.as_remote(), to.as_remote());
         nul(to)?;
         let request = Request::new(kind::RENAME).string(from).string(to);
         self.ask(request, Expect::Status, "rename", from).await.done().await
@@ -87,10 +100,10 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn posix_rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<(), SftpError> {
+    pub async fn posix_rename(&self, from: impl RemotePath, to: impl RemotePath) -> Result<(), SftpError> {
         const NAME: &str = "posix-rename@openssh.com";
         self.offered(NAME)?;
-        let (from, to) = (from.as_ref(), to.as_ref());
+        let (from, to) = (from.as_remote(), to.as_remote());
         nul(to)?;
         let request = Request::extended(NAME).string(from).string(to);
         self.ask(request, Expect::Status, "rename", from).await.done().await
@@ -100,10 +113,10 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn hardlink(&self, file: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<(), SftpError> {
+    pub async fn hardlink(&self, file: impl RemotePath, name: impl RemotePath) -> Result<(), SftpError> {
         const NAME: &str = "hardlink@openssh.com";
         self.offered(NAME)?;
-        let (file, name) = (file.as_ref(), name.as_ref());
+        let (file, name) = (file.as_remote(), name.as_remote());
         nul(file)?;
         let request = Request::extended(NAME).string(file).string(name);
         self.ask(request, Expect::Status, "link", name).await.done().await
@@ -113,8 +126,8 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn symlink(&self, target: impl AsRef<[u8]>, link: impl AsRef<[u8]>) -> Result<(), SftpError> {
-        let (target, link) = (target.as_ref(), link.as_ref());
+    pub async fn symlink(&self, target: impl RemotePath, link: impl RemotePath) -> Result<(), SftpError> {
+        let (target, link) = (target.as_remote(), link.as_remote());
         nul(target)?;
         // OpenSSH has the arguments the other way round than the draft, and all others follow it: its
         // PROTOCOL, section 4.1.
@@ -126,16 +139,16 @@ impl Sftp {
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn readlink(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
-        self.begin_readlink(path.as_ref()).await.name().await
+    pub async fn readlink(&self, path: impl RemotePath) -> Result<Vec<u8>, SftpError> {
+        self.begin_readlink(path.as_remote()).await.name().await
     }
 
     /// The absolute path without links, `.` and `..` that a path leads to. Its last part need not exist.
     ///
     /// # Errors
     /// [`SftpError`].
-    pub async fn realpath(&self, path: impl AsRef<[u8]>) -> Result<Vec<u8>, SftpError> {
-        self.begin_realpath(path.as_ref()).await.name().await
+    pub async fn realpath(&self, path: impl RemotePath) -> Result<Vec<u8>, SftpError> {
+        self.begin_realpath(path.as_remote()).await.name().await
     }
 
     /// Asks for a file to be removed, without waiting for the answer and also while the program is

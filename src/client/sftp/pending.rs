@@ -59,6 +59,11 @@ impl Pending {
         self.poll_reply(cx).map(data_of)
     }
 
+    /// As [`Self::names`].
+    pub(super) fn poll_names(&mut self, cx: &mut Context<'_>) -> Poll<Result<Names, SftpError>> {
+        self.poll_reply(cx).map(names_of)
+    }
+
     /// As [`Self::attributes`].
     pub(super) fn poll_attributes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Attributes, SftpError>> {
         self.poll_reply(cx).map(attributes_of)
@@ -86,10 +91,7 @@ impl Pending {
     }
 
     pub(super) async fn names(self) -> Result<Names, SftpError> {
-        match self.reply().await? {
-            Reply::Names(names) => Ok(names),
-            _ => Err(Nonsense::WrongType(0).into()),
-        }
+        names_of(self.reply().await)
     }
 
     /// The only name of an answer.
@@ -133,6 +135,13 @@ fn data_of(reply: Result<Reply, SftpError>) -> Result<Option<Held>, SftpError> {
         Ok(_) => Err(Nonsense::WrongType(0).into()),
         Err(error) if error.code() == Some(StatusCode::EndOfFile) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn names_of(reply: Result<Reply, SftpError>) -> Result<Names, SftpError> {
+    match reply? {
+        Reply::Names(names) => Ok(names),
+        _ => Err(Nonsense::WrongType(0).into()),
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{
-    super::sftp::{Attributes, FileKind, Sftp},
+    super::sftp::{Attributes, FileKind, RemotePath, Sftp},
     context::Context,
     error::{Side, TransferError, TransferFailure},
     glob,
@@ -48,6 +48,17 @@ const UNSAID: usize = 4;
 /// When this is dropped, files that were not complete do not appear, and their parts are removed unless
 /// they are to be kept.
 pub async fn download(
+    sftp: &Sftp,
+    sources: impl IntoIterator<Item = impl RemotePath>,
+    destination: impl AsRef<Path>,
+    options: TransferOptions,
+) -> Result<TransferReport, TransferFailure> {
+    let sources: Vec<_> = sources.into_iter().map(|source| source.as_remote().to_vec()).collect();
+    download_all(sftp, &sources, destination.as_ref(), options).await
+}
+
+/// As [`download`], which is small since it is compiled for each kind of path.
+async fn download_all(
     sftp: &Sftp,
     sources: &[Vec<u8>],
     destination: &Path,

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 /// How far a transfer is. The totals grow while a tree is still being listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TransferProgress {
     /// The path, at its source, of the file that moved last.
     pub file: Arc<[u8]>,

@@ -7,6 +7,7 @@ const MOST: usize = 1000;
 
 /// What a transfer did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TransferReport {
     /// Files that were copied.
     pub files: u64,
@@ -35,6 +36,7 @@ impl TransferReport {
 
 /// A file that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// Its path at the source.
     pub path: Arc<[u8]>,
@@ -44,6 +46,7 @@ pub struct Skipped {
 
 /// Why a file was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhySkipped {
     /// A FIFO, a socket or a device.
     Special,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    super::sftp::{Attributes, Sftp, SftpError},
+    super::sftp::{Attributes, RemotePath, Sftp, SftpError},
     context::Context,
     error::{Side, TransferError, TransferFailure},
     names::{base_name, join, parent, without_slashes},
@@ -38,6 +38,17 @@ use local::Found;
 /// When this is dropped, files that were not complete do not appear, and their parts are removed unless
 /// they are to be kept; nothing is waited for then, see [`TransferOptions::cancel`].
 pub async fn upload(
+    sftp: &Sftp,
+    sources: impl IntoIterator<Item = impl AsRef<Path>>,
+    destination: impl RemotePath,
+    options: TransferOptions,
+) -> Result<TransferReport, TransferFailure> {
+    let sources: Vec<_> = sources.into_iter().map(|source| source.as_ref().to_owned()).collect();
+    upload_all(sftp, &sources, destination.as_remote(), options).await
+}
+
+/// As [`upload`], which is small since it is compiled for each kind of path.
+async fn upload_all(
     sftp: &Sftp,
     sources: &[PathBuf],
     destination: &[u8],

@@ -40,6 +40,7 @@ const DOES: Duration = Duration::from_secs(40);
 
 /// A running host did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlError {
     /// It says why not: a sentence, and what to do next on the lines after it.
     #[error("{0}")]

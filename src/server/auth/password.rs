@@ -25,6 +25,7 @@ pub struct PasswordFile(Option<PathBuf>);
 
 /// A password could not be set.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SetPasswordError {
     /// Too short to withstand guessing.
     #[error("the password is too short\nuse at least 8 characters")]

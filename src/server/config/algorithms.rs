@@ -17,6 +17,7 @@ pub enum AlgorithmKind {
 
 /// A list of algorithms cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AlgorithmError {
     /// Neither sshd nor this server has it.
     #[error("`{0}` is not an algorithm that is known here")]

@@ -54,6 +54,7 @@ impl FromStr for Connection {
 
 /// A `Match` line is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConditionError {
     /// Nothing to match.
     #[error("Match needs a condition, or all")]

@@ -2,6 +2,7 @@
 
 /// A text has a `%` that stands for nothing where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// Nothing follows the `%`.
     #[error("`{0}` ends in a single %: write %% for one")]

@@ -5,6 +5,7 @@ use crate::server::{host_port::NotHostPort, pattern::HostListError};
 
 /// A value was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ValueError {
     /// There is none.
     #[error("a value is missing")]

@@ -10,6 +10,7 @@ use crate::server::{
 
 /// What is wrong with an argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArgumentError {
     /// No such option.
     #[error("-{0} is not an option: use -R, -d DIRECTORY, -l LEVEL, -P REQUESTS, -p REQUESTS, -u UMASK")]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use irosh::client::{
-    ClientOptions, HostKeyPolicy, PublicKey, Session, SessionEvent,
+    ClientOptions, Disconnected, HostKeyPolicy, PublicKey, Session, SessionEvent,
     auth::{AgentSource, Standard, StandardOptions},
     connect,
 };
@@ -304,7 +304,18 @@ impl Said {
 
 /// The next event, in time.
 pub(crate) async fn next(session: &mut Session) -> Option<SessionEvent> {
-    timeout(DEADLINE, session.next_event()).await.expect("an event in time")
+    timeout(DEADLINE, session.next_event()).await.expect("an event in time").expect("connected")
+}
+
+/// Waits until a session is told that the connection is lost, and why.
+pub(crate) async fn loss(session: &mut Session) -> Disconnected {
+    loop {
+        match timeout(DEADLINE, session.next_event()).await.expect("told in time") {
+            Err(why) => return why,
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("over without a word"),
+        }
+    }
 }
 
 /// Reads stdout until these words have come.

@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     io::{IsTerminal, stderr},
-    os::unix::ffi::OsStringExt,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -11,7 +10,7 @@ use std::{
 
 use irosh::{
     client::{
-        FilesError, remote_sha256,
+        FilesError,
         sftp::Shown,
         transfer::{Links, TransferError, TransferOptions, TransferProgress, TransferReport, WhySkipped},
     },
@@ -113,20 +112,18 @@ fn links(text: &str) -> Result<Links, String> {
 }
 
 pub(crate) async fn put(paths: Paths, mut arguments: PutArguments) -> anyhow::Result<ExitCode> {
-    let destination = arguments.paths.pop().unwrap_or_default().into_vec();
-    let sources: Vec<PathBuf> = arguments.paths.into_iter().map(PathBuf::from).collect();
+    let destination = arguments.paths.pop().unwrap_or_default();
     let copy = Copy::start(&paths, &arguments.remote, arguments.options).await?;
     let link = &copy.link;
-    let moved = copy.run(link.connection.upload(&sources, &destination, copy.transfer())).await;
+    let moved = copy.run(link.connection.upload(&arguments.paths, destination, copy.transfer())).await;
     copy.end(moved).await
 }
 
 pub(crate) async fn get(paths: Paths, mut arguments: GetArguments) -> anyhow::Result<ExitCode> {
     let destination = PathBuf::from(arguments.paths.pop().unwrap_or_default());
-    let sources: Vec<Vec<u8>> = arguments.paths.into_iter().map(OsStringExt::into_vec).collect();
     let copy = Copy::start(&paths, &arguments.remote, arguments.options).await?;
     let link = &copy.link;
-    let moved = copy.run(link.connection.download(&sources, &destination, copy.transfer())).await;
+    let moved = copy.run(link.connection.download(&arguments.paths, destination, copy.transfer())).await;
     copy.end(moved).await
 }
 
@@ -151,17 +148,14 @@ impl Copy {
     }
 
     fn transfer(&self) -> TransferOptions {
-        TransferOptions {
-            recursive: true,
-            preserve: self.options.preserve,
-            resume: self.options.resume,
-            checksum: self.options.checksum,
-            links: self.options.links,
-            remote_sha256: Some(remote_sha256(self.link.connection.clone())),
-            progress: Some(self.progress.clone()),
-            cancel: self.cancel.clone(),
-            ..TransferOptions::default()
-        }
+        TransferOptions::default()
+            .recursive(true)
+            .preserve(self.options.preserve)
+            .resume(self.options.resume)
+            .checksum(self.options.checksum)
+            .links(self.options.links)
+            .progress(self.progress.clone())
+            .cancel(self.cancel.clone())
     }
 
     /// Waits for a transfer and draws how far it is.
@@ -201,6 +195,7 @@ impl Copy {
             let why = match skipped.why {
                 WhySkipped::Special => "is a FIFO, a socket or a device",
                 WhySkipped::Link => "is a symbolic link",
+                _ => "is of a kind that is not copied",
             };
             irosh::log::say(&format!("irosh: {}: left out: {why}\n", Shown(&skipped.path)));
         }
@@ -282,7 +277,7 @@ fn complete(target: &str, partial: &str) -> Vec<String> {
         anyhow::ensure!(is_at_hand, "there is no identity that asks nobody");
         let arguments = RemoteArguments::of_target(target);
         let link = connect(&paths, &arguments, Lend::Never, &CancellationToken::new()).await?;
-        let found = link.connection.remote_completion(partial.as_bytes()).await;
+        let found = link.connection.remote_completion(partial).await;
         link.close().await;
         anyhow::Ok(found?)
     });

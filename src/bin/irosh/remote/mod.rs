@@ -256,6 +256,7 @@ fn tell(event: ConnectionEvent, quiet: bool) {
                 irosh::log::printable(&format!("a connection of {forward} to {target} failed: {error}"));
             irosh::log::say(&format!("irosh: {said}\r\n"));
         }
+        _ => {}
     }
 }
 

@@ -45,14 +45,15 @@ pub(super) async fn print(
     let stderr = Output::start(&mut writers, Name::Stderr);
     let (mut exit, mut whole, mut unread) = (None, false, false);
     let mut queueing = Box::pin(async {
-        while let Some(event) = events.next().await {
+        // That the connection is lost is seen below.
+        while let Ok(Some(event)) = events.next().await {
             match event {
                 SessionEvent::Stdout(data) => stdout.push(data, &stderr).await,
                 SessionEvent::Stderr(data) => stderr.push(data, &stdout).await,
                 SessionEvent::ExitStatus(status) => exit = Some(Exit::Status(status)),
                 SessionEvent::ExitSignal(signal) => exit = Some(Exit::Signal(signal)),
                 SessionEvent::Eof => whole = true,
-                SessionEvent::Closed => {}
+                _ => {}
             }
         }
     });

@@ -9,7 +9,7 @@ use std::{
 };
 
 use irosh::{
-    client::{Disconnected, Exit, PtyMode, PtyOptions, PtySize, Session, ssh_config::RequestTty},
+    client::{Disconnected, Exit, PtyOptions, Session, ssh_config::RequestTty},
     files::Paths,
     log::{complain, one_line},
     stdio::Input,
@@ -22,7 +22,7 @@ use super::{
     forwards::{ForwardOptions, Forwards},
     interrupted,
     output::{Printed, print},
-    typing::{on_terminal, size_of},
+    typing::on_terminal,
 };
 use crate::{
     escapes::EscapeChar,
@@ -237,7 +237,8 @@ async fn start(link: &Link, options: &SessionOptions, program: Program) -> anyho
     if let Some(here) = &terminal {
         // One that is refused is missed by a shell, and by nothing else. Without one there, the one here
         // goes on to echo and to edit lines.
-        if let Err(error) = session.request_pty(&pty_options(here.as_ref())).await {
+        let wanted = here.as_ref().map_or_else(PtyOptions::of_environment, Terminal::pty_options);
+        if let Err(error) = session.request_pty(&wanted).await {
             complain("irosh", &format!("no terminal there: {error}"));
             terminal = None;
         }
@@ -274,13 +275,6 @@ fn wants_terminal(options: &SessionOptions, is_shell: bool, configured: RequestT
         (1, _) => here,
         _ => true,
     }
-}
-
-fn pty_options(terminal: Option<&Terminal>) -> PtyOptions {
-    let size = terminal.map_or_else(PtySize::default, |terminal| size_of(terminal.size()));
-    let modes = terminal.map(Terminal::modes).unwrap_or_default().into_iter();
-    let modes = modes.filter_map(|(opcode, value)| Some((PtyMode::from_u8(opcode)?, value)));
-    PtyOptions { modes: modes.collect(), ..PtyOptions::new(terminal::term(), size) }
 }
 
 /// Without a terminal: every byte as it is.

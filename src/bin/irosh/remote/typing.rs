@@ -1,6 +1,6 @@
 //! A session that somebody types in, on this process's terminal.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use irosh::{
     client::{Connection, PtySize, Session, SessionSender},
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Link, ended::Ended, forwards::Forwards, output::print};
 use crate::{
     escapes::{Action, EscapeChar, Escapes, Typed, text},
-    terminal::{self, Events, RawMode, Terminal, TerminalEvent, WindowSize},
+    terminal::{self, Events, RawMode, Terminal, TerminalEvent},
 };
 
 /// A session that somebody types in.
@@ -24,7 +24,7 @@ struct Typing<'a> {
     sender: SessionSender,
     /// What is to be sent; sending may wait, and `~.` must not.
     input: mpsc::UnboundedSender<Vec<u8>>,
-    raw: Arc<RawMode>,
+    raw: RawMode,
     escapes: Escapes,
     escape: EscapeChar,
     forwards: Forwards,
@@ -43,8 +43,8 @@ pub(super) async fn on_terminal(
     let (sender, events) = session.split();
     let (input, feeding) = feed(sender.clone());
     let (sizes, resizes) = follow(sender.clone(), terminal.size());
-    let raw = Arc::new(terminal.raw()?);
-    let mut typed = Events::new(Some(terminal), Some(Arc::clone(&raw)), Input::stdin()?)?;
+    let raw = terminal.raw()?;
+    let mut typed = Events::new(Some(&terminal), Some(&raw), Input::stdin()?)?;
     let mut typing = Typing {
         sender,
         input,
@@ -71,7 +71,7 @@ pub(super) async fn on_terminal(
                 // At once where that can be, and so before what is typed next.
                 TerminalEvent::Resized(size) => tokio::select! {
                     biased;
-                    _ = typing.sender.resize(size_of(size)) => {}
+                    _ = typing.sender.resize(size) => {}
                     () = std::future::ready(()) => drop(sizes.send_replace(size)),
                 },
                 // The only sender goes, which ends the input once all of it is sent.
@@ -112,11 +112,11 @@ fn feed(sender: SessionSender) -> (mpsc::UnboundedSender<Vec<u8>>, JoinHandle<()
 }
 
 /// Tells the server the newest size of the terminal, once it takes it.
-fn follow(sender: SessionSender, size: WindowSize) -> (watch::Sender<WindowSize>, JoinHandle<()>) {
+fn follow(sender: SessionSender, size: PtySize) -> (watch::Sender<PtySize>, JoinHandle<()>) {
     let (sizes, mut newest) = watch::channel(size);
     let resizes = tokio::spawn(async move {
         while newest.changed().await.is_ok() {
-            let size = size_of(*newest.borrow_and_update());
+            let size = *newest.borrow_and_update();
             let _ = sender.resize(size).await;
         }
     });
@@ -149,7 +149,7 @@ impl Typing<'_> {
             Action::Suspend => {
                 show(&text::suspend(self.escape));
                 tokio::task::spawn_blocking(irosh::log::flush).await?;
-                self.raw.suspend().await?;
+                terminal::suspend(&self.raw).await?;
             }
             Action::ListForwards => {
                 let lines = self.forwards.lines();
@@ -181,8 +181,4 @@ fn lines(error: &dyn std::fmt::Display) -> String {
 /// Says something on the raw terminal.
 fn show(text: &str) {
     irosh::log::say(text);
-}
-
-pub(super) fn size_of(size: WindowSize) -> PtySize {
-    PtySize { columns: size.columns, rows: size.rows, width_px: size.width, height_px: size.height }
 }

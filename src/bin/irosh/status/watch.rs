@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use irosh::client::PtySize;
 use nix::sys::signal::Signal;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -13,7 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::terminal::{Caught, Terminal, WindowSize};
+use crate::terminal::{Caught, Terminal};
 
 /// The pause between two looks.
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,7 +100,7 @@ impl Screen {
         Ok(screen)
     }
 
-    fn draw(&mut self, text: &str, size: WindowSize) -> io::Result<()> {
+    fn draw(&mut self, text: &str, size: PtySize) -> io::Result<()> {
         put(&drawn(text, size.rows as usize))
     }
 }

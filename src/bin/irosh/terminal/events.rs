@@ -1,15 +1,16 @@
 //! What happens on the side of the person: keys, sizes, signals.
 
-use std::{io, sync::Arc};
+use std::io;
 
-use irosh::signals::Interrupts;
-use nix::sys::signal::Signal;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    signal::unix::{Signal as Stream, SignalKind, signal},
+use irosh::{
+    client::{
+        PtySize,
+        terminal::{RawMode, Sizes, Terminal},
+    },
+    signals::Interrupts,
 };
-
-use super::{raw::RawMode, size::WindowSize, tty::Terminal};
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) enum TerminalEvent {
     /// Bytes were typed, or came from what stdin is.
     Typed(Vec<u8>),
     /// The window has this size. Also when the process was continued after a stop.
-    Resized(WindowSize),
+    Resized(PtySize),
     /// Nothing more will be typed: the end of a file, or a terminal that is gone. Said once.
     Eof,
     /// The program shall end, by SIGHUP, SIGINT, SIGQUIT or SIGTERM. ssh says `Killed by signal 15.`
@@ -28,11 +29,8 @@ pub(crate) enum TerminalEvent {
 /// A source of events.
 #[derive(Debug)]
 pub(crate) struct Events<R> {
-    terminal: Option<Terminal>,
-    raw: Option<Arc<RawMode>>,
+    sizes: Option<Sizes>,
     fatal: Interrupts,
-    continued: Stream,
-    resized: Stream,
     /// `None` after its end.
     input: Option<R>,
     buffer: Box<[u8]>,
@@ -45,46 +43,40 @@ impl<R: AsyncRead + Unpin> Events<R> {
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn new(terminal: Option<Terminal>, raw: Option<Arc<RawMode>>, input: R) -> io::Result<Self> {
+    pub(crate) fn new(terminal: Option<&Terminal>, raw: Option<&RawMode>, input: R) -> io::Result<Self> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
         // As in ssh, one that was ignored when the program started stays so.
         let fatal =
             Interrupts::listen_to(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM])?;
-        let continued = signal(SignalKind::from_raw(Signal::SIGCONT as i32))?;
-        let resized = signal(SignalKind::window_change())?;
-        Ok(Self { terminal, raw, fatal, continued, resized, input: Some(input), buffer })
+        let sizes = terminal.map(|terminal| terminal.sizes(raw)).transpose()?;
+        Ok(Self { sizes, fatal, input: Some(input), buffer })
     }
 
     /// The next event. Cancel safe if reading the input is. It never ends: after
     /// [`TerminalEvent::Eof`] there are sizes and signals still.
     pub(crate) async fn next(&mut self) -> TerminalEvent {
-        loop {
-            tokio::select! {
-                biased;
-                signal = self.fatal.next() => return TerminalEvent::Killed(signal),
-                _ = self.continued.recv() => {
-                    if let Some(raw) = &self.raw
-                        && let Err(error) = raw.set()
-                    {
-                        tracing::debug!(%error, "the terminal could not be made raw again");
+        tokio::select! {
+            biased;
+            signal = self.fatal.next() => TerminalEvent::Killed(signal),
+            size = next_size(&mut self.sizes) => TerminalEvent::Resized(size),
+            read = read(&mut self.input, &mut self.buffer) => match read {
+                Ok(count @ 1..) => TerminalEvent::Typed(self.buffer[..count].to_vec()),
+                end => {
+                    if let Err(error) = end {
+                        tracing::debug!(%error, "stdin ended");
                     }
+                    self.input = None;
+                    TerminalEvent::Eof
                 }
-                _ = self.resized.recv() => {}
-                read = read(&mut self.input, &mut self.buffer) => return match read {
-                    Ok(count @ 1..) => TerminalEvent::Typed(self.buffer[..count].to_vec()),
-                    end => {
-                        if let Err(error) = end {
-                            tracing::debug!(%error, "stdin ended");
-                        }
-                        self.input = None;
-                        TerminalEvent::Eof
-                    }
-                },
-            }
-            if let Some(terminal) = &self.terminal {
-                return TerminalEvent::Resized(terminal.size());
-            }
+            },
         }
+    }
+}
+
+async fn next_size(sizes: &mut Option<Sizes>) -> PtySize {
+    match sizes {
+        Some(sizes) => sizes.next().await,
+        None => std::future::pending().await,
     }
 }
 

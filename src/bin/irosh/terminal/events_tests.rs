@@ -33,8 +33,9 @@ async fn a_terminal_that_is_gone_is_the_end() {
     let pty = Pty::open();
     let slave = pty.slave().try_clone().expect("duplicated");
     let terminal = Terminal::of(&slave).expect("asked");
-    let raw = Arc::new(terminal.as_ref().expect("a terminal").raw().expect("raw"));
-    let mut events = Events::new(terminal, Some(raw), tokio::fs::File::from_std(slave)).expect("listening");
+    let raw = terminal.as_ref().expect("a terminal").raw().expect("raw");
+    let input = tokio::fs::File::from_std(slave);
+    let mut events = Events::new(terminal.as_ref(), Some(&raw), input).expect("listening");
     pty.type_in(b"x");
     assert_eq!(events.next().await, TerminalEvent::Typed(b"x".to_vec()));
     drop(pty);

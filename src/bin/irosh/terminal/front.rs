@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    os::{fd::AsFd, unix::process::ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     process::{Command, ExitCode},
 };
 
@@ -76,8 +76,4 @@ fn leave_with_the_front() {
     if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGHUP) {
         tracing::debug!(%error, "the front is not watched");
     }
-}
-
-pub(super) fn is_foreground(fd: impl AsFd) -> bool {
-    rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group == rustix::process::getpgrp())
 }

@@ -1,9 +1,14 @@
+//! Raw mode beside ssh's, and that a terminal gets its modes back.
+
 use std::path::PathBuf;
 
-use rustix::{process::Pid, termios::Termios};
+use rustix::{
+    process::{Pid, Signal},
+    termios::{Termios, tcgetattr},
+};
 
-use super::{super::pty::Pty, *};
-use crate::{ssh_server::SshServer, terminal::Terminal};
+use super::{Terminal, pty::Pty};
+use crate::ssh_server::SshServer;
 
 /// Every mode, in words.
 fn modes(pty: &Pty) -> String {
@@ -92,7 +97,7 @@ fn sizes_are_told_as_they_change() {
     let mut program = pty.run(&program(), &[]);
     pty.wait_for("<ready>");
     pty.resize(100, 30);
-    pty.wait_for("<Resized(WindowSize { columns: 100, rows: 30, width: 640, height: 480 })>");
+    pty.wait_for("<Resized(PtySize { columns: 100, rows: 30, width_px: 640, height_px: 480 })>");
     pty.type_in(b"q");
     program.wait().expect("ended");
 }

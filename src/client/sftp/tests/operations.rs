@@ -3,6 +3,7 @@
 use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 
 use super::{
     super::{Attributes, FileKind, OpenFlags, SftpError, StatusCode, complete},
@@ -88,7 +89,10 @@ async fn paths_are_bytes() {
             .collect();
         names.sort();
         assert_eq!(names, [&b"b"[..], b"d", b"link", b"n\xff\xfeme\n"]);
+        assert!(sftp.exists(at(b"d")).await.expect("looked at"));
         sftp.remove(at(b"d")).await.expect("removed");
+        assert!(!sftp.exists(at(b"d")).await.expect("looked at"));
+        assert!(!sftp.exists(at(b"b/c")).await.expect("looked at"), "b is no folder");
         sftp.rmdir(&odd).await.expect("removed");
         assert!(sftp.statvfs(bytes(folder.path())).await.expect("a file system").name_max >= 143);
         let missing = sftp.stat(at(b"d")).await.expect_err("gone");
@@ -98,6 +102,46 @@ async fn paths_are_bytes() {
         let long = vec![b'a'; 300_000];
         assert!(matches!(sftp.stat(&long).await, Err(SftpError::BadPath { .. })));
         assert!(!sftp.is_gone());
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_read_entry_by_entry_and_nothing_is_lost_when_nobody_waits() {
+    for server in servers() {
+        let server = Server::behind_tiny_pipes(&server, 512).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..700 {
+            std::fs::write(folder.path().join(format!("f{number:03}")), "x").expect("a file");
+        }
+        // Paths of this machine are as good as bytes.
+        let mut entries = server.sftp.read_dir(folder.path()).await.expect("opened");
+        let (mut names, mut given_up) = (Vec::new(), 0);
+        loop {
+            let next = async { entries.next_entry().await.expect("an entry") };
+            tokio::select! {
+                biased;
+                entry = next => match entry {
+                    Some(entry) => {
+                        assert_eq!(entry.attributes.size, Some(1));
+                        names.push(entry.name_lossy().into_owned());
+                    }
+                    None => break,
+                },
+                // The wait is given up, and begun anew.
+                () = tokio::task::yield_now() => given_up += 1,
+            }
+        }
+        names.sort();
+        assert_eq!(names, (0..700).map(|number| format!("f{number:03}")).collect::<Vec<_>>());
+        assert!(given_up > 0);
+        assert_eq!(entries.next_entry().await.expect("still the end"), None);
+
+        let stream = server.sftp.read_dir(folder.path()).await.expect("opened");
+        let all = stream.map(|entry| entry.expect("an entry").name).collect::<Vec<_>>();
+        assert_eq!(soon(all).await.len(), 700);
+        let missing =
+            server.sftp.read_dir(folder.path().join("no/such")).await.expect_err("nothing is there");
+        assert!(missing.is_no_such_file(), "{missing}");
     }
 }
 

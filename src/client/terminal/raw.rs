@@ -2,27 +2,21 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
-    sync::{Arc, Mutex, Once, PoisonError},
-    time::Duration,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, Once, PoisonError, Weak},
 };
 
-use rustix::{
-    process::Signal,
-    termios::{
-        InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-    },
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::front::{front, is_foreground};
 
 /// Modes of a terminal that were changed, as raw mode is; dropping it gives the terminal its own back.
 ///
 /// So does a panic in any thread, before its message; where the program goes on after it, as after one
 /// in a task, [`RawMode::set`] makes the terminal raw again. `std::process::exit` drops nothing: call [`restore`] before.
+#[must_use = "it ends when it is dropped"]
 #[derive(Debug)]
-pub(crate) struct RawMode {
+pub struct RawMode {
     saved: Arc<Saved>,
 }
 
@@ -38,7 +32,7 @@ struct Saved {
 static RAW: Mutex<Vec<Arc<Saved>>> = Mutex::new(Vec::new());
 
 /// Gives every raw terminal its modes back: before an exit that drops nothing.
-pub(crate) fn restore() {
+pub fn restore() {
     for saved in RAW.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         saved.restore();
     }
@@ -65,7 +59,7 @@ impl RawMode {
     }
 
     /// Gives the terminal its modes back until [`RawMode::set`].
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.saved.restore();
     }
 
@@ -74,37 +68,30 @@ impl RawMode {
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn set(&self) -> io::Result<()> {
-        Ok(tcsetattr(&self.saved.fd, OptionalActions::Drain, &self.saved.changed)?)
+    pub fn set(&self) -> io::Result<()> {
+        self.saved.set()
     }
 
-    /// `~^Z`: gives the terminal back and is stopped, as ssh is. Returns, raw again, when it is continued.
-    /// [`super::Events`] reports the window's size then.
-    ///
-    /// Behind a front it is the front that is stopped: this process goes on.
-    ///
-    /// Not cancel safe: dropped while it waits, the terminal is not raw.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub(crate) async fn suspend(&self) -> io::Result<()> {
-        let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-        self.saved.restore();
-        match front() {
-            Some(front) => rustix::process::kill_process(front, Signal::TSTP)?,
-            None => rustix::process::kill_current_process_group(Signal::TSTP)?,
-        }
-        // Another thread may be the one that the signal stops, and this one runs on for a moment: it
-        // must not be raw when it stops. In a process group that nobody could continue, nothing
-        // stops, and nobody else takes the terminal.
-        loop {
-            tokio::select! {
-                _ = continued.recv() => break,
-                () = tokio::time::sleep(NOT_STOPPED) => if is_foreground(&self.saved.fd) { break },
-            }
-        }
-        self.set()
+    /// Whether this process's group is the one in the foreground, which alone may use the terminal.
+    #[must_use]
+    pub fn is_foreground(&self) -> bool {
+        is_foreground(&self.saved.fd)
+    }
+
+    /// The modes, to be set once more for as long as this lives.
+    pub(super) fn modes(&self) -> Modes {
+        Modes(Arc::downgrade(&self.saved))
+    }
+}
+
+/// The changed modes of a terminal.
+#[derive(Debug)]
+pub(super) struct Modes(Weak<Saved>);
+
+impl Modes {
+    /// Sets them once more, unless the terminal has its own back for good.
+    pub(super) fn set(&self) -> io::Result<()> {
+        self.0.upgrade().map_or(Ok(()), |saved| saved.set())
     }
 }
 
@@ -116,6 +103,10 @@ impl Drop for RawMode {
 }
 
 impl Saved {
+    fn set(&self) -> io::Result<()> {
+        Ok(tcsetattr(&self.fd, OptionalActions::Drain, &self.changed)?)
+    }
+
     fn restore(&self) {
         // A terminal that is gone needs no modes.
         if let Err(error) = tcsetattr(&self.fd, OptionalActions::Drain, &self.before) {
@@ -173,9 +164,6 @@ fn restore_on_panic() {
     });
 }
 
-/// How long a stop may take to take effect.
-const NOT_STOPPED: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-#[path = "raw_tests.rs"]
-mod tests;
+pub(super) fn is_foreground(fd: impl AsFd) -> bool {
+    rustix::termios::tcgetpgrp(fd).is_ok_and(|group| group == rustix::process::getpgrp())
+}

@@ -15,10 +15,16 @@ use super::{code::Code, verifier::Verifier};
 use crate::{
     protocol::{
         EXPORTER_LENGTH, Extensions, FrameError,
-        pairing::{Answer, Confirm, EXPORTER_LABEL, Frame, MAC_LENGTH, MESSAGE_LENGTH, Role, Sealed, Start},
+        pairing::{
+            Answer, COMMITMENT_LENGTH, Confirm, EXPORTER_LABEL, Frame, MAC_LENGTH, MESSAGE_LENGTH,
+            NONCE_LENGTH, Role, Sealed, Start,
+        },
     },
+    random::random,
     ssh_wire::Writer,
 };
+
+type Nonce = [u8; NONCE_LENGTH];
 
 /// What a side does with the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,7 @@ impl Channel {
 /// The side that types, once it has said its first word.
 pub(super) struct Typing {
     spake: Spake2<Ed25519Group>,
+    nonce: Nonce,
     start: Vec<u8>,
 }
 
@@ -74,16 +81,24 @@ impl Typing {
             &channel.identity(Side::Types),
             &channel.identity(Side::Shows),
         );
-        let extensions = Extensions::default();
-        let start = Frame::Start(Start { role, message: fixed(&message), extensions }).encode();
-        (Self { spake, start: start.clone() }, start)
+        let nonce = random();
+        let (message, commitment) = (fixed(&message), commitment(&nonce));
+        let start = Start { role, message, commitment, extensions: Extensions::default() };
+        let start = Frame::Start(start).encode();
+        (Self { spake, nonce, start: start.clone() }, start)
     }
 
     /// What it has in common with who has answered; `said` are the bytes of the answer, without the header.
     pub(super) fn answered(self, answer: &Answer, said: &[u8]) -> Result<Keys, NoMessage> {
         let key = self.spake.finish(&answer.message).map_err(|_| NoMessage)?;
-        Ok(Keys::new(&key, &self.start, &with_header(said)))
+        let nonces = Nonces { own: self.nonce, other: Promise::Told(answer.nonce) };
+        Ok(Keys::new(&key, nonces, &self.start, &with_header(said)))
     }
+}
+
+/// A nonce that nobody can tell from this, and for which this stands alone.
+fn commitment(nonce: &Nonce) -> [u8; COMMITMENT_LENGTH] {
+    Sha256::digest([b"irosh-pair/1 commitment", &nonce[..]].concat()).into()
 }
 
 /// What the side that shows says to a first word, and has in common with who has said it; `said` are the bytes of that,
@@ -101,9 +116,10 @@ pub(super) fn answer(
         &channel.identity(Side::Shows),
     );
     let key = spake.finish(&start.message).map_err(|_| NoMessage)?;
-    let answer =
-        Frame::Answer(Answer { message: fixed(&message), extensions: Extensions::default() }).encode();
-    Ok((Keys::new(&key, &with_header(said), &answer), answer))
+    let nonces = Nonces { own: random(), other: Promise::Commitment(start.commitment) };
+    let answer = Answer { message: fixed(&message), nonce: nonces.own, extensions: Extensions::default() };
+    let answer = Frame::Answer(answer).encode();
+    Ok((Keys::new(&key, nonces, &with_header(said), &answer), answer))
 }
 
 /// What should be a message of SPAKE2 is no point of the curve, or the wrong side's.
@@ -129,19 +145,35 @@ fn with_header(frame: &[u8]) -> Vec<u8> {
     Vec::new().string(frame)
 }
 
+/// What the two sides add to the verifier. The side that types has promised its own before it is told the other one, and
+/// tells it last. So neither can choose what both show, who stands in between included.
+#[derive(Clone)]
+struct Nonces {
+    own: Nonce,
+    other: Promise,
+}
+
+/// What the other side has said of its nonce before it confirms.
+#[derive(Clone)]
+enum Promise {
+    Commitment([u8; COMMITMENT_LENGTH]),
+    Told(Nonce),
+}
+
 /// What both sides have in common whose words are the same.
 #[derive(Clone)]
 pub(super) struct Keys {
     hkdf: Hkdf<Sha256>,
+    nonces: Nonces,
     /// The hash of what was said until then.
     transcript: [u8; 32],
 }
 
 impl Keys {
-    fn new(key: &[u8], start: &[u8], answer: &[u8]) -> Self {
+    fn new(key: &[u8], nonces: Nonces, start: &[u8], answer: &[u8]) -> Self {
         let said = [b"irosh-pair/1 transcript", start, answer].concat();
         let transcript: [u8; 32] = Sha256::digest(said).into();
-        Self { hkdf: Hkdf::new(Some(&transcript), key), transcript }
+        Self { hkdf: Hkdf::new(Some(&transcript), key), nonces, transcript }
     }
 
     /// The key of one purpose.
@@ -160,21 +192,31 @@ impl Keys {
 
     /// The proof that a side knows the words.
     pub(super) fn confirm(&self, side: Side, compare: bool) -> Confirm {
-        let mac = self.confirmation(side, compare).finalize().into_bytes().into();
-        Confirm { mac, compare }
+        let nonce = self.nonces.own;
+        let mac = self.confirmation(side, compare, &nonce).finalize().into_bytes().into();
+        Confirm { mac, compare, nonce }
+    }
+
+    /// Whether the other side has told the nonce that it has promised. Who has not proves nothing.
+    pub(super) fn keeps_promise(&self, confirm: &Confirm) -> bool {
+        match &self.nonces.other {
+            Promise::Commitment(promised) => commitment(&confirm.nonce) == *promised,
+            Promise::Told(nonce) => confirm.nonce == *nonce,
+        }
     }
 
     /// Whether it is the proof of that side. In the same time, whatever it is.
     pub(super) fn confirms(&self, side: Side, confirm: &Confirm) -> bool {
-        self.confirmation(side, confirm.compare).verify_slice(&confirm.mac).is_ok()
+        let Confirm { mac, compare, nonce } = confirm;
+        self.confirmation(side, *compare, nonce).verify_slice(mac).is_ok()
     }
 
-    fn confirmation(&self, side: Side, compare: bool) -> Hmac<Sha256> {
+    fn confirmation(&self, side: Side, compare: bool, nonce: &Nonce) -> Hmac<Sha256> {
         let purpose = match side {
             Side::Types => "confirm types",
             Side::Shows => "confirm shows",
         };
-        self.mac(purpose).chain_update(self.transcript).chain_update([u8::from(compare)])
+        self.mac(purpose).chain_update(self.transcript).chain_update([u8::from(compare)]).chain_update(nonce)
     }
 
     /// What one of the two says of itself, so that the other knows that it has.
@@ -193,9 +235,16 @@ impl Keys {
         self.mac(&role.to_string()).chain_update(self.transcript).chain_update(body)
     }
 
-    /// What both machines show.
-    pub(super) fn verifier(&self) -> Verifier {
-        Verifier(self.key("verifier"))
+    /// What both machines show, once the side of this has confirmed, which is the other one.
+    pub(super) fn verifier(&self, side: Side, confirm: &Confirm) -> Verifier {
+        let (types, shows) = match side {
+            Side::Types => (&confirm.nonce, &self.nonces.own),
+            Side::Shows => (&self.nonces.own, &confirm.nonce),
+        };
+        let mut bytes = [0; 4];
+        let made = self.hkdf.expand_multi_info(&[b"irosh-pair/1 verifier", types, shows], &mut bytes);
+        debug_assert!(made.is_ok(), "it is no longer than a block");
+        Verifier(bytes)
     }
 }
 
@@ -228,10 +277,17 @@ mod tests {
     }
 
     fn agree((types, shows): &(Keys, Keys)) -> bool {
-        let one = shows.confirms(Side::Types, &types.confirm(Side::Types, false));
-        let other = types.confirms(Side::Shows, &shows.confirm(Side::Shows, false));
-        assert_eq!(one, other);
-        one
+        let (one, other) = (types.confirm(Side::Types, false), shows.confirm(Side::Shows, false));
+        assert!(shows.keeps_promise(&one) && types.keeps_promise(&other));
+        let agree = shows.confirms(Side::Types, &one);
+        assert_eq!(agree, types.confirms(Side::Shows, &other));
+        agree
+    }
+
+    /// What the two show.
+    fn verifiers((types, shows): &(Keys, Keys)) -> (Verifier, Verifier) {
+        let (one, other) = (types.confirm(Side::Types, false), shows.confirm(Side::Shows, false));
+        (types.verifier(Side::Shows, &other), shows.verifier(Side::Types, &one))
     }
 
     #[test]
@@ -239,13 +295,15 @@ mod tests {
         let here = channel(1);
         let right = exchange(("7-velvet-otter", &here), ("7-velvet-otter", &here));
         assert!(agree(&right));
-        assert_eq!(right.0.verifier(), right.1.verifier());
+        let (one, other) = verifiers(&right);
+        assert_eq!(one, other);
         // The nameplate is no part of the secret.
         assert!(agree(&exchange(("8-velvet-otter", &here), ("7-velvet-otter", &here))));
         for wrong in ["7-velvet-badger", "7-amber-otter"] {
-            let (types, shows) = exchange((wrong, &here), ("7-velvet-otter", &here));
-            assert!(!agree(&(types.clone(), shows.clone())), "{wrong}");
-            assert_ne!(types.verifier(), shows.verifier());
+            let sides = exchange((wrong, &here), ("7-velvet-otter", &here));
+            assert!(!agree(&sides), "{wrong}");
+            let (one, other) = verifiers(&sides);
+            assert_ne!(one, other);
         }
         let who_is_between = Channel { shows: SecretKey::from_bytes(&[3; 32]).public(), ..channel(1) };
         for elsewhere in [channel(2), who_is_between] {
@@ -263,6 +321,20 @@ mod tests {
         // And of one exchange.
         let (_, again) = exchange(("7-velvet-otter", &here), ("7-velvet-otter", &here));
         assert!(!again.confirms(Side::Types, &confirm));
+    }
+
+    #[test]
+    fn what_both_show_hangs_on_a_nonce_that_each_has_promised_before_it_knew_the_other() {
+        let here = channel(1);
+        let (types, shows) = exchange(("7-velvet-otter", &here), ("7-velvet-otter", &here));
+        for (own, side, other) in [(&types, Side::Shows, &shows), (&shows, Side::Types, &types)] {
+            let confirm = other.confirm(side, false);
+            let mut chosen = confirm.clone();
+            chosen.nonce[0] ^= 1;
+            assert_ne!(own.verifier(side, &confirm), own.verifier(side, &chosen));
+            assert!(own.keeps_promise(&confirm) && !own.keeps_promise(&chosen));
+            assert!(!own.confirms(side, &chosen), "it is another one's");
+        }
     }
 
     #[test]

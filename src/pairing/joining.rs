@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     log::one_line,
-    protocol::pairing::{Frame, MAX_STRANGERS_FRAME, Role},
+    protocol::pairing::{Confirm, Frame, MAX_STRANGERS_FRAME, Role},
     proxy::name_service_fault,
     transport::{Network, PAIRING_ALPN, bind_client, close_quickly},
 };
@@ -200,9 +200,16 @@ impl<'a> Tries<'a> {
         self.guesses -= 1;
         match self.confirm(&mut stranger).await {
             Ok(theirs) => {
+                if self.no.as_ref().is_some_and(|(_, no)| no.is_wrong_code()) {
+                    tracing::warn!(
+                        "somebody else has answered, with other words, and has had a guess at these: \
+                         to be sure, compare what both machines show (--verify)"
+                    );
+                }
                 let Stranger { line, keys } = stranger;
-                let compare = self.compare || theirs;
-                Some(Met { endpoint: self.endpoint.clone(), line, keys, compare })
+                let (verifier, compare) =
+                    (keys.verifier(Side::Shows, &theirs), self.compare || theirs.compare);
+                Some(Met { endpoint: self.endpoint.clone(), line, keys, verifier, compare })
             }
             Err(error) => {
                 self.note(id, error);
@@ -211,13 +218,14 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// Whether the other side wants to have the verifiers compared, once it has proved that it knows the words.
-    async fn confirm(&self, stranger: &mut Stranger) -> Result<bool, PairingError> {
+    /// What the other side says that proves that it knows the words.
+    async fn confirm(&self, stranger: &mut Stranger) -> Result<Confirm, PairingError> {
         let Stranger { line, keys } = stranger;
         line.say(&Frame::Confirm(keys.confirm(Side::Types, self.compare)).encode()).await?;
         let (frame, _) = line.hear(MAX_STRANGERS_FRAME, STEP).await?;
-        let Frame::Confirm(confirm) = &frame else { return Err(frame.unexpected().into()) };
-        if keys.confirms(Side::Shows, confirm) { Ok(confirm.compare) } else { Err(PairingError::Wrong) }
+        let Frame::Confirm(confirm) = frame else { return Err(frame.unexpected().into()) };
+        let knows = keys.keeps_promise(&confirm) && keys.confirms(Side::Shows, &confirm);
+        if knows { Ok(confirm) } else { Err(PairingError::Wrong) }
     }
 }
 

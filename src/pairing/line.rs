@@ -9,7 +9,7 @@ use super::error::PairingError;
 use crate::{
     protocol::{
         CloseCode,
-        pairing::{Frame, Reason, Refused},
+        pairing::{Frame, MAX_STRANGERS_FRAME, Reason, Refused},
     },
     session::{Lost, read_frame},
 };
@@ -55,6 +55,7 @@ impl Line {
         let heard = timeout(within, read_frame(&mut self.recv, max)).await;
         let bytes = heard.map_err(|_| PairingError::Deadline)??;
         match Frame::decode(&bytes)? {
+            Frame::Refused(refused) if max == MAX_STRANGERS_FRAME => Err(refused.of_a_stranger().into()),
             Frame::Refused(refused) => Err(refused.into()),
             frame => Ok((frame, bytes)),
         }

@@ -34,15 +34,12 @@ pub(super) struct Met {
     pub(super) endpoint: Endpoint,
     pub(super) line: Line,
     pub(super) keys: Keys,
+    pub(super) verifier: Verifier,
     /// Whether a person is to compare the verifiers, here and there.
     pub(super) compare: bool,
 }
 
 impl Met {
-    fn verifier(&self) -> Verifier {
-        self.keys.verifier()
-    }
-
     /// How long a side of this role may take to say who it is, once its person has compared.
     fn patience(&self, role: Role) -> Duration {
         let comparing = if self.compare { COMPARING } else { Duration::ZERO };
@@ -111,7 +108,7 @@ impl MetClient {
     /// What the other machine shows as well.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        self.0.verifier()
+        self.0.verifier
     }
 
     /// Whether a person is to compare the verifiers before it goes on: it was asked for here, or there.
@@ -211,7 +208,7 @@ impl MetHost {
     /// What the other machine shows as well.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        self.0.verifier()
+        self.0.verifier
     }
 
     /// Whether a person is to compare the verifiers before it goes on: it was asked for here, or there.

@@ -69,7 +69,7 @@ impl Default for Options {
 
 /// A code that is shown, for somebody to type it on another machine.
 ///
-/// It can be guessed at once; after a wrong guess it is dead. Where it is given up, [`Self::withdraw`] has nobody find it
+/// It can be guessed at once, and by whoever waits for it: after a guess it is dead. Where it is given up, [`Self::withdraw`] has nobody find it
 /// any more; where it is dropped, the record at the name service stays until its time is over, and leads nowhere.
 pub struct Showing {
     code: Code,
@@ -77,6 +77,7 @@ pub struct Showing {
     announcement: Announcement,
     until: Instant,
     expires: Timestamp,
+    guessed: Arc<Guessed>,
 }
 
 impl Showing {
@@ -94,7 +95,8 @@ impl Showing {
         let (claimed, ()) = tokio::join!(claiming, be_reachable(&endpoint, network));
         match claimed {
             Ok((nameplate, announcement)) => {
-                Ok(Self { code: Code::generate(nameplate), endpoint, announcement, until, expires })
+                let (code, guessed) = (Code::generate(nameplate), Arc::default());
+                Ok(Self { code, endpoint, announcement, until, expires, guessed })
             }
             Err(error) => {
                 close_quickly(&endpoint).await;
@@ -162,35 +164,40 @@ impl Showing {
             endpoint: self.endpoint.clone(),
             role,
             compare,
-            guessed: Mutex::new(false),
-            dead: CancellationToken::new(),
+            guessed: Arc::clone(&self.guessed),
         });
         let mut guests = Guests::default();
         loop {
             tokio::select! {
                 // Who has guessed goes before who comes.
                 biased;
-                Some(guess) = guests.next() => match guess {
-                    Guess::None => {}
-                    Guess::Right(met) => {
-                        // Nobody waits for the others to hear of it.
-                        tokio::spawn(async move { guests.are_told(&table).await });
-                        return Ok(*met);
-                    }
-                    Guess::Wrong => {
-                        guests.are_told(&table).await;
-                        return Err(PairingError::Guessed);
-                    }
-                },
-                () = sleep_until(self.until) => {
-                    guests.are_told(&table).await;
-                    return Err(PairingError::Expired);
-                }
+                () = self.guessed.once.cancelled() => {}
+                Some(_) = guests.next() => continue,
+                () = sleep_until(self.until) => {}
                 incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => guests.seat(&table, incoming),
+                    Some(incoming) => {
+                        guests.seat(&table, incoming);
+                        continue;
+                    }
                     None => return Err(PairingError::Protocol("the endpoint is closed".to_owned())),
                 },
             }
+            return match self.guessed.end() {
+                Verdict::None => {
+                    guests.are_told().await;
+                    Err(PairingError::Expired)
+                }
+                Verdict::Wrong => {
+                    guests.are_told().await;
+                    Err(PairingError::Guessed)
+                }
+                Verdict::Right => {
+                    let met = guests.right().await;
+                    // Nobody waits for the others to hear of it.
+                    tokio::spawn(async move { guests.are_told().await });
+                    met.ok_or(PairingError::Dead)
+                }
+            };
         }
     }
 }
@@ -217,71 +224,75 @@ struct Table {
     endpoint: Endpoint,
     role: Role,
     compare: bool,
-    /// Whether the one guess was spent.
-    guessed: Mutex<bool>,
-    /// The code is.
-    dead: CancellationToken,
+    guessed: Arc<Guessed>,
 }
 
-/// What has come of somebody who came.
-enum Guess {
-    /// No guess.
+/// What has become of the one guess at a code. It is told here, and not by who was served: who has guessed wrong may be
+/// gone before that, and the person is to see it all the same.
+#[derive(Default)]
+struct Guessed {
+    verdict: Mutex<Option<Verdict>>,
+    /// There is a verdict.
+    once: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nobody has guessed in time.
     None,
     Wrong,
-    Right(Box<Met>),
+    Right,
 }
 
-/// A confirmation, looked at.
-enum Judged {
-    Right,
-    Wrong,
-    /// Another one was first.
-    Late,
+impl Guessed {
+    /// The one place where a guess is looked at, and only the first one. Nothing for any other.
+    fn judge(&self, is_right: impl FnOnce() -> bool) -> Option<Verdict> {
+        let mut known = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some() {
+            return None;
+        }
+        *known = Some(if is_right() { Verdict::Right } else { Verdict::Wrong });
+        self.once.cancel();
+        *known
+    }
+
+    /// The verdict, after which no guess is looked at.
+    fn end(&self) -> Verdict {
+        let mut known = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = *known.get_or_insert(Verdict::None);
+        self.once.cancel();
+        verdict
+    }
 }
 
 impl Table {
-    /// The one place where a guess is looked at, and only the first one.
-    fn judge(&self, keys: &Keys, confirm: &Confirm) -> Judged {
-        let mut guessed = self.guessed.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *guessed, true) {
-            Judged::Late
-        } else if keys.confirms(Side::Types, confirm) {
-            Judged::Right
-        } else {
-            Judged::Wrong
-        }
-    }
-
-    /// Serves one who has come.
-    async fn serve(self: Arc<Self>, incoming: Incoming, begun: Arc<AtomicBool>) -> Guess {
-        let Ok(accepting) = incoming.accept() else { return Guess::None };
-        let Ok(Ok(connection)) = timeout(STEP, accepting).await else { return Guess::None };
-        let Some(channel) = Channel::of(&connection, self.endpoint.id(), Side::Shows) else {
-            return Guess::None;
-        };
+    /// Serves one who has come. What is agreed on with who has guessed right.
+    async fn serve(self: Arc<Self>, incoming: Incoming, begun: Arc<AtomicBool>) -> Option<Met> {
+        let connection = timeout(STEP, incoming.accept().ok()?).await.ok()?.ok()?;
+        let channel = Channel::of(&connection, self.endpoint.id(), Side::Shows)?;
         let line = timeout(STEP, Line::accept(connection.clone()));
         let mut line = tokio::select! {
             line = line => match line {
                 Ok(Ok(line)) => line,
                 _ => {
                     connection.close(CloseCode::Deadline.into(), b"");
-                    return Guess::None;
+                    return None;
                 }
             },
-            () = self.dead.cancelled() => {
+            () = self.guessed.once.cancelled() => {
                 connection.close(CloseCode::Refused.into(), b"");
-                return Guess::None;
+                return None;
             }
         };
         let heard = tokio::select! {
             heard = self.hear(&mut line, &channel, &begun) => Some(heard),
-            () = self.dead.cancelled() => None,
+            () = self.guessed.once.cancelled() => None,
         };
         let (keys, confirm) = match heard {
             Some(Ok(heard)) => heard,
             Some(Err(None)) => {
                 line.refuse(Reason::SameRole, "").await;
-                return Guess::None;
+                return None;
             }
             Some(Err(Some(error))) => {
                 tracing::debug!("no guess: {error}");
@@ -290,22 +301,22 @@ impl Table {
                     PairingError::Deadline => line.hang_up(CloseCode::Deadline),
                     _ => line.hang_up(CloseCode::Protocol),
                 }
-                return Guess::None;
+                return None;
             }
             None => {
                 line.refuse(Reason::Dead, "").await;
-                return Guess::None;
+                return None;
             }
         };
-        match self.judge(&keys, &confirm) {
-            Judged::Right => self.agree(line, keys, confirm.compare).await,
-            Judged::Wrong => {
+        match self.guessed.judge(|| keys.confirms(Side::Types, &confirm)) {
+            Some(Verdict::Right) => Some(self.agree(line, keys, &confirm).await),
+            Some(_) => {
                 line.refuse(Reason::Wrong, "").await;
-                Guess::Wrong
+                None
             }
-            Judged::Late => {
+            None => {
                 line.refuse(Reason::Dead, "").await;
-                Guess::None
+                None
             }
         }
     }
@@ -328,27 +339,30 @@ impl Table {
         line.say(&answer).await.map_err(Some)?;
         let (frame, _) = line.hear(MAX_STRANGERS_FRAME, GUESS).await.map_err(Some)?;
         match frame {
-            Frame::Confirm(confirm) => Ok((keys, confirm)),
+            Frame::Confirm(confirm) if keys.keeps_promise(&confirm) => Ok((keys, confirm)),
+            Frame::Confirm(_) => {
+                Err(Some(PairingError::Protocol("a nonce is another one than was promised".to_owned())))
+            }
             other => Err(Some(other.unexpected().into())),
         }
     }
 
     /// Proves in turn that this side knows the words.
-    async fn agree(&self, mut line: Line, keys: Keys, theirs: bool) -> Guess {
+    async fn agree(&self, mut line: Line, keys: Keys, theirs: &Confirm) -> Met {
         let confirm = Frame::Confirm(keys.confirm(Side::Shows, self.compare)).encode();
         if let Err(error) = line.say(&confirm).await {
             // Who knows the words is heard of where it is waited for.
             tracing::debug!("after a right guess: {error}");
         }
-        let compare = self.compare || theirs;
-        Guess::Right(Box::new(Met { endpoint: self.endpoint.clone(), line, keys, compare }))
+        let (verifier, compare) = (keys.verifier(Side::Types, theirs), self.compare || theirs.compare);
+        Met { endpoint: self.endpoint.clone(), line, keys, verifier, compare }
     }
 }
 
 /// Those who have come.
 #[derive(Default)]
 struct Guests {
-    tasks: JoinSet<Guess>,
+    tasks: JoinSet<Option<Met>>,
     /// In the order in which they came: what ends each, and whether it has said its first word.
     places: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
 }
@@ -368,15 +382,46 @@ impl Guests {
         self.places.push_back((task, begun));
     }
 
-    /// What has come of one of them; nothing where nobody is there. Cancel safe.
-    async fn next(&mut self) -> Option<Guess> {
-        // Who was thrown out has guessed nothing.
-        Some(self.tasks.join_next().await?.unwrap_or(Guess::None))
+    /// Waits until one of them has left, and gives who has guessed right; nothing where nobody is there. Cancel safe.
+    async fn next(&mut self) -> Option<Option<Met>> {
+        // Who was thrown out has guessed nothing: nobody is any more once there is a verdict.
+        Some(self.tasks.join_next().await?.unwrap_or(None))
     }
 
-    /// Has all hear that the code is dead, and waits until they have left.
-    async fn are_told(&mut self, table: &Table) {
-        table.dead.cancel();
+    /// The one who has guessed right.
+    async fn right(&mut self) -> Option<Met> {
+        while let Some(left) = self.next().await {
+            if left.is_some() {
+                return left;
+            }
+        }
+        None
+    }
+
+    /// Waits until all have heard that the code is dead, and have left.
+    async fn are_told(&mut self) {
         let _ = timeout(LAST_WORDS, async { while self.next().await.is_some() {} }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_guess_is_looked_at_and_what_came_of_it_stays_known() {
+        let guessed = Guessed::default();
+        assert_eq!(guessed.judge(|| false), Some(Verdict::Wrong));
+        assert!(guessed.once.is_cancelled());
+        assert_eq!(guessed.judge(|| true), None);
+        // However who has guessed was done with, and as often as it is asked.
+        assert_eq!((guessed.end(), guessed.end()), (Verdict::Wrong, Verdict::Wrong));
+    }
+
+    #[test]
+    fn once_its_time_is_over_no_guess_at_a_code_is_looked_at() {
+        let guessed = Guessed::default();
+        assert_eq!(guessed.end(), Verdict::None);
+        assert_eq!(guessed.judge(|| true), None);
     }
 }

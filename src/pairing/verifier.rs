@@ -7,8 +7,9 @@ use super::words::{FIRST, SECOND};
 /// Four words that are the same on both machines, and on no others: who compares them knows that nobody is in between,
 /// who may have guessed the words of the code.
 ///
-/// They are 32 bits, since who has guessed the code and stands in between could try as many keys as it has time for until
-/// the two sides show the same.
+/// They are 32 bits, to which each side adds what the other cannot foresee. Who has guessed the code and stands in between
+/// cannot try until the two sides show the same: it has one chance in 2^32 with each connection, of which there are 256
+/// at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Verifier(pub(super) [u8; 4]);
 

@@ -24,6 +24,12 @@ pub const MAX_FRAME: usize = 32 << 10;
 /// Bytes of a message of SPAKE2: a letter for its sender, and a point of the curve.
 pub const MESSAGE_LENGTH: usize = 33;
 
+/// Bytes of what a side adds to the verifier.
+pub const NONCE_LENGTH: usize = 16;
+
+/// Bytes of the promise of a nonce (SHA-256).
+pub const COMMITMENT_LENGTH: usize = 32;
+
 /// Bytes of a MAC (HMAC-SHA-256).
 pub const MAC_LENGTH: usize = 32;
 
@@ -124,6 +130,8 @@ pub struct Start {
     pub role: Role,
     /// Its message of SPAKE2, as `A`.
     pub message: [u8; MESSAGE_LENGTH],
+    /// The promise of its nonce, which [`Confirm`] tells.
+    pub commitment: [u8; COMMITMENT_LENGTH],
     /// What else it says.
     pub extensions: Extensions,
 }
@@ -133,6 +141,8 @@ pub struct Start {
 pub struct Answer {
     /// The message of SPAKE2 of the side that shows, as `B`.
     pub message: [u8; MESSAGE_LENGTH],
+    /// Its nonce.
+    pub nonce: [u8; NONCE_LENGTH],
     /// What else it says.
     pub extensions: Extensions,
 }
@@ -144,6 +154,8 @@ pub struct Confirm {
     pub mac: [u8; MAC_LENGTH],
     /// Whether somebody is to compare the verifiers.
     pub compare: bool,
+    /// The nonce of who says it.
+    pub nonce: [u8; NONCE_LENGTH],
 }
 
 /// What only the other side of the same pairing can have said.
@@ -201,14 +213,16 @@ impl Frame {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         framed(match self {
-            Self::Start(Start { role, message, extensions }) => {
-                let role = u8::from(*role == Role::Client);
-                extensions.encode(packet(kind::START).uint32(VERSION).byte(role).bytes(message))
+            Self::Start(Start { role, message, commitment, extensions }) => {
+                let start = packet(kind::START).uint32(VERSION).byte(u8::from(*role == Role::Client));
+                extensions.encode(start.bytes(message).bytes(commitment))
             }
-            Self::Answer(Answer { message, extensions }) => {
-                extensions.encode(packet(kind::ANSWER).bytes(message))
+            Self::Answer(Answer { message, nonce, extensions }) => {
+                extensions.encode(packet(kind::ANSWER).bytes(message).bytes(nonce))
             }
-            Self::Confirm(Confirm { mac, compare }) => packet(kind::CONFIRM).bytes(mac).boolean(*compare),
+            Self::Confirm(Confirm { mac, compare, nonce }) => {
+                packet(kind::CONFIRM).bytes(mac).boolean(*compare).bytes(nonce)
+            }
             Self::Client(Sealed { mac, body }) => packet(kind::CLIENT).bytes(mac).bytes(body),
             Self::Host(Sealed { mac, body }) => packet(kind::HOST).bytes(mac).bytes(body),
             Self::Refused(Refused { reason, sentence }) => {
@@ -229,9 +243,14 @@ impl Frame {
             kind::START => Self::Start(Start::decode(&mut reader)?),
             kind::ANSWER => Self::Answer(Answer {
                 message: reader.array()?,
+                nonce: reader.array()?,
                 extensions: Extensions::decode(&mut reader)?,
             }),
-            kind::CONFIRM => Self::Confirm(Confirm { mac: reader.array()?, compare: reader.boolean()? }),
+            kind::CONFIRM => Self::Confirm(Confirm {
+                mac: reader.array()?,
+                compare: reader.boolean()?,
+                nonce: reader.array()?,
+            }),
             kind::CLIENT => Self::Client(Sealed::decode(&mut reader)?),
             kind::HOST => Self::Host(Sealed::decode(&mut reader)?),
             kind::REFUSED => Self::Refused(Refused {
@@ -265,7 +284,8 @@ impl Start {
             other => return Err(FrameError::Version(other)),
         }
         let role = if reader.boolean()? { Role::Client } else { Role::Host };
-        Ok(Self { role, message: reader.array()?, extensions: Extensions::decode(reader)? })
+        let (message, commitment) = (reader.array()?, reader.array()?);
+        Ok(Self { role, message, commitment, extensions: Extensions::decode(reader)? })
     }
 }
 
@@ -283,6 +303,16 @@ impl Refused {
         let mut sentence: String = sentence.chars().filter(|c| !c.is_control() || *c == '\n').collect();
         sentence.truncate(sentence.floor_char_boundary(MAX_SENTENCE));
         Self { reason, sentence }
+    }
+
+    /// What of it is believed while the other side has proved nothing: no words, and nothing that comes after a proof.
+    #[must_use]
+    pub fn of_a_stranger(self) -> Self {
+        let reason = match self.reason {
+            Reason::Differs | Reason::NotAdmitted | Reason::BadProof => Reason::Failed,
+            other => other,
+        };
+        Self { reason, sentence: String::new() }
     }
 }
 

@@ -19,6 +19,10 @@ fn mac() -> impl Strategy<Value = [u8; MAC_LENGTH]> {
     any::<[u8; MAC_LENGTH]>()
 }
 
+fn nonce() -> impl Strategy<Value = [u8; NONCE_LENGTH]> {
+    any::<[u8; NONCE_LENGTH]>()
+}
+
 prop_compose! {
     fn message()(letter: u8, point: [u8; 32]) -> [u8; MESSAGE_LENGTH] {
         [&[letter], &point[..]].concat().try_into().expect("33 bytes")
@@ -30,14 +34,24 @@ fn frame() -> impl Strategy<Value = Frame> {
     let sealed =
         || (mac(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(mac, body)| Sealed { mac, body });
     prop_oneof![
-        (role, message(), extensions()).prop_map(|(role, message, extensions)| Frame::Start(Start {
-            role,
+        (role, message(), any::<[u8; COMMITMENT_LENGTH]>(), extensions()).prop_map(
+            |(role, message, commitment, extensions)| Frame::Start(Start {
+                role,
+                message,
+                commitment,
+                extensions
+            })
+        ),
+        (message(), nonce(), extensions()).prop_map(|(message, nonce, extensions)| Frame::Answer(Answer {
             message,
+            nonce,
             extensions
         })),
-        (message(), extensions())
-            .prop_map(|(message, extensions)| Frame::Answer(Answer { message, extensions })),
-        (mac(), any::<bool>()).prop_map(|(mac, compare)| Frame::Confirm(Confirm { mac, compare })),
+        (mac(), any::<bool>(), nonce()).prop_map(|(mac, compare, nonce)| Frame::Confirm(Confirm {
+            mac,
+            compare,
+            nonce
+        })),
         sealed().prop_map(Frame::Client),
         sealed().prop_map(Frame::Host),
         (1..=9_u64, "[^\\p{Cc}]{0,200}").prop_map(|(number, sentence)| {

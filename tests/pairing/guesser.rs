@@ -18,6 +18,13 @@ use sha2::{Digest, Sha256};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 use tokio::sync::{mpsc, oneshot};
 
+/// What this adds to the verifier, and what it says of that first.
+const NONCE: [u8; 16] = [7; 16];
+
+fn commitment() -> [u8; 32] {
+    Sha256::digest([b"irosh-pair/1 commitment", &NONCE[..]].concat()).into()
+}
+
 /// A side of a pairing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -54,8 +61,8 @@ impl Guesser {
         let (one, two) = identities(&connection, self.endpoint.id(), Side::Types);
         let (spake, message) = Spake2::<Ed25519Group>::start_a(&Password::new(words), &one, &two);
         let message = message.try_into().expect("33 bytes");
-        let start =
-            Frame::Start(Start { role: Role::Client, message, extensions: Extensions::default() }).encode();
+        let (commitment, extensions) = (commitment(), Extensions::default());
+        let start = Frame::Start(Start { role: Role::Client, message, commitment, extensions }).encode();
         send.write_all(&start).await.ok()?;
         let said = read_frame(&mut recv, MAX_FRAME).await.ok()?;
         let Ok(Frame::Answer(answer)) = Frame::decode(&said) else { return None };
@@ -103,8 +110,9 @@ impl Keys {
         let mut key = [0; 32];
         self.hkdf.expand(info, &mut key).expect("32 bytes");
         let mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key");
-        let mac = mac.chain_update(self.transcript).chain_update([0]).finalize().into_bytes().into();
-        Frame::Confirm(Confirm { mac, compare: false }).encode()
+        let mac = mac.chain_update(self.transcript).chain_update([0]).chain_update(NONCE);
+        let mac = mac.finalize().into_bytes().into();
+        Frame::Confirm(Confirm { mac, compare: false, nonce: NONCE }).encode()
     }
 }
 
@@ -152,7 +160,8 @@ pub(crate) async fn show_other_words(
             let (one, two) = identities(&connection, own, Side::Shows);
             let (spake, message) = Spake2::<Ed25519Group>::start_b(&Password::new(words), &one, &two);
             let message = message.try_into().expect("33 bytes");
-            let answer = Frame::Answer(Answer { message, extensions: Extensions::default() }).encode();
+            let answer = Answer { message, nonce: NONCE, extensions: Extensions::default() };
+            let answer = Frame::Answer(answer).encode();
             let key = spake.finish(&start.message).ok()?;
             let keys = Keys::new(&key, &with_header(&said), &answer);
             send.write_all(&answer).await.ok()?;

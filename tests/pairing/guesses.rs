@@ -53,8 +53,8 @@ fn who_guesses_wrong_hears_nothing_of_the_host() {
         let guesser = Guesser::bind(&network).await;
         guesser.begin(at, words(&wrong)).await.expect("an answer").make().await
     });
-    // An answer of 33 bytes, and a refusal without a sentence: no more than these were heard.
-    assert_eq!((heard.len(), code), (1 + 33 + 4 + 1 + 4 + 4, Some(3)), "{heard:?}");
+    // An answer of 33 bytes and a nonce, and a refusal without a sentence: no more than these were heard.
+    assert_eq!((heard.len(), code), (1 + 33 + 16 + 4 + 1 + 4 + 4, Some(3)), "{heard:?}");
     assert_eq!(shown.ends(AT_ONCE), Some(1));
     let host: EndpointAddr = EndpointTicket::from_str(&meeting.host().ticket()).expect("a ticket").into();
     assert_ne!(host.id, at, "the endpoint is the host's own");

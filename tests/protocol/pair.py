@@ -11,6 +11,7 @@ Beside what wire.py has, whoever runs this knows these:
 
 import hashlib
 import hmac
+import os
 import sys
 import time
 
@@ -77,7 +78,11 @@ class Side:
         typing, showing = (own, other) if types else (other, own)
         one = LABEL + b"types" + bytes.fromhex(typing) + exported
         two = LABEL + b"shows" + bytes.fromhex(showing) + exported
+        self.nonce = os.urandom(16)
         self.spake = (spake2.SPAKE2_A if types else spake2.SPAKE2_B)(password(code), idA=one, idB=two)
+
+    def commitment(self, nonce):
+        return hashlib.sha256(LABEL + b"commitment" + nonce).digest()
 
     def agree(self, mine, theirs):
         """The key, and what was said until now."""
@@ -88,6 +93,8 @@ class Side:
         if kind == START:
             message.take(5)
         self.key = self.spake.finish(message.take(33))
+        # The nonce of the other side, or what it has promised of it.
+        self.promised = message.take(32 if kind == START else 16)
 
     def derive(self, purpose, length=32):
         return hkdf(self.transcript, self.key, LABEL + purpose, length)
@@ -109,15 +116,16 @@ class Side:
 
     def confirm(self, compare=b"\0"):
         own = b"confirm types" if self.types else b"confirm shows"
-        self.send(CONFIRM, self.mac(own, compare), compare)
+        self.send(CONFIRM, self.mac(own, compare + self.nonce), compare, self.nonce)
 
     def confirmed(self):
         """Whether the other side knows the words."""
         fields = self.read(CONFIRM, FIRST_LIMIT)
-        code, compare = fields.take(32), fields.take(1)
+        code, compare, self.other = fields.take(32), fields.take(1), fields.take(16)
         fields.end()
+        assert self.promised == (self.other if self.types else self.commitment(self.other)), "another nonce"
         theirs = b"confirm shows" if self.types else b"confirm types"
-        return hmac.compare_digest(code, self.mac(theirs, compare))
+        return hmac.compare_digest(code, self.mac(theirs, compare + self.other))
 
     def seal(self, kind, purpose, *fields):
         content = b"".join(fields)
@@ -176,7 +184,8 @@ def types(code, role, number="c"):
     side = Side(number, QUIC.open(number), code, True)
     # What a later version says is passed over.
     side.stream.send(frame(200, b"later"))
-    start = side.send(START, uint32(1), role, side.spake.start(), extensions([(9, b"?")]))
+    promise = side.commitment(side.nonce)
+    start = side.send(START, uint32(1), role, side.spake.start(), promise, extensions([(9, b"?")]))
     kind, fields = side.stream.read_frame(FIRST_LIMIT)
     if kind == REFUSED_PAIRING:
         raise Refusal(fields.uint32(), fields.text(1024, lines=True))
@@ -198,14 +207,15 @@ def shows(code, role):
     start = string(bytes([kind]) + fields.rest)
     assert kind == START and fields.uint32() == 1
     assert fields.take(1) != role, "both are the same"
-    answer = side.send(ANSWER, side.spake.start(), extensions([(9, b"?")]))
+    answer = side.send(ANSWER, side.spake.start(), side.nonce, extensions([(9, b"?")]))
     side.agree(answer, start)
     return side
 
 
 def verifier(side):
     """Its bytes, for whoever has the words."""
-    return side.derive(b"verifier", 4).hex()
+    nonces = side.nonce + side.other if side.types else side.other + side.nonce
+    return side.derive(b"verifier" + nonces, 4).hex()
 
 
 def a_client_types_the_code_of_a_host():
@@ -303,6 +313,19 @@ def a_wrong_word_is_refused_and_tells_nothing():
         assert refusal.args == (WRONG, ""), refusal.args
     else:
         raise AssertionError("it was not refused")
+
+
+def another_nonce_than_was_promised_is_no_guess():
+    """Though the words are right. The code is as good as before."""
+    side = types(CODE, IS_CLIENT)
+    side.nonce = os.urandom(16)
+    side.confirm()
+    QUIC.until(lambda: side.connection in QUIC.codes)
+    assert QUIC.codes[side.connection] == BROKEN, QUIC.codes
+    side = types(CODE, IS_CLIENT, "d")
+    side.confirm()
+    assert side.confirmed()
+    side.introduce()
 
 
 def two_of_the_same_role_are_told_so_and_it_is_no_guess():

@@ -103,6 +103,12 @@ fn introduces_itself(scenario: &str) -> Option<(String, String)> {
 }
 
 #[test]
+fn another_nonce_than_was_promised_is_no_guess() {
+    let Some((list, said)) = introduces_itself("another_nonce_than_was_promised_is_no_guess") else { return };
+    assert!(list.starts_with("ssh-ed25519 ") && list.ends_with(" python@second\n"), "{list}{said}");
+}
+
+#[test]
 fn a_client_proves_itself_by_an_sshsig() {
     let Some((list, said)) = introduces_itself("a_client_proves_itself_by_an_sshsig") else { return };
     assert!(list.starts_with("ssh-ed25519 ") && list.ends_with(" python@second\n"), "{list}{said}");

@@ -66,7 +66,6 @@ mod random;
 mod repeats;
 pub mod session;
 pub mod settings;
-mod sftp_packet;
 #[doc(hidden)]
 pub mod signals;
 mod socket;
@@ -95,6 +94,8 @@ pub mod host;
 
 #[cfg(any(feature = "client", feature = "server"))]
 mod questions;
+#[cfg(any(feature = "client", feature = "server"))]
+mod sftp_packet;
 
 #[cfg(any(feature = "host", feature = "server"))]
 pub mod server;

@@ -79,11 +79,12 @@ wait("first 42")
 size(50, 132)
 send("until test \"$(stty size)\" = '50 132'; do sleep 0.1; done; echo grown $((6 * 7))\n")
 wait("grown 42")
-send("echo cat $((6 * 7)); cat\n")
+send("(trap 'echo caught $((6 * 7)); exit' INT; echo cat $((6 * 7)); cat)\n")
 wait("cat 42")
 send("to and fro\n")
 wait("to and fro\r\nto and fro")
 send("\x03")
+wait("caught 42")
 send("echo still $((6 * 7))\n")
 wait("still 42")
 send("exit 7\n")
@@ -106,13 +107,15 @@ fn pair() {
         meeting.names.setting()
     );
     fs::write(home.join("config.toml"), network).expect("config.toml");
-    let mut pair = meeting.client.command(example("pair"));
-    pair.env("HOME", home).env_remove("SSH_AUTH_SOCK");
-    let output = run(pair.args([&shown.code, "echo paired"]));
+    let pair = |command: &str| {
+        let mut pair = meeting.client.command(example("pair"));
+        run(pair.env("HOME", &home).env_remove("SSH_AUTH_SOCK").args([&shown.code, command]))
+    };
+    let output = pair("echo paired");
     assert_eq!(output.stdout.said(), "paired\n", "{}", output.stderr.said());
     // The code was good for one.
-    let output = run(pair.args([&shown.code, "echo again"]));
-    assert!(!output.status.success());
+    let output = pair("echo again");
+    assert!(!output.status.success(), "{}", output.stdout.said());
 }
 
 #[test]

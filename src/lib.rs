@@ -44,7 +44,12 @@
 
 #![cfg_attr(
     not(feature = "cli"),
-    allow(dead_code, unused_imports, reason = "what several features need is there whole for each of them")
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "what several features need is there whole for each of them"
+    )
 )]
 
 mod buffer;

@@ -109,7 +109,7 @@ fn pair() {
     fs::write(home.join("config.toml"), network).expect("config.toml");
     let pair = |command: &str| {
         let mut pair = meeting.client.command(example("pair"));
-        run(pair.env("HOME", &home).env_remove("SSH_AUTH_SOCK").args([&shown.code, command]))
+        run(pair.env("HOME", home).env_remove("SSH_AUTH_SOCK").args([&shown.code, command]))
     };
     let output = pair("echo paired");
     assert_eq!(output.stdout.said(), "paired\n", "{}", output.stderr.said());
